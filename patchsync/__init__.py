@@ -1,0 +1,1 @@
+"""Keeps PaStA and Patchwork in step."""
