@@ -1,0 +1,1 @@
+"""The stand-in and real Patchworks, held to one contract."""

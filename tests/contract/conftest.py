@@ -1,0 +1,173 @@
+"""The servers that the contract is tried on: the stand-in always, a real Patchwork if one is named.
+
+    PATCHSYNC_CONTRACT_URL      its address, without /api/
+    PATCHSYNC_CONTRACT_PROJECT  link name of a project with 300 patches or more, some in series
+    PATCHSYNC_CONTRACT_TOKEN    token of a maintainer of the project
+    PATCHSYNC_CONTRACT_NOBODY   token of a user who maintains nothing
+    PATCHSYNC_CONTRACT_WRITE=1  allow the tests that write (checks that they add stay for ever)
+
+A real server's answers are looked for in PATCHSYNC_SHARED_DATA, else beside the project.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from patchsync.standin.process import NOBODY_TOKEN, TOKEN, StandinProcess, running_standin
+
+TIMEOUT = 60.0
+
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A Patchwork to ask; `get` and the others follow no redirect."""
+
+    url: str
+    project: str
+    token: str | None
+    nobody_token: str | None
+    may_write: bool
+    session: requests.Session
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        json: object = None,
+        headers: dict[str, str] | None = None,
+    ) -> requests.Response:
+        """One request; `path` from the server's root, or a whole URL."""
+        url = path if path.startswith("http") else f"{self.url}{path}"
+        sent = dict(headers or {})
+        if token is not None:
+            sent["Authorization"] = f"Token {token}"
+        return self.session.request(
+            method, url, json=json, headers=sent, allow_redirects=False, timeout=TIMEOUT
+        )
+
+    def api(self, path: str, method: str = "GET", **settings: Any) -> requests.Response:
+        """One request below /api/1.3/."""
+        return self.ask(method, f"/api/1.3/{path}", **settings)
+
+    def patches(self, query: str) -> list[JsonObject]:
+        """What GET patches/?project=P&... lists on its first page."""
+        answer = self.api(f"patches/?project={self.project}&{query}")
+        assert answer.status_code == 200, answer.text
+        entries: list[JsonObject] = answer.json()
+        return entries
+
+    def patch(self, patch_id: int) -> JsonObject:
+        """GET patches/<id>/."""
+        found: JsonObject = self.api(f"patches/{patch_id}/").json()
+        return found
+
+
+@pytest.fixture(scope="session")
+def standin() -> Iterator[StandinProcess]:
+    """A stand-in with generated patches that the tests of this session share."""
+    with running_standin("--patches", "900") as process:
+        yield process
+
+
+def _targets() -> list[str]:
+    return ["stand-in", "real"] if os.environ.get("PATCHSYNC_CONTRACT_URL") else ["stand-in"]
+
+
+@pytest.fixture(scope="session", params=_targets())
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """Each server that the contract is tried on."""
+    with requests.Session() as session:
+        session.trust_env = False
+        if request.param == "stand-in":
+            process: StandinProcess = request.getfixturevalue("standin")
+            yield Server(
+                url=process.url,
+                project="sample",
+                token=TOKEN,
+                nobody_token=NOBODY_TOKEN,
+                may_write=True,
+                session=session,
+            )
+        else:
+            yield Server(
+                url=os.environ["PATCHSYNC_CONTRACT_URL"].rstrip("/"),
+                project=os.environ["PATCHSYNC_CONTRACT_PROJECT"],
+                token=os.environ.get("PATCHSYNC_CONTRACT_TOKEN"),
+                nobody_token=os.environ.get("PATCHSYNC_CONTRACT_NOBODY"),
+                may_write=os.environ.get("PATCHSYNC_CONTRACT_WRITE") == "1",
+                session=session,
+            )
+
+
+@pytest.fixture
+def token(server: Server) -> str:
+    """A maintainer's token."""
+    if server.token is None:
+        pytest.skip("PATCHSYNC_CONTRACT_TOKEN is not set")
+    return server.token
+
+
+@pytest.fixture
+def nobody(server: Server) -> str:
+    """The token of a user without rights."""
+    if server.nobody_token is None:
+        pytest.skip("PATCHSYNC_CONTRACT_NOBODY is not set")
+    return server.nobody_token
+
+
+@pytest.fixture
+def writer(server: Server, token: str) -> str:
+    """A maintainer's token on a server that may be written to."""
+    if not server.may_write:
+        pytest.skip("PATCHSYNC_CONTRACT_WRITE=1 is not set, so nothing is written there")
+    return token
+
+
+@pytest.fixture
+def series_of_three(server: Server) -> list[JsonObject]:
+    """The patches of a complete series of at least three, as the series names them.
+
+    One whose patches are not in order of their ids is preferred: it says more.
+    """
+    listed = server.api(f"series/?project={server.project}&order=id&per_page=250").json()
+    complete = [
+        [dict(patch) for patch in series["patches"]]
+        for series in listed
+        if series["received_all"] and len(series["patches"]) >= 3 and series["total"] >= 3
+    ]
+    if not complete:
+        pytest.skip("the project has no complete series of three patches")
+    ids = [[patch["id"] for patch in patches] for patches in complete]
+    return next((p for p, i in zip(complete, ids, strict=True) if i != sorted(i)), complete[0])
+
+
+@pytest.fixture
+def unrelated(server: Server, writer: str) -> Iterator[list[int]]:
+    """The ids of five patches that are in no relation, also not afterwards."""
+    ids = [p["id"] for p in server.patches("order=id&per_page=250") if not p["related"]][:5]
+    if len(ids) < 5:
+        pytest.skip("the project has no five patches without relation")
+    yield ids
+    for patch_id in ids:
+        server.api(f"patches/{patch_id}/", "PATCH", token=writer, json={"related": []})
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with a real server's answers and a real list's mails."""
+    beside = Path(__file__).parents[2] / ".." / "shared" / "data"
+    folder = Path(os.environ.get("PATCHSYNC_SHARED_DATA", beside))
+    if not (folder / "api" / "answers.json").exists():
+        pytest.skip(f"no recorded answers in {folder}; PATCHSYNC_SHARED_DATA names their folder")
+    return folder

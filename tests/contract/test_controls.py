@@ -1,0 +1,276 @@
+"""The stand-in's own switches: faults, changes of state, counts. No real server has them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from patchsync.standin.process import (
+    NEIGHBOUR_TOKEN,
+    TOKEN,
+    StandinProcess,
+    running_standin,
+)
+from tests.contract.conftest import TIMEOUT, JsonObject
+
+LISTED = "/api/1.3/patches/?project=sample&order=-id&per_page=250"
+
+
+@pytest.fixture(scope="module")
+def shared_process() -> Iterator[StandinProcess]:
+    """A small stand-in for this file alone, as its tests change it."""
+    with running_standin("--patches", "60", "--seed", "3") as process:
+        yield process
+
+
+@pytest.fixture
+def own(shared_process: StandinProcess) -> Iterator[StandinProcess]:
+    """It again, with no fault left over from a test."""
+    yield shared_process
+    shared_process.control.clear_faults()
+
+
+def _get(own: StandinProcess, path: str, **settings: float) -> requests.Response:
+    timeout = settings.get("timeout", TIMEOUT)
+    return requests.get(own.url + path, timeout=timeout, allow_redirects=False)
+
+
+def _listed(own: StandinProcess, project: str = "sample") -> list[JsonObject]:
+    entries: list[JsonObject] = _get(own, LISTED.replace("sample", project)).json()
+    return entries
+
+
+def _patch(own: StandinProcess, patch_id: int) -> JsonObject:
+    entry: JsonObject = _get(own, f"/api/1.3/patches/{patch_id}/").json()
+    return entry
+
+
+def test_the_same_seed_gives_the_same_patches() -> None:
+    """A failing test can be run again."""
+    answers = []
+    for _ in range(2):
+        with running_standin("--patches", "20", "--seed", "7") as process:
+            patch_id = process.control.ids("sample")[0]
+            mail = requests.get(f"{process.url}/patch/{patch_id}/mbox/", timeout=TIMEOUT).text
+            answers.append((process.control.ids("sample"), mail))
+    assert answers[0] == answers[1]
+
+
+def test_the_ids_of_both_projects_interleave(own: StandinProcess) -> None:
+    """As on a real server, where one counter serves all lists."""
+    sample, neighbour = own.control.ids("sample"), own.control.ids("neighbour")
+    assert min(sample) < max(neighbour)
+    assert min(neighbour) < max(sample)
+
+
+def test_a_later_version_repeats_subject_and_most_of_the_diff() -> None:
+    """So that an analysis has revisions to find."""
+    with running_standin("--patches", "200") as process:
+        entries = _listed(process)
+        later = next(e for e in entries if e["name"].startswith("[v2]"))
+        subject = later["name"].removeprefix("[v2] ")
+        first = next(e for e in entries if e["name"] == subject)
+        lines = [set(_patch(process, e["id"])["diff"].splitlines()) for e in (first, later)]
+    assert lines[0] != lines[1]
+    assert len(lines[0] & lines[1]) > len(lines[0]) / 2
+
+
+def test_a_status_fault_hits_so_many_requests_and_then_ends(own: StandinProcess) -> None:
+    """With its Retry-After."""
+    own.control.fault("status", status=429, times=2, retry_after="7")
+    answers = [_get(own, LISTED) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [429, 429, 200]
+    assert answers[0].headers["Retry-After"] == "7"
+
+
+def test_a_fault_can_be_kept_to_one_kind_of_request(own: StandinProcess) -> None:
+    """By the name of the route."""
+    own.control.fault("status", status=502, match="mbox-by-id")
+    patch_id = own.control.ids("sample")[0]
+    assert _get(own, LISTED).status_code == 200
+    assert _get(own, f"/patch/{patch_id}/mbox/").status_code == 502
+
+
+def test_a_check_may_be_stored_though_its_answer_is_lost(own: StandinProcess) -> None:
+    """After such an answer a client cannot know."""
+    patch_id = own.control.ids("sample")[0]
+    address = f"{own.url}/api/1.3/patches/{patch_id}/checks/"
+    headers = {"Authorization": f"Token {TOKEN}"}
+    for after in (False, True):
+        own.control.fault("status", status=504, match="checks", after=after)
+        body = {"state": "success", "context": f"after-{after}"}
+        answer = requests.post(address, json=body, headers=headers, timeout=TIMEOUT)
+        assert answer.status_code == 504
+    assert [check["context"] for check in requests.get(address).json()] == ["after-True"]
+
+
+def test_a_cut_answer_is_shorter_than_announced(own: StandinProcess) -> None:
+    """The connection ends in the middle of the body."""
+    own.control.fault("cut", match="patches")
+    with pytest.raises(requests.exceptions.RequestException):
+        _get(own, LISTED)
+    assert _get(own, LISTED).status_code == 200
+
+
+def test_a_page_for_people_can_come_with_status_200(own: StandinProcess) -> None:
+    """As from something in front of the server."""
+    own.control.fault("html")
+    answer = _get(own, LISTED)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+
+
+def test_a_hanging_request_is_never_answered_and_harms_no_other(own: StandinProcess) -> None:
+    """The client has to give up by itself."""
+    own.control.fault("hang", match="root")
+    with pytest.raises(requests.exceptions.ReadTimeout):
+        _get(own, "/api/1.3/", timeout=0.2)
+    assert _get(own, "/api/1.3/").status_code == 200
+
+
+def test_an_mbox_can_bear_a_wrong_id(own: StandinProcess) -> None:
+    """As if the server had mixed up two patches."""
+    entry = _listed(own)[0]
+    own.control.fault("wrong-mbox", match="mbox")
+    assert f"X-Patchwork-Id: {entry['id']}\n" not in requests.get(entry["mbox"]).text
+    assert f"X-Patchwork-Id: {entry['id']}\n" in requests.get(entry["mbox"]).text
+
+
+def test_a_list_can_hold_a_patch_of_another_project(own: StandinProcess) -> None:
+    """As if a filter had failed in silence."""
+    own.control.fault("foreign-project", match="patches")
+    assert {entry["project"]["link_name"] for entry in _listed(own)} == {"sample", "neighbour"}
+
+
+def test_an_unknown_fault_is_refused_by_name(own: StandinProcess) -> None:
+    """A misspelt fault would let a test pass in vain."""
+    with pytest.raises(ValueError, match="unknown fault 'explode'"):
+        own.control.fault("explode")
+    with pytest.raises(ValueError, match="tims"):
+        own.control.fault("cut", tims=3)
+
+
+def test_latency_delays_every_request(own: StandinProcess) -> None:
+    """Concurrent requests wait together, not one after the other."""
+    own.control.latency(0.2)
+    begin = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: _get(own, "/api/1.3/"), range(4)))
+    assert 0.2 <= time.monotonic() - begin < 0.8
+
+
+def test_new_patches_get_the_highest_ids_in_whole_series(own: StandinProcess) -> None:
+    """As many as asked for."""
+    before = own.control.ids("sample")
+    new = own.control.add("sample", 12)
+    assert own.control.ids("sample") == before + new
+    entries = [entry for entry in _listed(own) if entry["id"] in new]
+    assert all(entry["series"] for entry in entries)
+    series = {entry["series"][0]["url"] for entry in entries}
+    assert all(requests.get(url).json()["received_all"] for url in series)
+
+
+def test_new_patches_can_be_dated_back_and_be_in_no_series(own: StandinProcess) -> None:
+    """A mail may come in long after it was written, and before its series is known."""
+    (patch_id,) = own.control.add("sample", days_back=3650, in_series=False)
+    patch = _patch(own, patch_id)
+    assert patch["series"] == []
+    assert patch["date"].startswith("2014-")
+    assert patch["date"] < min(entry["date"] for entry in _listed(own) if entry["series"])
+
+
+def test_a_reserved_id_shows_only_once_committed(own: StandinProcess) -> None:
+    """A lower id then comes after a higher one."""
+    late = own.control.add("sample", 2, visible=False)
+    (later,) = own.control.add("sample")
+    assert later > max(late)
+    assert _get(own, f"/api/1.3/patches/{late[0]}/").status_code == 404
+    assert not set(late) & set(own.control.ids("sample"))
+    own.control.commit(late)
+    assert own.control.ids("sample")[-3:] == [*late, later]
+    assert _get(own, f"/patch/{late[0]}/mbox/").status_code == 302
+
+
+def test_a_deleted_patch_leaves_no_trace(own: StandinProcess) -> None:
+    """Neither in lists nor in events; its id is not given again."""
+    (patch_id,) = own.control.add("sample")
+    own.control.delete([patch_id])
+    assert _get(own, f"/api/1.3/patches/{patch_id}/").status_code == 404
+    events = _get(own, "/api/1.3/events/?category=patch-created&per_page=250").json()
+    assert patch_id not in [event["payload"]["patch"]["id"] for event in events]
+    assert own.control.add("sample") > [patch_id]
+
+
+def test_a_moved_patch_is_found_in_the_other_project_under_its_old_id(
+    own: StandinProcess,
+) -> None:
+    """Its address has the new project, and no event tells of it."""
+    (patch_id,) = own.control.add("sample")
+    events = _get(own, "/api/1.3/events/?per_page=1").json()
+    own.control.move([patch_id], "neighbour")
+    assert patch_id not in [entry["id"] for entry in _listed(own)]
+    moved = next(entry for entry in _listed(own, "neighbour") if entry["id"] == patch_id)
+    assert urlsplit(moved["mbox"]).path.startswith("/project/neighbour/patch/")
+    assert requests.get(moved["mbox"]).status_code == 200
+    assert _get(own, "/api/1.3/events/?per_page=1").json() == events
+
+
+def test_a_reply_with_a_tag_changes_the_mbox_of_the_same_id(own: StandinProcess) -> None:
+    """The tag ends the commit message; the reply is among the comments."""
+    (patch_id,) = own.control.add("sample")
+    url = _patch(own, patch_id)["mbox"]
+    before = requests.get(url).text
+    own.control.reply(patch_id, "Acked-by: Ada Brandt <ada.brandt@example.org>")
+    after = requests.get(url).text
+    tag = "Acked-by: Ada Brandt <ada.brandt@example.org>\n---\n"
+    assert after == before.replace("---\n", tag, 1)
+    (comment,) = _get(own, f"/api/1.3/patches/{patch_id}/comments/").json()
+    assert comment["content"].startswith("Acked-by: ")
+
+
+def test_an_id_can_be_given_to_another_message(own: StandinProcess) -> None:
+    """As after a restore of the server from an old backup."""
+    (patch_id,) = own.control.add("sample")
+    own.control.replace(patch_id, "<other@example.org>")
+    patch = _patch(own, patch_id)
+    assert patch["msgid"] == "<other@example.org>"
+    assert "Message-Id: <other@example.org>\n" in requests.get(patch["mbox"]).text
+
+
+def test_a_relation_across_projects_needs_a_maintainer_of_both(own: StandinProcess) -> None:
+    """Also to be left again."""
+    ours, theirs = own.control.ids("sample")[0], own.control.ids("neighbour")[0]
+    address = f"{own.url}/api/1.3/patches/{theirs}/"
+    foreign = {"Authorization": f"Token {NEIGHBOUR_TOKEN}"}
+    both = {"Authorization": f"Token {TOKEN}"}
+    refused = requests.patch(address, json={"related": [ours]}, headers=foreign)
+    assert refused.status_code == 403
+    assert "not maintaining" in refused.json()["detail"]
+    assert requests.patch(address, json={"related": [ours]}, headers=both).status_code == 200
+    assert own.control.state()["relations"] == [sorted([ours, theirs])]
+    assert requests.patch(address, json={"related": []}, headers=foreign).status_code == 403
+    assert requests.patch(address, json={"related": []}, headers=both).status_code == 200
+    assert own.control.state()["relations"] == []
+
+
+def test_the_server_counts_what_its_clients_do(own: StandinProcess) -> None:
+    """By kind of address, by client, and who sent a token along; controls do not count."""
+    own.control.reset_stats()
+    own.control.latency(0.1)
+    headers = {"User-Agent": "polite/1.0 (mail@example.org)", "Authorization": f"Token {TOKEN}"}
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda _: _get(own, LISTED), range(3)))
+    requests.get(f"{own.url}/api/1.3/", headers=headers, timeout=TIMEOUT)
+    stats = own.control.stats()
+    assert stats["requests"] == 4
+    assert stats["kinds"] == {"patches": 3, "root": 1}
+    assert stats["statuses"] == {"200": 4}
+    assert stats["user_agents"]["polite/1.0 (mail@example.org)"] == 1
+    assert stats["authorized"] == {"GET": 1}
+    assert stats["peak_at_once"] == 3
+    assert 3 <= stats["peak_per_second"] <= 4
