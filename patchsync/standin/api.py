@@ -28,6 +28,17 @@ def project(state: PatchworkState, request: Request) -> Response:
     return json_answer(_project(state, request, found))
 
 
+def project_options(state: PatchworkState, request: Request) -> Response:
+    """OPTIONS projects/<id or link name>/: it names PUT to those who maintain the project."""
+    found = state.project(request.args["key"])
+    if found is None:
+        raise not_found("Project")
+    told: serialize.Json = {"name": "Project Detail"}
+    if request.user is not None and found.id in request.user.maintains:
+        told["actions"] = {"PUT": {}}
+    return json_answer(told)
+
+
 def _project(state: PatchworkState, request: Request, project: Project) -> serialize.Json:
     maintainers = [user for user in state.users.values() if project.id in user.maintains]
     return serialize.project_detail(request, project, maintainers)

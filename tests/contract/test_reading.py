@@ -51,6 +51,18 @@ def test_a_project_names_its_maintainers(server: Server) -> None:
     assert {"id", "username", "email"} <= set(project["maintainers"][0])
 
 
+def test_options_of_a_project_name_put_to_its_maintainers_only(server: Server) -> None:
+    """So a token's rights show without changing anything."""
+    told = {
+        token: server.api(f"projects/{server.project}/", "OPTIONS", token=token).json()
+        for token in (None, server.nobody_token, server.token)
+    }
+    assert "actions" not in told[None]
+    assert "actions" not in told[server.nobody_token]
+    if server.token:
+        assert "PUT" in told[server.token]["actions"]
+
+
 def test_projects_are_listed_with_their_maintainers(server: Server) -> None:
     """GET projects/ shows the same as the single project."""
     listed = server.api("projects/").json()

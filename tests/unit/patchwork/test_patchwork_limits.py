@@ -1,0 +1,314 @@
+"""The pace of the fleet, its not-before and its counts."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from patchsync.errors import ServerUnavailable
+from patchsync.patchwork.limits import LocalGate, RedisGate
+
+# redis-py itself tries for seconds.
+ONCE = Retry(NoBackoff(), 0)
+
+MakeGate = Callable[..., LocalGate | RedisGate]
+
+
+def today() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d}"
+
+
+@pytest.fixture(params=["local", "redis"])
+def make_gate(request: pytest.FixtureRequest) -> MakeGate:
+    """Gates of either kind; what holds for one holds for the other."""
+    if request.param == "local":
+        return LocalGate
+    client = request.getfixturevalue("redis_client")
+    return lambda rate=None, burst=1, **how: RedisGate(client, "pw", rate, burst, **how)
+
+
+def refill(gate: LocalGate | RedisGate) -> None:
+    """Until a request passes that may not wait."""
+    for _ in range(1000):
+        try:
+            gate.wait("p")
+            return
+        except ServerUnavailable:
+            time.sleep(0.01)
+    raise AssertionError("the bucket never fills")
+
+
+def test_without_a_rate_nobody_waits(make_gate: MakeGate) -> None:
+    """A Patchwork of one's own needs no pace."""
+    gate = make_gate(None, patience=0)
+    for _ in range(100):
+        gate.wait("p")
+
+
+def test_a_bucket_starts_empty(make_gate: MakeGate) -> None:
+    """Else each start, and each loss of Redis' data, would let a burst through."""
+    with pytest.raises(ServerUnavailable) as refused:
+        make_gate(0.1, burst=10, patience=0).wait("p")
+    assert refused.value.retry_after == pytest.approx(10, abs=1)
+
+
+def test_after_a_pause_so_many_may_ask_at_once_as_the_burst_says(make_gate: MakeGate) -> None:
+    """And no more, however long the pause was."""
+    gate = make_gate(20, burst=3, patience=0)
+    refill(gate)
+    time.sleep(0.3)
+    started = time.monotonic()
+    passed = 0
+    with pytest.raises(ServerUnavailable):
+        while True:
+            gate.wait("p")
+            passed += 1
+    assert 3 <= passed <= 3 + (time.monotonic() - started) * 20
+
+
+def test_the_pace_is_kept_by_threads_together(make_gate: MakeGate) -> None:
+    """Forty requests at 200 a second take a fifth of a second, however many ask."""
+    gate = make_gate(200)
+    started = time.monotonic()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(gate.wait, ["p"] * 40))
+    assert time.monotonic() - started >= 40 / 200
+
+
+def test_a_slow_pace_comes_round_all_the_same(make_gate: MakeGate) -> None:
+    """One that is slower than the gate is patient: refused for a while, not for ever."""
+    refill(make_gate(10, patience=0))
+
+
+def test_who_would_wait_too_long_is_sent_away(make_gate: MakeGate) -> None:
+    """And takes no slot that another could use."""
+    gate = make_gate(10, patience=0.25)
+    with ThreadPoolExecutor(20) as pool:
+        outcomes = list(pool.map(lambda _: passes(gate), range(20)))
+    assert 1 <= sum(outcomes) < 20
+    assert passes(gate)
+
+
+def passes(gate: LocalGate | RedisGate) -> bool:
+    try:
+        gate.wait("p")
+    except ServerUnavailable:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("rate", [None, 1000.0])
+def test_nobody_asks_during_a_hold(make_gate: MakeGate, rate: float | None) -> None:
+    """The server said when it wants to be asked again."""
+    gate = make_gate(rate, patience=1)
+    gate.hold(100)
+    gate.hold(1)
+    with pytest.raises(ServerUnavailable) as refused:
+        gate.wait("p")
+    assert refused.value.retry_after == pytest.approx(100, abs=1)
+
+
+def test_a_short_hold_is_waited_for(make_gate: MakeGate) -> None:
+    """A Retry-After within the patience delays the request, no more."""
+    gate = make_gate(None, patience=5)
+    started = time.monotonic()
+    gate.hold(0.1)
+    gate.wait("p")
+    assert time.monotonic() - started >= 0.1
+
+
+def test_a_hold_reaches_those_who_wait_already(make_gate: MakeGate) -> None:
+    """They took their slot before the server said no."""
+
+    def held_meanwhile(seconds: float) -> None:
+        gate.hold(100)
+        time.sleep(seconds)
+
+    gate = make_gate(20, patience=1, sleep=held_meanwhile)
+    with pytest.raises(ServerUnavailable):
+        gate.wait("p")
+
+
+def test_no_burst_follows_a_hold(make_gate: MakeGate) -> None:
+    """What was not asked meanwhile is not caught up with at once."""
+    gate = make_gate(20, burst=100, patience=0)
+    refill(gate)
+    time.sleep(0.4)
+    started = time.monotonic()
+    gate.hold(0.02)
+    time.sleep(0.05)
+    passed = 0
+    while passes(gate):
+        passed += 1
+    assert passed <= 1 + (time.monotonic() - started) * 20
+
+
+def test_a_mistaken_hold_ends_after_a_day(make_gate: MakeGate) -> None:
+    """A Retry-After of a century would be nobody's intention."""
+    gate = make_gate(None, patience=0)
+    gate.hold(1e9)
+    with pytest.raises(ServerUnavailable) as refused:
+        gate.wait("p")
+    assert refused.value.retry_after == pytest.approx(24 * 3600, abs=5)
+
+
+def ask_from_a_process(socket: str, requests: int) -> None:
+    with redis.Redis(unix_socket_path=socket) as client:
+        gate = RedisGate(client, "pw", 100)
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(gate.wait, ["p"] * requests))
+
+
+def test_the_pace_is_kept_by_processes_together(
+    redis_socket: Path, redis_client: redis.Redis
+) -> None:
+    """By Redis' own clock, from the making of the bucket to the last of forty requests."""
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=ask_from_a_process, args=(str(redis_socket), 20)) for _ in range(2)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    seconds, microseconds = redis_client.time()
+    made = int(redis_client.hget("pw:bucket", "made"))
+    assert RedisGate(redis_client, "pw", 100).spent(today()) == {"p": 40}
+    assert seconds * 1_000_000 + microseconds - made >= 40 * 10_000
+
+
+def test_losing_redis_data_lets_no_burst_through(redis_client: redis.Redis) -> None:
+    """The bucket was full; after the flush it is empty."""
+    gate = RedisGate(redis_client, "pw", 10, burst=100, patience=0)
+    refill(gate)
+    time.sleep(0.3)
+    assert passes(gate)
+    redis_client.flushall()
+    assert not passes(gate)
+
+
+def test_slots_from_a_lost_bucket_are_taken_anew(redis_client: redis.Redis) -> None:
+    """Else those who wait would come on top of those who ask after the flush."""
+    slept = []
+
+    def flushed_meanwhile(seconds: float) -> None:
+        if not slept:
+            redis_client.flushall()
+        slept.append(seconds)
+        time.sleep(seconds)
+
+    RedisGate(redis_client, "pw", 20, sleep=flushed_meanwhile).wait("p")
+    assert sum(slept) >= 2 * 1 / 20 * 0.99
+
+
+def test_a_hold_outlives_the_loss_of_redis_data(redis_client: redis.Redis) -> None:
+    """Each process that saw the Retry-After keeps to it."""
+    gate = RedisGate(redis_client, "pw", None, patience=0)
+    gate.hold(100)
+    redis_client.flushall()
+    assert not passes(gate)
+
+
+def test_a_hold_reaches_those_in_other_processes_who_wait(redis_client: redis.Redis) -> None:
+    """They took their slot before another one was told."""
+
+    def held_meanwhile(seconds: float) -> None:
+        RedisGate(redis_client, "pw", 20).hold(100)
+        time.sleep(seconds)
+
+    with pytest.raises(ServerUnavailable):
+        RedisGate(redis_client, "pw", 20, patience=1, sleep=held_meanwhile).wait("p")
+
+
+def test_a_hold_is_the_whole_fleets(redis_client: redis.Redis) -> None:
+    """One process was told, all keep to it; another Patchwork's gate is none of it."""
+    RedisGate(redis_client, "pw", None).hold(100)
+    RedisGate(redis_client, "pw", None).hold(1)
+    with pytest.raises(ServerUnavailable) as refused:
+        RedisGate(redis_client, "pw", None).wait("p")
+    assert refused.value.retry_after == pytest.approx(100, abs=5)
+    assert passes(RedisGate(redis_client, "other", None, patience=0))
+
+
+@pytest.fixture
+def dead_redis(tmp_path: Path) -> Iterator[redis.Redis]:
+    with redis.Redis(unix_socket_path=str(tmp_path / "nobody"), retry=ONCE) as client:
+        yield client
+
+
+def test_without_redis_no_request_is_sent(dead_redis: redis.Redis) -> None:
+    """Nobody would keep the pace."""
+    gate = RedisGate(dead_redis, "pw", None)
+    with pytest.raises(ServerUnavailable, match="Redis"):
+        gate.wait("p")
+
+
+def test_a_hold_without_redis_is_kept_by_this_process(redis_socket: Path) -> None:
+    """The server asked this process, so this process knows."""
+    path = str(redis_socket)
+    with redis.Redis(unix_socket_path=path, retry=ONCE) as client:
+        gate = RedisGate(client, "pw", None, patience=0)
+        client.connection_pool.connection_kwargs["path"] = f"{path}.gone"
+        client.connection_pool.disconnect()
+        with pytest.raises(ServerUnavailable, match="Redis"):
+            gate.hold(100)
+        client.connection_pool.connection_kwargs["path"] = path
+        assert not passes(gate)
+
+
+def test_requests_are_counted_by_project(redis_client: redis.Redis) -> None:
+    """Those without a project too; those that were refused not."""
+    gate = RedisGate(redis_client, "pw", None, patience=0)
+    for project in ("linux", "qemu", "linux", ""):
+        gate.wait(project)
+    gate.hold(100)
+    assert not passes(gate)
+    assert gate.spent(today()) == {"linux": 2, "qemu": 1, "-": 1}
+    assert gate.spent("1999-12-31") == {}
+
+
+def test_a_local_gate_counts_too() -> None:
+    """So that a command can say what it cost."""
+    gate = LocalGate()
+    for project in ("linux", "qemu", "linux"):
+        gate.wait(project)
+    assert gate.spent() == {"linux": 2, "qemu": 1}
+
+
+def test_the_counts_of_the_day_come_back_once_after_a_flush(redis_client: redis.Redis) -> None:
+    """From all workers that think of it, they are added a single time."""
+    gate = RedisGate(redis_client, "pw", None)
+    day = today()
+    assert gate.restore(day, {})
+    gate.wait("linux")
+    assert not gate.restore(day, {"linux": 70})
+    redis_client.flushall()
+    gate.wait("linux")
+    with ThreadPoolExecutor(4) as pool:
+        restored = list(pool.map(lambda _: gate.restore(day, {"linux": 70, "qemu": 3}), range(8)))
+    assert restored.count(True) == 1
+    assert gate.spent(day) == {"linux": 71, "qemu": 3}
+
+
+def test_a_gate_is_for_many_threads(make_gate: MakeGate) -> None:
+    """No request is lost from the count."""
+    gate = make_gate(None)
+    threads = [
+        threading.Thread(target=lambda: [gate.wait("p") for _ in range(50)]) for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    spent = gate.spent() if isinstance(gate, LocalGate) else gate.spent(today())
+    assert spent == {"p": 200}
