@@ -197,6 +197,11 @@ class Config(BaseSettings):
         return self.mbox.patchwork.url
 
     @property
+    def base_url(self) -> str:
+        """The address of the Patchwork itself, without the API's path, version and slash."""
+        return re.sub(r"/api(/[0-9]+\.[0-9]+)?$", "", self.url.rstrip("/"))
+
+    @property
     def projects(self) -> tuple[ProjectTable, ...]:
         """The projects to keep in step."""
         return self.mbox.patchwork.all_projects

@@ -41,7 +41,7 @@ def test_a_minimal_file_is_enough(tmp_path: Path) -> None:
 
 
 def test_pastas_own_config_works_as_built(tmp_path: Path) -> None:
-    """The spelling of PaStA's former backend, in PaStA's own file, foreign keys and tables included."""
+    """The spelling of PaStA's former backend, in PaStA's own file with its other tables."""
     config = written(
         tmp_path,
         """
@@ -180,5 +180,5 @@ def test_an_unknown_project_is_answered_with_those_there_are(tmp_path: Path) -> 
     """A misspelt project is refused, and the message lists the known ones."""
     config = written(tmp_path, MINIMAL)
     assert config.project("linuxppc-dev").id == "linuxppc-dev"
-    with pytest.raises(ConfigError, match="'nosuch' is not in .* 1, linuxppc-dev"):
+    with pytest.raises(ConfigError, match=r"'nosuch' is not in .* 1, linuxppc-dev"):
         config.project("nosuch")

@@ -1,0 +1,28 @@
+"""What Celery beat enqueues, and when: made from the configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from patchsync.config import Config
+
+
+def entries(config: Config) -> dict[str, dict[str, Any]]:
+    """Celery's `beat_schedule`: per project a probe and a step of the audit, each at its interval.
+
+    What nobody took before the next one is due expires, so that two beats, or workers that come
+    back after an hour, do not make a queue of probes.
+    """
+    schedule: dict[str, dict[str, Any]] = {}
+    for project in config.projects:
+        for task, seconds in (
+            ("probe", config.schedule.probe_seconds),
+            ("audit", config.schedule.audit_seconds),
+        ):
+            schedule[f"{task} {project.id}"] = {
+                "task": f"workers.fetch.{task}",
+                "schedule": seconds,
+                "args": [project.id],
+                "options": {"expires": seconds},
+            }
+    return schedule

@@ -1,0 +1,82 @@
+"""What the processes of a fleet tell each other through Redis: all of it disposable.
+
+A page in flight is leased so that the next round does not ask for it again; a lease that is lost or
+left behind costs requests or time, never a patch.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from typing import cast
+
+import redis
+
+from patchsync.errors import GiveUp
+
+TROUBLE_KEPT_SECONDS = 86400
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """What last went wrong with a project: when (seconds since 1970), in which task, and what."""
+
+    at: float
+    task: str
+    message: str
+    # Whether somebody has to change something before it can go on
+    lasting: bool
+
+
+class Board:
+    """What is in flight for one project, and what last went wrong with it."""
+
+    def __init__(
+        self, client: redis.Redis, namespace: str, project: str, *, lease_seconds: float
+    ) -> None:
+        """`namespace`: the configuration's; `lease_seconds`: how long a page may be in flight."""
+        self._redis = client
+        self._leases = f"patchsync:{namespace}:{project}:leases"
+        self._trouble = f"patchsync:{namespace}:{project}:trouble"
+        self._seconds = lease_seconds
+
+    def take(self, lease: str) -> bool:
+        """Take a lease by its name; False where it is taken already."""
+        now = time.time()
+        pipe = self._redis.pipeline()
+        pipe.zremrangebyscore(self._leases, "-inf", now)
+        pipe.zadd(self._leases, {lease: now + self._seconds}, nx=True)
+        pipe.expire(self._leases, int(self._seconds) + 1)
+        return bool(pipe.execute()[1])
+
+    def keep(self, lease: str) -> None:
+        """Extend a lease: what it is for is being worked on."""
+        pipe = self._redis.pipeline()
+        pipe.zadd(self._leases, {lease: time.time() + self._seconds})
+        pipe.expire(self._leases, int(self._seconds) + 1)
+        pipe.execute()
+
+    def release(self, lease: str) -> int:
+        """Give a lease back. Returns how many are still out; only one caller sees 0."""
+        pipe = self._redis.pipeline()
+        pipe.zremrangebyscore(self._leases, "-inf", time.time())
+        pipe.zrem(self._leases, lease)
+        pipe.zcard(self._leases)
+        return int(pipe.execute()[2])
+
+    def in_flight(self) -> int:
+        """How many leases are out."""
+        return self._redis.zcount(self._leases, time.time(), "+inf")
+
+    def report(self, task: str, error: Exception) -> None:
+        """Note what went wrong, for `patchsync status`."""
+        trouble = Trouble(
+            at=time.time(), task=task, message=str(error), lasting=isinstance(error, GiveUp)
+        )
+        self._redis.set(self._trouble, json.dumps(asdict(trouble)), ex=TROUBLE_KEPT_SECONDS)
+
+    def trouble(self) -> Trouble | None:
+        """The last thing that went wrong within a day."""
+        text = cast("bytes | None", self._redis.get(self._trouble))
+        return Trouble(**json.loads(text)) if text else None

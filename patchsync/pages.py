@@ -1,0 +1,84 @@
+"""The work of a fetch task: list a page, download what is missing. Needs no store."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from patchsync.delivery import Delivery
+from patchsync.known import Page, absent
+from patchsync.patchwork.client import Client
+from patchsync.patchwork.download import Limits, batches, fetch_missing
+from patchsync.patchwork.records import PatchEntry
+
+MOST_MAILS = 250
+
+
+def lease_of(page: Page) -> str:
+    """The name of the lease on a page in flight."""
+    return f"page {page.page} of {page.per_page} by {page.order}"
+
+
+def fetch_page(
+    client: Client,
+    key: str,
+    page: Page,
+    held: Collection[int],
+    limits: Limits,
+    batch_bytes: int,
+) -> Iterator[Delivery]:
+    """List a page of the project `key` and download what is listed and not in `held`.
+
+    `held` are the ids that the store has in the page's range. The last delivery says what was seen
+    and ends the page's lease.
+
+    Raises:
+        UnknownProject: the page is empty because there is no such project.
+        PatchsyncError: a download failed; what others found was delivered before.
+    """
+    listing = client.list_page(key, page)
+    if listing is None:
+        # The list got shorter than the page meanwhile: the next round sees by how much.
+        yield Delivery(lease=lease_of(page))
+        return
+    if not listing.entries:
+        client.project(key)
+    yield from _download(client, key, listing.entries, held, limits, batch_bytes)
+    yield Delivery(
+        gone=tuple(absent(listing.answer, sorted(held))),
+        listed=listing.answer.entries,
+        lease=lease_of(page),
+    )
+
+
+def fetch_patches(
+    client: Client, key: str, ids: Collection[int], limits: Limits, batch_bytes: int, lease: str
+) -> Iterator[Delivery]:
+    """Download single patches by their id, such as those that were set aside.
+
+    Raises:
+        PatchsyncError: a download failed; what others found was delivered before.
+    """
+    found = {number: client.patch(key, number) for number in ids}
+    entries = [entry for entry in found.values() if entry is not None]
+    yield from _download(client, key, entries, (), limits, batch_bytes)
+    yield Delivery(
+        gone=tuple(number for number, entry in found.items() if entry is None),
+        listed=tuple((entry.id, entry.message_id) for entry in entries),
+        lease=lease,
+    )
+
+
+def _download(
+    client: Client,
+    key: str,
+    entries: Collection[PatchEntry],
+    held: Collection[int],
+    limits: Limits,
+    batch_bytes: int,
+) -> Iterator[Delivery]:
+    found = fetch_missing(client, key, entries, held, limits)
+    for batch in batches(found, batch_bytes, MOST_MAILS):
+        yield Delivery(
+            mails=batch.mails,
+            set_aside=tuple((each.patch_id, each.reason) for each in batch.set_aside),
+        )

@@ -1,0 +1,86 @@
+"""Leases and troubles, in a real Redis."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from patchsync.board import Board
+from patchsync.errors import GiveUp, ServerUnavailable
+from patchsync.fleet import redis_command
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
+    """A Redis of our own."""
+    folder = tmp_path_factory.mktemp("r")
+    command = redis_command(folder / "s", folder)
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+        client = redis.Redis(unix_socket_path=str(folder / "s"))
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                client.ping()
+                break
+            except redis.ConnectionError:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        yield client
+        client.close()
+        server.terminate()
+
+
+@pytest.fixture
+def board(client: redis.Redis, tmp_path: Path) -> Board:
+    """A board that no other test has."""
+    return Board(client, str(tmp_path), "project", lease_seconds=60)
+
+
+def test_a_lease_is_taken_once(board: Board) -> None:
+    """What is in flight is not handed out again, until it is given back."""
+    assert board.take("page 1")
+    assert not board.take("page 1")
+    assert board.take("page 2")
+    assert board.in_flight() == 2
+    assert board.release("page 1") == 1
+    assert board.release("page 2") == 0
+    assert board.take("page 1")
+
+
+def test_a_lost_lease_runs_out(client: redis.Redis, tmp_path: Path) -> None:
+    """A page whose message was lost is asked for again; one that is worked on is not."""
+    board = Board(client, str(tmp_path), "project", lease_seconds=0.05)
+    other = Board(client, str(tmp_path), "project", lease_seconds=60)
+    assert board.take("lost")
+    assert board.take("worked on")
+    other.keep("worked on")
+    time.sleep(0.1)
+    assert board.in_flight() == 1
+    assert board.take("lost")
+    assert not board.take("worked on")
+
+
+def test_projects_and_configurations_are_apart(client: redis.Redis, tmp_path: Path) -> None:
+    """The same page of another project, or of another configuration, is another lease."""
+    name = str(tmp_path)
+    assert Board(client, name, "one", lease_seconds=60).take("page 1")
+    assert Board(client, name, "two", lease_seconds=60).take("page 1")
+    assert Board(client, name + "x", "one", lease_seconds=60).take("page 1")
+
+
+def test_trouble_is_told_with_its_kind(board: Board) -> None:
+    """The last error is kept, and whether somebody must do something about it."""
+    assert board.trouble() is None
+    board.report("probe", ServerUnavailable("away"))
+    trouble = board.trouble()
+    assert trouble is not None
+    assert (trouble.task, trouble.message, trouble.lasting) == ("probe", "away", False)
+    board.report("index", GiveUp("mend it"))
+    trouble = board.trouble()
+    assert trouble is not None
+    assert trouble.lasting

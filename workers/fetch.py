@@ -1,0 +1,104 @@
+"""Tasks that ask Patchwork: what is new (`probe`, `audit`), and the mails (`fetch_page`).
+
+`probe` and `audit` run where the store is; the others need only Redis and HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from patchsync import pages, rounds
+from patchsync.delivery import Delivery
+from patchsync.errors import PatchsyncError
+from patchsync.known import Page
+from patchsync.patchwork.download import Limits
+from patchsync.sites import Site, open_site
+from workers import context, messages
+from workers.celery import app
+from workers.tasks import OPTIONS, told
+
+# While the store has not taken in what a comparison saw, the next one would see it again.
+SEEN_LEASE = "what was seen"
+
+
+@app.task(name="workers.fetch.probe", **OPTIONS)
+def probe(project: str) -> None:
+    """Compare a project with the store and fan out the pages that differ."""
+    with told("probe", project):
+        site = open_site(context.config(), context.client(), project)
+        board = context.board(site.key)
+        if board.in_flight():
+            return  # The last page of the round that is under way enqueues the next one.
+        found = rounds.probe(site, context.config(), context.client(), context.gate())
+        _follow(site, found)
+        if found.due and board.take(messages.SET_ASIDE_LEASE):
+            messages.fetch_set_aside(site.key, site.name, found.due)
+
+
+@app.task(name="workers.fetch.audit", **OPTIONS)
+def audit(project: str, whole: bool = False, anew: bool = False) -> None:
+    """List the next pages of a project and compare every id; `whole`: go on to the last page."""
+    with told("audit", project):
+        site = open_site(context.config(), context.client(), project)
+        found = rounds.audit(site, context.config(), context.client(), anew=anew)
+        _follow(site, found)
+        if whole and not found.ended:
+            messages.audit_on(site.key)
+
+
+@app.task(name="workers.fetch.fetch_page", **OPTIONS)
+def fetch_page(project: str, page: dict[str, Any], held: list[int]) -> None:
+    """Download the patches that a page lists and the store does not hold."""
+    wanted = Page(**page)
+    ask = context.config().fleet
+    with told("fetch_page", project):
+        key = context.config().project(project).id
+        found = pages.fetch_page(context.client(), key, wanted, held, _limits(), ask.batch_bytes)
+        _deliver(key, pages.lease_of(wanted), found)
+
+
+@app.task(name="workers.fetch.fetch_patches", **OPTIONS)
+def fetch_patches(project: str, ids: list[int]) -> None:
+    """Download single patches by their ids, such as those that were set aside."""
+    lease = messages.SET_ASIDE_LEASE
+    with told("fetch_patches", project):
+        key = context.config().project(project).id
+        found = pages.fetch_patches(
+            context.client(), key, ids, _limits(), context.config().fleet.batch_bytes, lease
+        )
+        _deliver(key, lease, found)
+
+
+def _follow(site: Site, found: rounds.Found) -> None:
+    """Hand on what a comparison found: what was seen to index, each page to fetch."""
+    board = context.board(site.key)
+    if found.seen is not None:
+        board.take(SEEN_LEASE)
+        messages.index_mails(site.key, replace(found.seen, lease=SEEN_LEASE))
+    for want in found.want:
+        if board.take(pages.lease_of(want.page)):
+            messages.fetch_page(site.key, site.name, want)
+
+
+def _deliver(key: str, lease: str, found: Iterable[Delivery]) -> None:
+    """Hand to index what is downloaded as it comes, and give the lease back if that fails."""
+    board = context.board(key)
+    board.keep(lease)
+    try:
+        for delivery in found:
+            messages.index_mails(key, delivery)
+            board.keep(lease)
+    except PatchsyncError:
+        board.release(lease)
+        raise
+
+
+def _limits() -> Limits:
+    config = context.config()
+    return Limits(
+        max_mail_bytes=config.patchwork.max_mail_bytes,
+        max_series_bytes=config.patchwork.max_series_bytes,
+        threads=config.fleet.downloads,
+    )

@@ -1,0 +1,38 @@
+"""Tasks that write PaStA's store, one at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Task
+
+from patchsync import rounds
+from patchsync.delivery import Delivery
+from patchsync.errors import LockHeld, StaleWriter
+from patchsync.store.lock import redis_lock
+from workers import context, messages
+from workers.celery import app
+from workers.tasks import OPTIONS, told
+
+# Another writer is busy: long enough for it to finish a batch, short enough to keep mails moving.
+LOCK_WAIT_SECONDS = 5.0
+BUSY_AGAIN_SECONDS = 2.0
+
+
+@app.task(name="workers.index.index_mails", bind=True, **(OPTIONS | {"max_retries": 20}))
+def index_mails(self: Task[..., None], project: str, delivery: dict[str, Any]) -> None:
+    """Store what a fetch task found, under the lock; the last of a round enqueues the next one."""
+    config = context.config()
+    with told("index_mails", project):
+        key = config.project(project).id
+        found = Delivery.from_message(delivery)
+        lock = f"patchsync:{config.namespace}:{key}:lock"
+        try:
+            with redis_lock(
+                context.redis_client(), lock, ttl=config.fleet.lock_seconds, wait=LOCK_WAIT_SECONDS
+            ):
+                rounds.store(config, key, found)
+        except (LockHeld, StaleWriter) as busy:
+            raise self.retry(exc=busy, countdown=BUSY_AGAIN_SECONDS) from busy
+        if found.lease and context.board(key).release(found.lease) == 0:
+            messages.probe(key)

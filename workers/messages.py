@@ -1,0 +1,59 @@
+"""How tasks call each other: each message with its bounds, and with arguments that read as a story.
+
+`argsrepr` is what events, Flower and logs show instead of the arguments: never a mail.
+"""
+
+from __future__ import annotations
+
+from patchsync.delivery import Delivery
+from patchsync.pages import lease_of
+from patchsync.sync import Want
+from workers.celery import app
+from workers.context import config
+
+SET_ASIDE_LEASE = "set aside"
+
+
+def probe(project: str) -> None:
+    """Enqueue the next round of a project."""
+    app.send_task("workers.fetch.probe", args=[project], expires=config().fleet.lease_seconds)
+
+
+def audit_on(project: str) -> None:
+    """Enqueue the next step of an audit that goes on to the end."""
+    app.send_task("workers.fetch.audit", args=[project, True])
+
+
+def fetch_page(project: str, name: str, want: Want) -> None:
+    """Enqueue a page, which nobody needs any more once its lease is over."""
+    page = want.page
+    app.send_task(
+        "workers.fetch.fetch_page",
+        args=[
+            project,
+            {"order": page.order, "per_page": page.per_page, "page": page.page},
+            list(want.held),
+        ],
+        argsrepr=f"({name}: {lease_of(page)}, {len(want.held)} held)",
+        expires=config().fleet.lease_seconds,
+    )
+
+
+def fetch_set_aside(project: str, name: str, ids: tuple[int, ...]) -> None:
+    """Enqueue another try for patches that were set aside."""
+    app.send_task(
+        "workers.fetch.fetch_patches",
+        args=[project, list(ids)],
+        argsrepr=f"({name}: {len(ids)} that were set aside)",
+        expires=config().fleet.lease_seconds,
+    )
+
+
+def index_mails(project: str, delivery: Delivery) -> None:
+    """Hand to the index worker what was found."""
+    app.send_task(
+        "workers.index.index_mails",
+        args=[project, delivery.to_message()],
+        argsrepr=f"({project}: {delivery.summary()})",
+        compression="zlib",
+    )

@@ -1,0 +1,67 @@
+"""Celery's settings, from the configuration. Each is here because it was measured to matter.
+
+No message has to arrive: what is to be done is recomputed from the store and Patchwork. These
+settings only make loss and repetition rare.
+"""
+
+from __future__ import annotations
+
+from kombu import Exchange, Queue
+
+import beat_schedule as schedule
+from workers.context import config
+
+LONGEST_TASK_SECONDS = 600
+
+_config = config()
+
+broker_url = _config.redis_url.replace("unix://", "redis+socket://", 1)
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None
+broker_transport_options = {
+    # Two configurations in one Redis: each sees only its own queues, messages and broadcasts.
+    "global_keyprefix": f"patchsync:{_config.namespace}:",
+    # Redis redelivers what is not acknowledged by then, also a task that still runs.
+    "visibility_timeout": 3 * LONGEST_TASK_SECONDS,
+    "unacked_restore_interval": 5,
+    "unacked_restore_throttle": 1,
+    "max_connections": 100,
+    "connect_retries_timeout": 120,
+    "interval_start": 0.2,
+    "interval_step": 0.5,
+    "interval_max": 2,
+    "socket_timeout": 30,
+    "socket_connect_timeout": 5,
+}
+
+task_serializer = "json"
+result_serializer = "json"
+accept_content = ["json"]
+task_ignore_result = True
+
+task_acks_late = True
+task_reject_on_worker_lost = True
+task_retry_on_worker_lost = True
+task_time_limit = LONGEST_TASK_SECONDS
+task_soft_time_limit = LONGEST_TASK_SECONDS - 30
+worker_prefetch_multiplier = 1
+worker_soft_shutdown_timeout = 20
+worker_enable_soft_shutdown_on_idle = True
+worker_send_task_events = True
+
+task_create_missing_queues = False
+task_default_queue = "probe"
+task_queues = [
+    Queue(name, Exchange(name), routing_key=name) for name in ("probe", "fetch", "index")
+]
+task_routes = {
+    "workers.fetch.probe": {"queue": "probe"},
+    "workers.fetch.audit": {"queue": "probe"},
+    "workers.fetch.fetch_page": {"queue": "fetch"},
+    "workers.fetch.fetch_patches": {"queue": "fetch"},
+    "workers.index.index_mails": {"queue": "index"},
+}
+
+beat_schedule = schedule.entries(_config)
+beat_schedule_filename = str(_config.run_dir / "beat-schedule")
+timezone = "UTC"
