@@ -1,0 +1,1 @@
+"""PaStA's store: its mails, its index, and what patchsync keeps beside them."""

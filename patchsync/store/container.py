@@ -1,0 +1,189 @@
+"""A Patchwork project's mails as PaStA sees them: its MailContainer interface over our store."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Self
+
+from patchsync.errors import StoreDamaged
+from patchsync.store.evidence import SetAside, read_gone, read_set_aside
+from patchsync.store.files import storing
+from patchsync.store.layout import ContainerPaths, IndexEntry, Layout
+from patchsync.store.lock import LOCK_WAIT, store_lock
+from patchsync.store.side_index import SideIndex
+from patchsync.store.writer import Batch, Mail, Stored, StoreWriter
+
+
+class MboxPatchwork:
+    """The mails of one Patchwork project in PaStA's store, read from the side index.
+
+    What PaStA's MailContainer offers has its name and meaning here. What is added comes with
+    `write_index` into the index and only then shows. Use it as a context manager, or `close` it;
+    one object serves one thread of one process.
+
+    `listaddr` is the list's address, `d_mbox` PaStA's MBOX folder, `project_id` Patchwork's
+    number, `lock_wait` how many seconds to wait for the store's lock. All methods may raise
+    StoreUnavailable; those that read the index also StoreDamaged and LockHeld.
+    """
+
+    def __init__(
+        self,
+        listaddr: str,
+        d_mbox: str | Path,
+        project_id: int,
+        layout: Layout = "raw",
+        *,
+        lock_wait: float = LOCK_WAIT,
+    ) -> None:
+        self.paths = ContainerPaths(
+            d_mbox=Path(d_mbox), listaddr=listaddr, project_id=project_id, layout=layout
+        )
+        self._lock_wait = lock_wait
+        self._pending: list[Mail] = []
+        self._side_index = SideIndex(self.paths.index, self.paths.side_index)
+        try:
+            self.load_index()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def listaddr(self) -> str:
+        """The list's address, by which PaStA tells containers apart."""
+        return self.paths.listaddr
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the side index."""
+        self._side_index.close()
+
+    # PaStA's MailContainer
+
+    def load_index(self) -> None:
+        """Take in what this or any other process appended to the index since."""
+        if self._side_index.is_current():
+            return
+        if not self.paths.index.exists():
+            self._side_index.catch_up()
+            return
+        with store_lock(self.paths.lock, self._lock_wait):
+            self._side_index.catch_up()
+
+    def update(self) -> None:
+        """Take in what the fleet fetched meanwhile; it never goes to the network itself."""
+        self.load_index()
+
+    def add(self, mail: Mail) -> None:
+        """Note a mail for the next `write_index`."""
+        self._pending.append(mail)
+
+    def write_index(self) -> Stored:
+        """Make what was added durable, by appending to the index, which is never rewritten.
+
+        It becomes the store's writer for that moment: any other one is stale then and starts anew.
+        """
+        with self.writer() as writer:
+            stored = writer.apply(Batch(mails=tuple(self._pending)))
+        self._pending.clear()
+        self.load_index()
+        return stored
+
+    def get_ids(self, time_window: tuple[datetime, datetime] | None = None) -> set[str]:
+        """The message-ids, of all or of those with an index date from the first to the second.
+
+        As in PaStA, a date is a naive datetime at midnight, and both ends belong to the window.
+        """
+        dated = self._side_index.dated_message_ids()
+        if time_window is None:
+            return {message_id for _, message_id in dated}
+        since, until = time_window
+
+        @cache
+        def inside(date: str) -> bool:
+            return since <= datetime.strptime(date, "%Y/%m/%d") <= until
+
+        return {message_id for date, message_id in dated if inside(date)}
+
+    def __contains__(self, message_id: object) -> bool:
+        return isinstance(message_id, str) and bool(self._side_index.entries_of(message_id))
+
+    def __getitem__(self, message_id: str) -> list[bytes]:
+        """The raw mails with this message-id, in the order of the index.
+
+        Raises KeyError when there is none, StoreDamaged when the file of one is missing.
+        """
+        entries = self._side_index.entries_of(message_id)
+        if not entries:
+            raise KeyError(message_id)
+        return [self._mail(entry) for entry in entries]
+
+    def get_patchwork_ids(self, message_id: str) -> set[int]:
+        """The patchwork ids of this message-id, none when it is unknown."""
+        return {entry.patch_id for entry in self._side_index.entries_of(message_id)}
+
+    # What the comparison with Patchwork needs
+
+    @property
+    def count(self) -> int:
+        """Number of stored patches, that is of different patchwork ids."""
+        return self._side_index.count
+
+    @property
+    def highest(self) -> int | None:
+        """The highest stored patchwork id, None when the store is empty."""
+        return self._side_index.highest
+
+    def ids(self) -> array[int]:
+        """All stored patchwork ids, ascending, as array('q')."""
+        return self._side_index.ids()
+
+    def held(self) -> array[int]:
+        """Patchwork ids that need no fetching, stored or set aside: ascending, as array('q')."""
+        set_aside = self.set_aside()  # first: a patch that leaves it meanwhile is stored by then
+        held = self.ids()
+        for patch_id in sorted(set_aside):
+            place = bisect_left(held, patch_id)
+            if place == len(held) or held[place] != patch_id:
+                held.insert(place, patch_id)
+        return held
+
+    def gone(self) -> frozenset[int]:
+        """Stored patchwork ids that Patchwork does not list any more."""
+        return read_gone(self.paths.gone)
+
+    def set_aside(self) -> dict[int, SetAside]:
+        """Patches whose mail could not be stored, by patchwork id; see `evidence.due`."""
+        return read_set_aside(self.paths.set_aside)
+
+    def message_id_of(self, patch_id: int) -> str | None:
+        """The message-id of a stored patch, None when it is not stored."""
+        entry = self.entry(patch_id)
+        return None if entry is None else entry.message_id
+
+    def entry(self, patch_id: int) -> IndexEntry | None:
+        """The index entry of a stored patch, None when it is not stored."""
+        return self._side_index.entry(patch_id)
+
+    def writer(self) -> StoreWriter:
+        """Return a writer for this store, to be entered."""
+        return StoreWriter(self.paths, lock_wait=self._lock_wait)
+
+    def _mail(self, entry: IndexEntry) -> bytes:
+        path = self.paths.mail(entry.date, entry.md5)
+        with storing(path):
+            try:
+                return path.read_bytes()
+            except FileNotFoundError as error:
+                raise StoreDamaged(
+                    f"{path} is missing, the mail of patch {entry.patch_id} in {self.paths.index};"
+                    " restore it, or remove that line to have it fetched again"
+                ) from error

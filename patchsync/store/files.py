@@ -1,0 +1,94 @@
+"""Durable writes on a disk that may be full or read-only, with errors that say what to do."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from patchsync.errors import StoreUnavailable
+
+_REMEDY = {
+    errno.ENOSPC: "the disk is full; free some space",
+    errno.EDQUOT: "the quota is used up; raise it or free some space",
+    errno.EFBIG: "the file would exceed the limit of this process; raise it (ulimit -f)",
+    errno.EROFS: "the file system is read-only; mount it writable",
+    errno.EACCES: "no permission; let the user that runs patchsync read and write there",
+    errno.EPERM: "no permission; let the user that runs patchsync read and write there",
+}
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Report what the system refuses at `path` as StoreUnavailable, with the remedy."""
+    try:
+        yield
+    except OSError as error:
+        remedy = _REMEDY.get(error.errno or 0, error.strerror or str(error))
+        raise StoreUnavailable(f"{error.filename or path}: {remedy}") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` survive a power loss; raises OSError."""
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_file_system(folder: Path) -> None:
+    """Make all that was written to the file system of `folder` durable, in one go; raises OSError.
+
+    One syncfs for a batch of small files is far cheaper than an fsync for each.
+    """
+    if sys.platform != "linux":
+        os.sync()
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd = os.open(folder, os.O_RDONLY)
+    try:
+        if libc.syncfs(fd) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
+    finally:
+        os.close(fd)
+
+
+def make_folder(folder: Path) -> None:
+    """Create `folder` and its parents, each with a durable name; raises OSError."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` durably, so that a reader sees the old or the new bytes, whole.
+
+    To be called under the store's lock: the new file is written under one fixed name beside it.
+    Raises StoreUnavailable.
+    """
+    fresh = path.with_name(path.name + ".new")
+    with storing(path):
+        make_folder(path.parent)
+        with fresh.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+        sync_folder(path.parent)
+
+
+def read_file(path: Path) -> bytes | None:
+    """Return the bytes of `path`, None where there is no such file; raises StoreUnavailable."""
+    with storing(path):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None

@@ -1,0 +1,120 @@
+"""One writer per store: a fencing token decides, a Redis lock keeps the others from waiting.
+
+The Redis lock expires, Redis may be flushed, and a process may be paused for longer than any lock
+lasts. So each writer takes a token, the store's own highest plus one, and before it writes it
+checks under an OS file lock that nobody has taken a higher one since.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from redis.exceptions import LockError, RedisError
+
+from patchsync.errors import LockHeld, StaleWriter, StoreDamaged
+from patchsync.store.files import make_folder, read_file, replace_file, storing
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+log = logging.getLogger(__name__)
+
+LOCK_WAIT = 30.0  # seconds; the index of a million lines is read anew in less
+_POLL = 0.01  # seconds between two tries
+
+
+@contextmanager
+def store_lock(path: Path, wait: float = LOCK_WAIT) -> Iterator[None]:
+    """Hold the store's own lock: an flock on `path`, which ends with the process at the latest.
+
+    Raises LockHeld when another one keeps it for longer than `wait` seconds, and StoreUnavailable.
+    The store must be on a file system of this machine; flock over a network is not relied upon.
+    """
+    deadline = time.monotonic() + wait
+    fd = _open_lock(path)
+    try:
+        while not _try_lock(fd, path):
+            if time.monotonic() >= deadline:
+                raise LockHeld(f"{path}: another process has held this lock for {wait:g} s")
+            time.sleep(_POLL)
+            os.close(fd)
+            fd = _open_lock(path)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _open_lock(path: Path) -> int:
+    with storing(path):
+        make_folder(path.parent)
+        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+
+
+def _try_lock(fd: int, path: Path) -> bool:
+    """Lock `fd` unless somebody else has it, or the file was deleted and made anew meanwhile."""
+    with storing(path):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return os.path.samestat(os.fstat(fd), path.stat())
+        except (BlockingIOError, FileNotFoundError):
+            return False
+
+
+class Fence:
+    """The store's highest fencing token, in a small file. The methods go under the store's lock."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def highest(self) -> int:
+        """The token that was taken last, 0 if none was; raises StoreDamaged, StoreUnavailable."""
+        content = read_file(self._path)
+        if content is None:
+            return 0
+        text = content.strip()
+        if not text.isdigit():
+            raise StoreDamaged(f"{self._path}, line 1: not a fencing token; remove the file")
+        return int(text)
+
+    def take(self) -> int:
+        """Take the next token, durably: from now on all earlier ones are stale."""
+        token = self.highest + 1
+        replace_file(self._path, b"%d\n" % token)
+        return token
+
+    def check(self, token: int) -> None:
+        """Raise StaleWriter unless `token` is still the highest."""
+        if (highest := self.highest) != token:
+            raise StaleWriter(
+                f"{self._path}: this writer has token {token}, but {highest} was taken since"
+            )
+
+
+@contextmanager
+def redis_lock(client: Redis, name: str, *, ttl: float, wait: float) -> Iterator[None]:
+    """Hold the lock `name` in Redis for at most `ttl` seconds; wait for it at most `wait` seconds.
+
+    Raises LockHeld when it is not to be had. It only saves work: a lock that was lost meanwhile is
+    no error here, since the fencing token decides who writes.
+    """
+    lock = client.lock(name, timeout=ttl, blocking_timeout=wait, thread_local=False)
+    if not lock.acquire():
+        raise LockHeld(f"Redis lock {name}: another worker has held it for {wait:g} s")
+    try:
+        yield
+    finally:
+        try:
+            lock.release()
+        except LockError:
+            log.info("redis lock was lost before its release", extra={"lock": name})
+        except RedisError:
+            # It runs out by itself; the work under it is done, or its own error matters more.
+            log.warning("redis lock could not be released", extra={"lock": name}, exc_info=True)

@@ -1,0 +1,366 @@
+"""A cache of PaStA's index in SQLite, so that nobody has to read a million lines to look up one.
+
+It may be deleted at any time. It follows the index by reading only what was appended, and is built
+anew when the index was truncated, replaced or edited. Of several lines with one patchwork id the
+first counts, whatever the others say.
+
+One object serves one thread of one process: do not carry it across a fork.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from array import array
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from io import BufferedReader
+from itertools import islice
+from pathlib import Path
+from typing import Self
+
+from patchsync.errors import StoreDamaged, StoreUnavailable
+from patchsync.store.files import storing
+from patchsync.store.layout import IndexEntry, parse_line, parse_plain_lines
+
+_VERSION = 1  # of the tables below; a cache of another version is built anew
+_BUSY = 30.0  # seconds to wait for another process' transaction
+_TAIL = 4096  # bytes before the offset that show whether the index still is the one that was read
+_CHUNK = 1 << 20  # bytes read at a time, which bounds the memory
+_SLOTS = 500  # ids looked up by one statement
+_WAL_SIZE = 16 << 20  # bytes to which the write-ahead log shrinks again after a rebuild
+
+_TABLES = f"""
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS patch (
+    id INTEGER PRIMARY KEY, date TEXT NOT NULL, message_id TEXT NOT NULL, md5 TEXT NOT NULL,
+    line INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS state (
+    inode TEXT NOT NULL, offset INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, tail TEXT NOT NULL,
+    lines INTEGER NOT NULL, patches INTEGER NOT NULL
+);
+PRAGMA user_version = {_VERSION};
+COMMIT;
+"""
+
+_PASSING = frozenset(
+    {
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+    }
+)
+
+
+class _Damaged(StoreUnavailable):
+    """The cache itself cannot be read; it was removed and is built anew by the next catch-up."""
+
+
+@dataclass(frozen=True)
+class _State:
+    """How far the index was read, and how to recognise it."""
+
+    inode: str = ""  # as text: an inode may exceed SQLite's signed integers
+    offset: int = 0  # bytes, always behind a newline
+    mtime_ns: int = 0
+    tail: str = ""  # hash of the bytes before the offset
+    lines: int = 0
+    patches: int = 0  # different patchwork ids
+
+    def is_of(self, stat: os.stat_result) -> bool:
+        """Tell whether a file that looks like `stat` has been read to its end and not changed."""
+        return (self.inode, self.offset, self.mtime_ns) == (
+            str(stat.st_ino),
+            stat.st_size,
+            stat.st_mtime_ns,
+        )
+
+
+class SideIndex:
+    """The entries of the index file `index`, cached in the SQLite file `database`.
+
+    All methods raise StoreUnavailable when the disk or SQLite does not let them; what they return
+    is as of the last `catch_up` of any process.
+    """
+
+    def __init__(self, index: Path, database: Path) -> None:
+        self._index = index
+        self._database = database
+        self._connection: sqlite3.Connection | None = None
+        self._opened: os.stat_result | None = None  # the database file; None while in memory
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the cache; a later `catch_up` opens it again."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    # Following the index
+
+    def is_current(self) -> bool:
+        """Tell whether there is nothing to catch up with; needs no lock."""
+        with self._reporting(), storing(self._index):
+            stat = _stat(self._index)
+            if not self._is_open(stat):
+                return False
+            return stat is None or self._state().is_of(stat)
+
+    def catch_up(self, *, synced: bool = False) -> int:
+        """Read what was appended to the index since, or all of it when it is not the same any more.
+
+        To be called under the store's lock, so that no line is seen that its writer takes back. A
+        line without its newline is left alone. `synced`: the caller has just made the index
+        durable, so that need not be done here. Returns the number of lines read.
+
+        Raises StoreDamaged naming file and line when a line is not PaStA's; nothing is taken over
+        then.
+        """
+        try:
+            return self._catch_up(synced)
+        except _Damaged:
+            return self._catch_up(synced)
+
+    def _catch_up(self, synced: bool) -> int:
+        with self._reporting(), storing(self._index):
+            found = _stat(self._index)
+            if not self._is_open(found):
+                self._open(found)
+            if found is None:
+                return 0
+            with self._index.open("rb") as file:
+                stat = os.fstat(file.fileno())
+                state = self._state()
+                if state.is_of(stat):
+                    return 0
+                with self._transaction():
+                    return self._take_over(file, stat, state, synced)
+
+    def _take_over(
+        self, file: BufferedReader, stat: os.stat_result, state: _State, synced: bool
+    ) -> int:
+        if not _continues(file, stat, state):
+            self._sql.execute("DELETE FROM patch")
+            self._sql.execute("DROP INDEX IF EXISTS patch_message_id")  # made once all lines are in
+            state = _State()
+        lines, offset = state.lines, state.offset
+        before = self._sql.total_changes
+        for chunk in _whole_lines(file, offset, stat.st_size):
+            rows = self._rows(chunk, lines)
+            self._sql.executemany("INSERT OR IGNORE INTO patch VALUES (?, ?, ?, ?, ?)", rows)
+            lines += chunk.count(b"\n")
+            offset += len(chunk)
+        patches = state.patches + self._sql.total_changes - before
+        self._sql.execute("CREATE INDEX IF NOT EXISTS patch_message_id ON patch (message_id)")
+        if not synced:
+            os.fsync(file.fileno())  # the cache must not know lines that a power loss takes away
+        tail = _tail(file, offset)
+        now = (str(stat.st_ino), offset, stat.st_mtime_ns, tail, lines, patches)
+        self._sql.execute("DELETE FROM state")
+        self._sql.execute("INSERT INTO state VALUES (?, ?, ?, ?, ?, ?)", now)
+        return lines - state.lines
+
+    def _rows(self, chunk: bytes, lines: int) -> Iterator[tuple[int, str, str, str, int]]:
+        entries = parse_plain_lines(chunk)
+        if entries is not None:
+            for number, entry in enumerate(entries, start=lines + 1):
+                yield (*entry, number)
+            return
+        for number, line in enumerate(chunk[:-1].split(b"\n"), start=lines + 1):
+            try:
+                yield (*parse_line(line), number)
+            except ValueError as error:
+                raise StoreDamaged(
+                    f"{self._index}, line {number}: {error}; correct or remove the line"
+                ) from error
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """How far the index was read: bytes, and the file's time of change then in nanoseconds."""
+        with self._reporting():
+            state = self._state()
+            return state.offset, state.mtime_ns
+
+    # Looking up
+
+    @property
+    def count(self) -> int:
+        """Number of patches, that is of different patchwork ids."""
+        with self._reporting():
+            return self._state().patches
+
+    @property
+    def highest(self) -> int | None:
+        """The highest patchwork id, None when there are none."""
+        with self._reporting():
+            highest: int | None = self._sql.execute("SELECT max(id) FROM patch").fetchone()[0]
+            return highest
+
+    def ids(self) -> array[int]:
+        """All patchwork ids, ascending, as array('q')."""
+        with self._reporting():
+            rows = self._sql.execute("SELECT id FROM patch ORDER BY id")
+            return array("q", (row[0] for row in rows))
+
+    def entry(self, patch_id: int) -> IndexEntry | None:
+        """The entry of a patchwork id, None when there is none."""
+        with self._reporting():
+            rows = self._sql.execute(
+                "SELECT id, date, message_id, md5 FROM patch WHERE id = ?", (patch_id,)
+            )
+            return next(map(IndexEntry._make, rows), None)
+
+    def entries_of(self, message_id: str) -> list[IndexEntry]:
+        """All entries with this message-id, in the order of the index."""
+        with self._reporting(), suppress(UnicodeEncodeError):  # no line can hold such a message-id
+            rows = self._sql.execute(
+                "SELECT id, date, message_id, md5 FROM patch WHERE message_id = ? ORDER BY line",
+                (message_id,),
+            )
+            return list(map(IndexEntry._make, rows))
+        return []
+
+    def message_ids(self, patch_ids: Iterable[int]) -> dict[int, str]:
+        """Those of `patch_ids` that are in the index, with their message-ids."""
+        found: dict[int, str] = {}
+        wanted = iter(patch_ids)
+        with self._reporting():
+            while some := list(islice(wanted, _SLOTS)):
+                marks = ",".join("?" * len(some))
+                query = f"SELECT id, message_id FROM patch WHERE id IN ({marks})"  # noqa: S608
+                found.update(self._sql.execute(query, some))
+        return found
+
+    def dated_message_ids(self) -> Iterator[tuple[str, str]]:
+        """Date (YYYY/MM/DD) and message-id of each patch, in no order."""
+        with self._reporting():
+            yield from self._sql.execute("SELECT date, message_id FROM patch")
+
+    # SQLite
+
+    @property
+    def _sql(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise StoreUnavailable(f"{self._database} is not open; the next catch-up opens it")
+        return self._connection
+
+    def _is_open(self, index: os.stat_result | None) -> bool:
+        """Tell whether the connection is to what should be open: see `_open`."""
+        if self._connection is None:
+            return False
+        database = _stat(self._database)
+        if index is None or self._opened is None or database is None:
+            return index is None and self._opened is None
+        return os.path.samestat(self._opened, database)
+
+    def _open(self, index: os.stat_result | None) -> None:
+        self.close()
+        if index is None:  # to look at a store that is not there leaves nothing behind
+            self._connection = sqlite3.connect(":memory:", isolation_level=None)
+            self._opened = None
+            self._sql.executescript(_TABLES)
+            return
+        self._database.parent.mkdir(parents=True, exist_ok=True)
+        self._database.touch()  # SQLite itself would ignore a umask that lets a group write
+        self._connection = sqlite3.connect(self._database, timeout=_BUSY, isolation_level=None)
+        self._opened = self._database.stat()
+        version = self._sql.execute("PRAGMA user_version").fetchone()[0]
+        if version not in (0, _VERSION):
+            self._remove()
+            raise _Damaged(f"{self._database} was of version {version} and has been removed")
+        self._sql.execute("PRAGMA journal_mode = WAL")
+        self._sql.execute("PRAGMA synchronous = NORMAL")
+        self._sql.execute(f"PRAGMA journal_size_limit = {_WAL_SIZE}")
+        if version == 0:
+            self._sql.executescript(_TABLES)
+
+    def _remove(self) -> None:
+        self.close()
+        # The database last: without its log it is at worst damaged again, and found to be so.
+        for suffix in ("-wal", "-shm", ""):
+            self._database.with_name(self._database.name + suffix).unlink(missing_ok=True)
+
+    def _state(self) -> _State:
+        row = self._sql.execute("SELECT * FROM state").fetchone()
+        return _State() if row is None else _State(*row)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._sql.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._sql.execute("COMMIT")
+        except BaseException:
+            if self._sql.in_transaction:
+                self._sql.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.ProgrammingError:
+            raise  # a use across threads, or after close: a fault of the caller
+        except sqlite3.DatabaseError as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+            if code & 0xFF in _PASSING:
+                raise StoreUnavailable(f"{self._database}: {error}") from error
+            with storing(self._database):
+                self._remove()
+            raise _Damaged(
+                f"{self._database} was damaged ({error}) and has been removed; it is built anew"
+            ) from error
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _continues(file: BufferedReader, stat: os.stat_result, state: _State) -> bool:
+    """Tell whether the index only grew since `state`: same file, same bytes before the offset.
+
+    One that changed without growing was edited.
+    """
+    return (
+        str(stat.st_ino) == state.inode
+        and stat.st_size > state.offset
+        and _tail(file, state.offset) == state.tail
+    )
+
+
+def _tail(file: BufferedReader, offset: int) -> str:
+    start = max(0, offset - _TAIL)
+    file.seek(start)
+    return hashlib.sha256(file.read(offset - start)).hexdigest()
+
+
+def _whole_lines(file: BufferedReader, offset: int, end: int) -> Iterator[bytes]:
+    """Yield the whole lines between two offsets, in pieces of about _CHUNK bytes."""
+    file.seek(offset)
+    rest = b""
+    while offset < end and (piece := file.read(min(_CHUNK, end - offset))):
+        offset += len(piece)
+        whole, newline, rest_of_piece = piece.rpartition(b"\n")
+        if newline:
+            yield rest + whole + newline
+            rest = rest_of_piece
+        else:
+            rest += piece

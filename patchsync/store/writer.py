@@ -1,0 +1,246 @@
+"""The one way into the store: batches of mails and of what was seen, applied under the lock.
+
+Each mail is on disk before its line is in the index, so the store is readable at every instant.
+A writer that is killed leaves a store that the next one goes on with; one that is overtaken writes
+no line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol, Self
+
+from patchsync.errors import ServerRestored
+from patchsync.store.evidence import (
+    SetAside,
+    read_gone,
+    read_set_aside,
+    tried,
+    write_gone,
+    write_set_aside,
+)
+from patchsync.store.files import storing, sync_file_system
+from patchsync.store.layout import (
+    LARGEST_ID,
+    ContainerPaths,
+    IndexEntry,
+    format_line,
+    is_date,
+    message_id_fault,
+)
+from patchsync.store.lock import LOCK_WAIT, Fence, store_lock
+from patchsync.store.mails import append_lines, cut_torn_line, md5_of, write_mail
+from patchsync.store.side_index import SideIndex
+
+
+class Mail(Protocol):
+    """A mail to store: patchsync.patchwork.mbox.Mail is one."""
+
+    @property
+    def patch_id(self) -> int:
+        """Patchwork's id of the patch."""
+
+    @property
+    def message_id(self) -> str:
+        """Message-id with its angle brackets, as Patchwork has it."""
+
+    @property
+    def date(self) -> str:
+        """YYYY/MM/DD, Patchwork's date in UTC."""
+
+    @property
+    def content(self) -> bytes:
+        """The final bytes, with the trailing newline."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What one fetch task, or one piece of an archive, hands over."""
+
+    mails: tuple[Mail, ...] = ()
+    # (patchwork id, reason): patches whose mail cannot be had or stored.
+    set_aside: tuple[tuple[int, str], ...] = ()
+    # Ids that an answer of the server proves to be gone.
+    gone: frozenset[int] = frozenset()
+    # (patchwork id, message-id) that the server listed.
+    listed: tuple[tuple[int, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        ids = [mail.patch_id for mail in self.mails]
+        ids += [patch_id for patch_id, _ in self.set_aside + self.listed]
+        ids += self.gone
+        if wrong := [patch_id for patch_id in ids if not 0 < patch_id <= LARGEST_ID]:
+            raise ValueError(f"{wrong[0]} is not a patchwork id")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """What became of a batch, in numbers of patches."""
+
+    # Mails that are new in the store.
+    stored: int
+    # Mails whose patch the store had already; they stay as they were.
+    known: int
+    # Patches that are set aside now and were reported by this batch.
+    set_aside: int
+    # Held patches that turned out to be gone.
+    gone: int
+    # Gone ones that were listed again.
+    back: int
+
+
+def utc_now() -> datetime:
+    """The time, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+class StoreWriter:
+    """The writer of one project's store, from `__enter__`, which makes all earlier ones stale.
+
+    One object serves one thread of one process. `lock_wait`: seconds to wait for the store's own
+    lock. Raises LockHeld, StoreUnavailable, StoreDamaged.
+    """
+
+    def __init__(
+        self,
+        paths: ContainerPaths,
+        *,
+        lock_wait: float = LOCK_WAIT,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._paths = paths
+        self._lock_wait = lock_wait
+        self._now = now
+        self._fence = Fence(paths.fence)
+        self._side_index = SideIndex(paths.index, paths.side_index)
+        self._token = 0
+
+    @property
+    def token(self) -> int:
+        """The fencing token of this writer."""
+        return self._token
+
+    def __enter__(self) -> Self:
+        try:
+            with store_lock(self._paths.lock, self._lock_wait):
+                self._token = self._fence.take()
+                self._open_end()
+        except BaseException:
+            self._side_index.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._side_index.close()
+
+    def apply(self, batch: Batch) -> Stored:
+        """Store the mails of `batch` that are new, and note what it says of other patches.
+
+        Raises StaleWriter when another writer came since, ServerRestored when a patch has another
+        message-id than the store knows, LockHeld, StoreUnavailable and StoreDamaged. The first two
+        leave the index and the notes untouched; after any of them the same batch may be applied
+        again.
+        """
+        self._fence.check(self._token)
+        self._refuse_restored(batch)
+        written, refused = self._write_mails(batch.mails)
+        with store_lock(self._paths.lock, self._lock_wait):
+            self._fence.check(self._token)
+            self._open_end()
+            self._refuse_restored(batch)
+            stored = self._append(written)
+            set_aside = self._note_set_aside([*batch.set_aside, *refused])
+            gone, back = self._note_gone(batch)
+        return Stored(
+            stored=stored,
+            known=len(batch.mails) - stored - len(refused),
+            set_aside=set_aside,
+            gone=gone,
+            back=back,
+        )
+
+    def _open_end(self) -> None:
+        """Bring the side index and the end of the index to the same place, behind a newline."""
+        self._side_index.catch_up()
+        _, mtime_ns = self._side_index.position
+        cut_torn_line(self._paths.index, mtime_ns)
+
+    def _refuse_restored(self, batch: Batch) -> None:
+        told = [*batch.listed, *((mail.patch_id, mail.message_id) for mail in batch.mails)]
+        known = self._side_index.message_ids(patch_id for patch_id, _ in told)
+        for patch_id, message_id in told:
+            if known.setdefault(patch_id, message_id) != message_id:
+                raise ServerRestored(
+                    f"{self._paths.index}: patch {patch_id} is {known[patch_id]} here, but"
+                    f" {message_id!r} at the server; was its database restored from a backup?"
+                )
+
+    def _write_mails(
+        self, mails: tuple[Mail, ...]
+    ) -> tuple[dict[int, IndexEntry], list[tuple[int, str]]]:
+        """Write the files of the new mails, durably; return their entries, and the refused ones."""
+        known = self._side_index.message_ids(mail.patch_id for mail in mails)
+        written: dict[int, IndexEntry] = {}
+        refused: list[tuple[int, str]] = []
+        for mail in mails:
+            if mail.patch_id in known or mail.patch_id in written:
+                continue
+            fault = message_id_fault(mail.message_id)
+            if fault is None and not is_date(mail.date):
+                fault = f"its date {mail.date!r} is not YYYY/MM/DD"
+            entry = IndexEntry(mail.patch_id, mail.date, mail.message_id, md5_of(mail.content))
+            path = self._paths.mail(entry.date, entry.md5)
+            if fault is None and not write_mail(path, mail.content, self._token):
+                fault = "another mail has the same md5"
+            if fault is None:
+                written[entry.patch_id] = entry
+            else:
+                refused.append((entry.patch_id, fault))
+        if written:
+            with storing(self._paths.mails):
+                sync_file_system(self._paths.mails)
+        return written, refused
+
+    def _append(self, written: dict[int, IndexEntry]) -> int:
+        known = self._side_index.message_ids(written)
+        new = [entry for patch_id, entry in written.items() if patch_id not in known]
+        if new:
+            append_lines(self._paths.index, b"".join(map(format_line, new)))
+            self._side_index.catch_up(synced=True)
+        return len(new)
+
+    def _note_set_aside(self, reported: list[tuple[int, str]]) -> int:
+        """Update the patches that are set aside: those reported, less those that the store has."""
+        before = read_set_aside(self._paths.set_aside)
+        after: dict[int, SetAside] = dict(before)
+        now = self._now()
+        for patch_id, reason in reported:
+            after[patch_id] = tried(before.get(patch_id), patch_id, reason, now)
+        for patch_id in self._side_index.message_ids(after):
+            del after[patch_id]
+        if after != before:
+            write_set_aside(self._paths.set_aside, after)
+        return len({patch_id for patch_id, _ in reported} & after.keys())
+
+    def _note_gone(self, batch: Batch) -> tuple[int, int]:
+        """Update the gone patches; return how many joined and how many left.
+
+        What is listed is there. Of what is gone, only patches that the store has are noted; one
+        that was set aside is forgotten, as nothing of it is held.
+        """
+        listed = {patch_id for patch_id, _ in batch.listed}
+        gone = batch.gone - listed
+        if not gone and not listed:
+            return 0, 0
+        before = read_gone(self._paths.gone)
+        after = (before - listed) | self._side_index.message_ids(gone).keys()
+        if after != before:
+            write_gone(self._paths.gone, after)
+        set_aside = read_set_aside(self._paths.set_aside)
+        forgotten = set_aside.keys() & gone
+        if forgotten:
+            kept = {i: entry for i, entry in set_aside.items() if i not in forgotten}
+            write_set_aside(self._paths.set_aside, kept)
+        return len(after - before) + len(forgotten), len(before - after)

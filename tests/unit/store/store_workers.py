@@ -1,0 +1,127 @@
+"""Writers to be killed, paused and raced: run as processes of their own by test_store_killed.py.
+
+`python store_workers.py <what> <MBOX> <arguments>`; each says on its standard output how far it is.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import redis
+from store_fakes import batch_of, fake_mail, paths_in, strict_read
+
+from patchsync.errors import LockHeld, PatchsyncError, StaleWriter
+from patchsync.store import writer as writer_module
+from patchsync.store.lock import redis_lock
+from patchsync.store.writer import StoreWriter
+
+
+def say(word: str) -> None:
+    print(word, flush=True)
+
+
+def write_for_ever(mbox: Path, first: int) -> None:
+    """Batches of three new mails and an old one each, until somebody kills us."""
+    paths = paths_in(mbox)
+    say("began")
+    for patch_id in range(first, first + 3_000_000, 3):
+        with StoreWriter(paths) as writer:
+            writer.apply(batch_of(max(1, patch_id - 1), patch_id, patch_id + 1, patch_id + 2))
+
+
+def die_everywhere(mbox: Path, step: int, offset: int) -> None:
+    """Have a child killed at each `step`th call of the writer, and look at the store each time."""
+    paths = paths_in(mbox)
+    points = died = 0
+    while True:
+        first = died * 3 + 7
+        child = os.fork()
+        if child == 0:
+            _kill_at(offset + points)
+            with StoreWriter(paths) as writer:
+                writer.apply(
+                    batch_of(
+                        *(first, first + 1, first + 2),
+                        gone=frozenset({first - 3}),
+                        listed=((first - 6, fake_mail(first - 6).message_id),),
+                        set_aside=((10**9, "x"),),
+                    )
+                )
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        strict_read(paths)
+        if os.WIFEXITED(status):
+            break
+        died += 1
+        points += step
+    say(f"{died}")
+
+
+def _kill_at(point: int) -> None:
+    """Kill this process at its `point`th call of a C function from the store's modules."""
+    calls = 0
+
+    def count(frame: FrameType, event: str, argument: Any) -> None:
+        nonlocal calls
+        if event == "c_call" and "patchsync" in frame.f_code.co_filename:
+            calls += 1
+            if calls > point:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.setprofile(count)
+
+
+def pause(mbox: Path, socket: Path, point: str) -> None:
+    """Stop for a word on standard input while holding the Redis lock, then apply a batch."""
+
+    def wait(*_: object) -> None:
+        say("paused")
+        sys.stdin.readline()
+
+    paths = paths_in(mbox)
+    with redis.Redis(unix_socket_path=str(socket)) as client:
+        try:
+            with redis_lock(client, "store", ttl=0.2, wait=5), StoreWriter(paths) as writer:
+                if point == "before":
+                    wait()
+                else:
+                    writer_module.sync_file_system = wait
+                writer.apply(batch_of(1, 2, 3, gone=frozenset({7}), set_aside=((9, "x"),)))
+        except PatchsyncError as error:
+            say(type(error).__name__)
+        else:
+            say("stored")
+
+
+def race(mbox: Path, name: str) -> None:
+    """Store the mails 1 to 60 in batches of four, as often as it takes, beside others who do."""
+    paths = paths_in(mbox)
+    overtaken = 0
+    for first in range(1, 61, 4):
+        while True:
+            try:
+                with StoreWriter(paths) as writer:
+                    writer.apply(batch_of(*range(first, first + 4)))
+                break
+            except (StaleWriter, LockHeld):
+                overtaken += 1
+                time.sleep(0.001 * (overtaken % 7) * (1 + len(name)))
+    say("done")
+
+
+if __name__ == "__main__":
+    what, mbox, *arguments = sys.argv[1:]
+    if what == "write":
+        write_for_ever(Path(mbox), int(arguments[0]))
+    elif what == "die":
+        die_everywhere(Path(mbox), int(arguments[0]), int(arguments[1]))
+    elif what == "pause":
+        pause(Path(mbox), Path(arguments[0]), arguments[1])
+    elif what == "race":
+        race(Path(mbox), arguments[0])

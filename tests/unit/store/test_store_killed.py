@@ -1,0 +1,205 @@
+"""Killed, paused and raced: the store stays readable, loses nothing and doubles nothing."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+from store_fakes import batch_of, strict_read
+
+from patchsync.errors import StoreDamaged
+from patchsync.store.container import MboxPatchwork
+from patchsync.store.layout import ContainerPaths
+from patchsync.store.lock import redis_lock
+from patchsync.store.writer import StoreWriter
+
+WORKERS = Path(__file__).with_name("store_workers.py")
+
+
+@contextmanager
+def start(what: str, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A process of store_workers.py, which can import what this one can; killed at the end."""
+    with subprocess.Popen(
+        [sys.executable, str(WORKERS), what, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def hear(process: subprocess.Popen[str]) -> str:
+    """The next word of a process."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def what_writers_leave(paths: ContainerPaths) -> dict[Path, bytes | None]:
+    """The index and the notes, but not the mails, which another writer may leave there unnamed."""
+    files = (paths.index, paths.gone, paths.set_aside, paths.fence)
+    return {file: file.read_bytes() if file.exists() else None for file in files}
+
+
+@contextmanager
+def read_all_the_time(paths: ContainerPaths) -> Iterator[list[int]]:
+    """Read the store strictly in a thread, over and over; yields the lengths that were seen."""
+    stop = threading.Event()
+    lengths: list[int] = []
+    faults: list[BaseException] = []
+
+    def read() -> None:
+        seen: list[int] = []
+        while not stop.is_set() and not faults:
+            try:
+                ids = strict_read(paths)
+                assert ids[: len(seen)] == seen, "a line was lost"
+                seen = ids
+                lengths.append(len(ids))
+            except BaseException as fault:
+                faults.append(fault)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield lengths
+    finally:
+        stop.set()
+        reader.join()
+    assert not faults, faults
+
+
+def test_a_writer_may_be_killed_at_any_moment(paths: ContainerPaths) -> None:
+    """A strict reader never meets a torn mail, a lost or a doubled line; the next one goes on."""
+    moments = random.Random(1)
+    with read_all_the_time(paths) as lengths:
+        for _ in range(12):
+            before = len(strict_read(paths))
+            with start("write", paths.d_mbox, max([0, *strict_read(paths)]) + 1) as process:
+                assert hear(process) == "began"
+                with pytest.raises(subprocess.TimeoutExpired):
+                    process.wait(moments.uniform(0.01, 0.15))
+            assert len(strict_read(paths)) >= before
+    assert len(set(lengths)) > 5
+    ids = strict_read(paths)
+    with StoreWriter(paths) as writer:
+        known = writer.apply(batch_of(*range(1, max(ids) + 1)))
+    assert known.stored + known.known == max(ids)
+    assert sorted(strict_read(paths)) == list(range(1, max(ids) + 1))
+    assert paths.index.read_bytes().endswith(b"\n")
+
+
+@pytest.mark.parametrize("offset", [0, 1])
+def test_a_writer_may_be_killed_between_any_two_calls(paths: ContainerPaths, offset: int) -> None:
+    """Every few calls into the system or into SQLite, in order; then all is stored once."""
+    with start("die", paths.d_mbox, 2, offset) as process:
+        died = int(hear(process))
+    assert died > 80
+    everything = range(7, 3 * died + 7)
+    with StoreWriter(paths) as writer:
+        writer.apply(batch_of(*everything))
+    ids = strict_read(paths)
+    assert set(everything) <= set(ids)
+    with MboxPatchwork(paths.listaddr, paths.d_mbox, paths.project_id) as mbox:
+        assert mbox.count == len(ids)
+        assert list(mbox.ids()) == sorted(ids)
+        assert mbox.gone() <= set(ids)
+        assert mbox.set_aside().keys().isdisjoint(ids)
+    leftovers = {path.name for path in paths.own.iterdir()} - {
+        *("fence", "fence.new", "gone", "gone.new", "set-aside", "set-aside.new", "lock"),
+        *("side-index.sqlite", "side-index.sqlite-wal", "side-index.sqlite-shm"),
+    }
+    assert not leftovers
+
+
+@pytest.mark.parametrize("point", ["before", "after the mails"])
+def test_a_paused_writer_writes_nothing_once_another_one_came(
+    paths: ContainerPaths, redis_socket: Path, redis_client: redis.Redis, point: str
+) -> None:
+    """Stopped for longer than its Redis lock lasts, then woken: the fencing token decides."""
+    with start("pause", paths.d_mbox, redis_socket, point) as process:
+        assert process.stdin is not None
+        assert hear(process) == "paused"
+        os.kill(process.pid, signal.SIGSTOP)
+        os.waitpid(process.pid, os.WUNTRACED)
+        with redis_lock(redis_client, "store", ttl=30, wait=10), StoreWriter(paths) as writer:
+            writer.apply(batch_of(7, 8))
+            written = what_writers_leave(paths)
+            os.kill(process.pid, signal.SIGCONT)
+            process.stdin.write("go on\n")
+            process.stdin.flush()
+            assert hear(process) == "StaleWriter"
+    assert strict_read(paths) == [7, 8]
+    assert what_writers_leave(paths) == written
+
+
+def test_two_writers_at_once_store_each_patch_once(paths: ContainerPaths) -> None:
+    """They overtake each other all the time, and both end."""
+    with (
+        read_all_the_time(paths),
+        start("race", paths.d_mbox, "a") as one,
+        start("race", paths.d_mbox, "other") as other,
+    ):
+        for process in (one, other):
+            assert hear(process) == "done"
+    assert sorted(strict_read(paths)) == list(range(1, 61))
+
+
+def test_readers_and_a_writer_at_once_agree(paths: ContainerPaths) -> None:
+    """Containers in other threads follow the writer, and never see less than before."""
+    stop = threading.Event()
+    faults: list[BaseException] = []
+
+    def follow() -> None:
+        try:
+            with MboxPatchwork(paths.listaddr, paths.d_mbox, paths.project_id) as mbox:
+                seen = 0
+                while not stop.is_set():
+                    mbox.update()
+                    count = mbox.count
+                    assert seen <= count <= len(mbox.ids())
+                    seen = count
+                mbox.update()
+                assert mbox.count == 120
+        except BaseException as fault:
+            faults.append(fault)
+
+    readers = [threading.Thread(target=follow) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    with StoreWriter(paths) as writer:
+        for first in range(1, 121, 4):
+            writer.apply(batch_of(*range(first, first + 4)))
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert not faults, faults
+
+
+def test_the_reader_of_these_tests_is_strict(paths: ContainerPaths) -> None:
+    """It would meet a torn mail, a doubled line and a foreign one."""
+    with StoreWriter(paths) as writer:
+        writer.apply(batch_of(1))
+    index = paths.index.read_text()
+    for broken in (index * 2, index + "hello\n"):
+        paths.index.write_text(broken)
+        with pytest.raises((AssertionError, ValueError)):
+            strict_read(paths)
+    with pytest.raises(StoreDamaged), StoreWriter(paths):
+        pytest.fail("a foreign line was accepted")
+    paths.index.write_text(index)
+    next(path for path in paths.mails.rglob("*") if path.is_file()).write_bytes(b"torn")
+    with pytest.raises(AssertionError):
+        strict_read(paths)
