@@ -1,0 +1,74 @@
+"""The command `patchsync` and what its commands share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from patchsync.cli.check import check
+from patchsync.cli.demo import demo
+from patchsync.cli.enqueue import enqueue
+from patchsync.cli.status import status
+from patchsync.cli.sync import sync
+from patchsync.config import DEFAULT_FILE, FILE_VARIABLE
+from patchsync.errors import PatchsyncError
+
+EPILOG = """
+\b
+A first run:
+  patchsync demo                  all of it at work on a sample Patchwork
+  $EDITOR patchsync.toml          name a Patchwork and its projects (see README)
+  patchsync check                 does the configuration work?
+  patchsync sync                  bring all projects in step, once
+  patchsync status                what is so now
+
+\b
+A fleet that goes on by itself (each in a process of its own):
+  celery -A workers worker -Q fetch      as many as you like, on any machine
+  celery -A workers worker -Q probe -c 1     where the store is
+  celery -A workers worker -Q index -c 1     where the store is
+  celery -A workers beat                 enqueues what is due
+  celery -A workers flower               shows the fleet
+"""
+
+
+class _Commands(click.Group):
+    """Commands in the order in which one needs them; our errors are shown without a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except PatchsyncError as error:
+            click.echo(f"patchsync: {error}", err=True)
+            sys.exit(1)
+
+
+@click.group(
+    cls=_Commands,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "-c",
+    "--config",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help=f"Configuration file; default ${FILE_VARIABLE}, else {DEFAULT_FILE}."
+    " PaStA's own project config works too.",
+)
+@click.version_option(package_name="patchsync")
+def main(file: Path | None) -> None:
+    """Keep PaStA and Patchwork in step: pull the patches of projects into PaStA's store."""
+    if file:
+        # Where the workers' side, which has no command line of its own, looks for it too.
+        os.environ[FILE_VARIABLE] = str(file.absolute())
+
+
+for command in (check, sync, status, enqueue, demo):
+    main.add_command(command)

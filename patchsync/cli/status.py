@@ -1,0 +1,71 @@
+"""`patchsync status`: what is so, for people or as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import click
+
+from patchsync.config import load
+from patchsync.sites import configured
+from patchsync.status import ProjectStatus, project_status
+
+
+@click.command()
+@click.option("-p", "--project", "projects", multiple=True, metavar="P", help="Only this one.")
+@click.option("--json", "as_json", is_flag=True, help="For machines: one object per project.")
+def status(projects: tuple[str, ...], as_json: bool) -> None:
+    """Show per project what the server had at the last round, and what the store has.
+
+    Asks the server nothing. Exit status 1 if a project is not in step, is halted, or never had
+    a round.
+    """
+    config = load()
+    keys = [configured(config, key).id for key in projects] or [each.id for each in config.projects]
+    found = [project_status(config, key) for key in keys]
+    if as_json:
+        click.echo(json.dumps([asdict(each) for each in found], indent=2, default=str))
+    else:
+        click.echo("\n\n".join("\n  ".join(_lines(each)) for each in found))
+    if not all(each.in_sync and not each.halted for each in found):
+        sys.exit(1)
+
+
+def _lines(each: ProjectStatus) -> list[str]:
+    if each.link_name is None:
+        lines = [f"{each.project}: never had a round; run `patchsync sync`"]
+    else:
+        ours = each.ours
+        difference = "unknown" if each.difference is None else f"{each.difference:+d}"
+        lines = [
+            f"{each.link_name} (id {each.id}): {'in step' if each.in_sync else 'NOT in step'}",
+            f"server      highest id {each.server_highest}, count {each.server_count}"
+            f" ({_time(each.last_round)})",
+            f"ours        highest id {ours.highest}, known {ours.known}:"
+            f" stored {ours.stored} - gone {ours.gone} + set aside {len(ours.set_aside)}",
+            f"difference  {difference}",
+            f"audit       last agreed {_time(each.last_audit)}",
+            f"requests    {each.requests_that_day} on {each.day}",
+        ]
+    if each.halted:
+        lines.append(f"HALTED      {each.halted}")
+    if each.in_flight:
+        lines.append(f"in flight   {each.in_flight} pages")
+    if each.trouble:
+        trouble = each.trouble
+        lines.append(f"trouble     {_time(trouble.at)}, {trouble.task}: {trouble.message}")
+    lines += [
+        f"set aside   {entry.id} since {entry.first:%Y-%m-%d %H:%M}, tried {entry.tries} times:"
+        f" {entry.reason}"
+        for entry in each.ours.set_aside
+    ]
+    return lines
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "never"
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,0 +1,90 @@
+"""`patchsync sync`: bring all projects in step once, and say so only if it is so."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+
+import click
+import redis
+
+from patchsync.cli.progress import Progress
+from patchsync.config import Config, load
+from patchsync.errors import GiveUp, TryAgainLater
+from patchsync.fleet import QUEUES, Fleet
+from patchsync.oneshot import Drive
+from patchsync.sites import configured
+
+POLL_SECONDS = 0.2
+
+
+@click.command()
+@click.option("-p", "--project", "projects", multiple=True, metavar="P", help="Only this one.")
+@click.option(
+    "--patience",
+    default=180.0,
+    show_default=True,
+    help="Seconds without any progress after which a project is given up.",
+)
+def sync(projects: tuple[str, ...], patience: float) -> None:
+    """Bring all projects in step, once.
+
+    Starts what is missing (the embedded Redis, workers) as processes, uses a running fleet where
+    there is one, and stops what it started. Exit status 0 only if for every project the highest
+    id, the count and an audit of all pages agree.
+    """
+    config = load()
+    keys = [configured(config, key).id for key in projects] or [each.id for each in config.projects]
+    if not run(config, keys, patience):
+        sys.exit(1)
+
+
+def run(config: Config, keys: list[str], patience: float) -> bool:
+    """Sync the projects with these keys, showing how it goes. Returns whether all are in step."""
+    # Asked to end, we end as by Ctrl-C: what was started is stopped.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with Fleet(config) as fleet:
+        missing = _queues_not_served(fleet.ensure_redis())
+        fleet.ensure_workers(missing)
+        # Celery takes half a second to load: the workers do so at the same time.
+        from workers import control
+
+        drives = [Drive(config, key, control.enqueue) for key in keys]
+        with Progress(drives) as progress:
+            while any(drive.outcome is None for drive in drives):
+                for drive in drives:
+                    _step(drive)
+                # One project may wait for another's pages: any progress is progress.
+                if time.monotonic() - max(drive.moved_at for drive in drives) > patience:
+                    for drive in drives:
+                        drive.give_up(f"nothing new for {patience:g} s")
+                progress.update()
+                time.sleep(POLL_SECONDS)
+                fleet.ensure_redis()
+                fleet.ensure_workers(missing)
+        for drive in drives:
+            click.echo(drive.outcome)
+        agreed = all(drive.agreed for drive in drives)
+        if not agreed and fleet.logs():
+            click.echo("what the workers said: " + " ".join(map(str, fleet.logs())), err=True)
+        return agreed
+
+
+def _queues_not_served(fresh_redis: bool) -> list[str]:
+    """The queues without a worker: all of them where Redis was started just now."""
+    if fresh_redis:
+        return list(QUEUES)
+    from workers import control
+
+    served = control.served_queues()
+    return [queue for queue in QUEUES if queue not in served]
+
+
+def _step(drive: Drive) -> None:
+    try:
+        drive.step()
+    except GiveUp as error:
+        drive.give_up(str(error))
+    except (TryAgainLater, redis.RedisError):
+        return  # It passes, or patience runs out.

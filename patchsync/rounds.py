@@ -1,0 +1,258 @@
+"""One round of a project: compare it with the store, or audit it; and store what was fetched.
+
+The comparison itself is `patchsync.sync`. Here it meets the client on one side and the store on the
+other, and what it found is kept as a record.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from patchsync.config import Config
+from patchsync.delivery import Delivery
+from patchsync.errors import GiveUp, ServerRestored, StoreUnavailable, UnknownProject
+from patchsync.known import Known, Page
+from patchsync.patchwork.client import Client, ProjectRemote
+from patchsync.patchwork.limits import RedisGate
+from patchsync.sites import Site, find_site
+from patchsync.store.container import MboxPatchwork
+from patchsync.store.evidence import due
+from patchsync.store.record import halt, halted, read_record, write_record
+from patchsync.store.writer import Batch, StoreWriter
+from patchsync.sync import PAGE, Audit, Want, compare
+
+# A store that is written elsewhere is not waited for long: the message comes again.
+STORE_LOCK_SECONDS = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundRecord:
+    """How a round went. Times are seconds since 1970."""
+
+    at: float
+    # The server's numbers
+    highest: int | None
+    count: int
+    # How many we know: stored or set aside, and not gone
+    known: int
+    in_sync: bool
+    # Pages that differ, in one window
+    pages: int
+    # Requests of the comparison, and of the project on that day (UTC)
+    requests: int
+    day: str
+    requests_that_day: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditRecord:
+    """How far an audit is, or how the last one ended. Times are seconds since 1970."""
+
+    began: float
+    at: float
+    # Of how many pages how many were seen
+    pages: int
+    all_pages: int
+    ended: bool
+    # Every id and message-id listed is ours, and we have no other
+    agreed: bool
+    state: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a comparison or a step of an audit found."""
+
+    # Pages to fetch
+    want: tuple[Want, ...] = ()
+    # For the store: what is gone, and what is back; None if nothing
+    seen: Delivery | None = None
+    # Patches that were set aside and are due for another try
+    due: tuple[int, ...] = ()
+    # Of an audit: whether that was its last page
+    ended: bool = False
+
+
+def probe(site: Site, config: Config, client: Client, gate: RedisGate) -> Found:
+    """Compare a project with the store (`sync.compare`), and keep the record.
+
+    Raises:
+        GiveUp: the project is halted.
+        StoreUnavailable: there is no room for what would be fetched.
+        UnknownProject: the server does not know the project any more.
+    """
+    day = f"{datetime.now(UTC):%Y-%m-%d}"
+    _demand_not_halted(site)
+    _demand_room(config)
+    gate.restore(day, _kept_counts(config, day))
+    with site.open() as box:
+        known = Known(box.held(), box.gone())
+        outcome = compare(ProjectRemote(client, site.key), known, config.fleet.window)
+        seen = _seen(box, outcome.gone, outcome.back)
+        retry = tuple(due(box.set_aside().values(), datetime.now(UTC)))
+    record = RoundRecord(
+        at=time.time(),
+        highest=outcome.highest,
+        count=outcome.count,
+        known=outcome.known,
+        in_sync=outcome.in_sync,
+        pages=len(outcome.want),
+        requests=outcome.requests,
+        day=day,
+        requests_that_day=gate.spent(day).get(site.key, 0),
+    )
+    write_record(site.paths, site.paths.round, asdict(record))
+    return Found(want=outcome.want, seen=seen, due=retry)
+
+
+def audit(site: Site, config: Config, client: Client, *, anew: bool) -> Found:
+    """List the next pages of a project's audit and compare each id and message-id.
+
+    `anew`: begin at the first page; else go on where the last step ended.
+
+    Raises:
+        GiveUp: the project is halted.
+        ServerRestored: a message-id is not the one in the store; the project is halted.
+    """
+    _demand_not_halted(site)
+    before = last_audit(site)
+    if anew or before is None or before.ended:
+        before = _begin_audit()
+    state = Audit(**before.state)
+    remote = ProjectRemote(client, site.key)
+    highest, count = remote.newest()
+    if count == 0 and not remote.exists():
+        raise UnknownProject(f"{config.base_url} has no project {site.key!r} any more")
+    all_pages = max(1, -(-count // PAGE))
+    # At least one: where the list got shorter meanwhile, that is how the audit sees its end.
+    last = max(state.page, min(all_pages, state.page - 1 + config.schedule.audit_pages))
+    want: list[Want] = []
+    gone: set[int] = set()
+    back: set[int] = set()
+    # What is held must be known before it is asked whether it is there.
+    with site.open() as box, ThreadPoolExecutor(config.fleet.downloads) as pool:
+        known = Known(box.held(), box.gone())
+        pages = [Page("id", PAGE, number) for number in range(state.page, last + 1)]
+        for answer in pool.map(remote.list_page, pages):
+            if state.done:
+                break
+            if answer is not None:
+                _demand_same_messages(site, box, answer.entries)
+            seen, missing = state.see(answer, known)
+            gone |= seen.gone
+            back |= seen.back
+            want += [missing] if missing else []
+        delivery = _seen(box, gone, back)
+        agreed = state.clean(count, known) and highest == known.highest
+    record = replace(
+        before,
+        at=time.time(),
+        pages=state.page - 1,
+        all_pages=all_pages,
+        ended=state.done,
+        agreed=agreed,
+        state=asdict(state),
+    )
+    write_record(site.paths, site.paths.audit, asdict(record))
+    return Found(want=tuple(want), seen=delivery, ended=state.done)
+
+
+def store(config: Config, key: str, delivery: Delivery) -> None:
+    """Write what a fetch task delivered. To be called under the project's Redis lock.
+
+    Raises:
+        ServerRestored: a message-id is not the one in the store; the project is halted.
+        StaleWriter, LockHeld: another writer was there; the same delivery may come again.
+        StoreUnavailable: the disk is full, or not writable.
+    """
+    site = find_site(config, key)
+    if site is None:
+        raise GiveUp(f"{config.d_mbox} has no place for project {key!r} yet; a probe makes it")
+    batch = Batch(
+        mails=delivery.mails,
+        set_aside=delivery.set_aside,
+        gone=frozenset(delivery.gone),
+        listed=delivery.listed,
+    )
+    try:
+        with StoreWriter(site.paths, lock_wait=STORE_LOCK_SECONDS) as writer:
+            writer.apply(batch)
+    except ServerRestored as error:
+        halt(site.paths, str(error))
+        raise
+
+
+def last_round(site: Site) -> RoundRecord | None:
+    """The record of the last round; None before the first."""
+    record = read_record(site.paths.round)
+    return RoundRecord(**record) if record else None
+
+
+def last_audit(site: Site) -> AuditRecord | None:
+    """The record of the audit that is under way, or of the last one; None before the first."""
+    record = read_record(site.paths.audit)
+    return AuditRecord(**record) if record else None
+
+
+def _begin_audit() -> AuditRecord:
+    now = time.time()
+    return AuditRecord(
+        began=now, at=now, pages=0, all_pages=0, ended=False, agreed=False, state=asdict(Audit())
+    )
+
+
+def _seen(box: MboxPatchwork, gone: Iterable[int], back: Iterable[int]) -> Delivery | None:
+    listed = tuple((number, box.message_id_of(number) or "") for number in sorted(back))
+    delivery = Delivery(gone=tuple(sorted(gone)), listed=listed)
+    return delivery if delivery != Delivery() else None
+
+
+def _demand_not_halted(site: Site) -> None:
+    reason = halted(site.paths)
+    if reason:
+        raise GiveUp(
+            f"{site.name} is halted: {reason} When that is mended, remove {site.paths.halted}"
+        )
+
+
+def _demand_room(config: Config) -> None:
+    """Refuse to fetch what could not be stored: it would be fetched again each round."""
+    folder = next(each for each in (config.d_mbox, *config.d_mbox.parents) if each.exists())
+    free = shutil.disk_usage(folder).free
+    needed = 2 * config.fleet.batch_bytes
+    if free < needed:
+        raise StoreUnavailable(
+            f"{folder}: {free} bytes are free, less than two batches of mails ({needed}); "
+            "free some space"
+        )
+
+
+def _demand_same_messages(
+    site: Site, box: MboxPatchwork, entries: Iterable[tuple[int, str]]
+) -> None:
+    for number, message_id in entries:
+        ours = box.message_id_of(number)
+        if ours is not None and ours != message_id:
+            error = ServerRestored(
+                f"{site.paths.index}: patch {number} is {ours} here, but {message_id!r} at the "
+                "server; was its database restored from a backup?"
+            )
+            halt(site.paths, str(error))
+            raise error
+
+
+def _kept_counts(config: Config, day: str) -> dict[str, int]:
+    """The requests of a day as the store kept them, by project."""
+    counts = {}
+    for table in config.projects:
+        site = find_site(config, table.id)
+        record = last_round(site) if site else None
+        if record and record.day == day:
+            counts[table.id] = record.requests_that_day
+    return counts

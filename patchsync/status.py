@@ -1,0 +1,102 @@
+"""What is so: per project what the server had, what the store has, and what is in the way."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+
+import redis
+
+from patchsync.board import Board, Trouble
+from patchsync.config import Config
+from patchsync.rounds import last_audit, last_round
+from patchsync.sites import Site, find_site
+from patchsync.store.evidence import SetAside
+from patchsync.store.record import halted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holdings:
+    """What the store has of a project."""
+
+    stored: int = 0
+    highest: int | None = None
+    # Ids of stored patches that the server does not list any more
+    gone: int = 0
+    set_aside: tuple[SetAside, ...] = ()
+    # Stored or set aside, and not gone: what should equal the server's count
+    known: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectStatus:
+    """One project. Times are seconds since 1970; what the server has is as of `last_round`."""
+
+    project: str
+    link_name: str | None = None
+    id: int | None = None
+    server_highest: int | None = None
+    server_count: int | None = None
+    ours: Holdings = Holdings()
+    # How many the server has more than we know of
+    difference: int | None = None
+    in_sync: bool | None = None
+    last_round: float | None = None
+    # When the last whole audit agreed
+    last_audit: float | None = None
+    day: str | None = None
+    requests_that_day: int = 0
+    # None where Redis does not answer
+    in_flight: int | None = None
+    halted: str | None = None
+    trouble: Trouble | None = None
+
+
+def holdings(site: Site) -> Holdings:
+    """Count what the store has of a project."""
+    with site.open() as box:
+        stored, highest = box.count, box.highest
+        gone, set_aside = box.gone(), box.set_aside()
+    known = stored + len(set_aside) - len(gone)
+    return Holdings(
+        stored=stored,
+        highest=highest,
+        gone=len(gone),
+        set_aside=tuple(set_aside.values()),
+        known=known,
+    )
+
+
+def project_status(config: Config, key: str) -> ProjectStatus:
+    """What is so with the project that the configuration spells `key`. Asks the server nothing."""
+    board = Board(
+        redis.Redis.from_url(config.redis_url),
+        config.namespace,
+        key,
+        lease_seconds=config.fleet.lease_seconds,
+    )
+    in_flight: int | None = None
+    trouble: Trouble | None = None
+    with suppress(redis.RedisError):
+        in_flight, trouble = board.in_flight(), board.trouble()
+    site = find_site(config, key)
+    if site is None:
+        return ProjectStatus(project=key, in_flight=in_flight, trouble=trouble)
+    ours, last, audit = holdings(site), last_round(site), last_audit(site)
+    return ProjectStatus(
+        project=key,
+        link_name=site.name,
+        id=site.paths.project_id,
+        server_highest=last.highest if last else None,
+        server_count=last.count if last else None,
+        ours=ours,
+        difference=last.count - ours.known if last else None,
+        in_sync=last.in_sync if last else None,
+        last_round=last.at if last else None,
+        last_audit=audit.at if audit and audit.agreed else None,
+        day=last.day if last else None,
+        requests_that_day=last.requests_that_day if last else 0,
+        in_flight=in_flight,
+        halted=halted(site.paths),
+        trouble=trouble,
+    )

@@ -1,0 +1,189 @@
+"""The house: arrows point down, the domain knows nothing of Celery, every task is bounded."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from celery import Task
+
+ROOT = Path(__file__).parents[2]
+
+# From the ground up; a module may import from its own floor and from those before it.
+FLOORS = [
+    ["patchsync.errors"],
+    ["patchsync.known", "patchsync.config"],
+    ["patchsync.sync"],
+    ["patchsync.patchwork"],
+    ["patchsync.store"],
+    ["patchsync.delivery", "patchsync.board", "patchsync.fleet"],
+    ["patchsync.pages", "patchsync.sites"],
+    ["patchsync.rounds"],
+    ["beat_schedule", "workers"],
+    ["patchsync.status", "patchsync.check"],
+    ["patchsync.oneshot"],
+    ["patchsync.cli"],
+]
+STANDALONE = "patchsync.standin"
+
+
+def modules() -> dict[str, Path]:
+    """All modules of the project by their dotted names."""
+    files = [*ROOT.glob("patchsync/**/*.py"), *ROOT.glob("workers/*.py"), ROOT / "beat_schedule.py"]
+    names = {".".join(file.relative_to(ROOT).with_suffix("").parts): file for file in files}
+    return {name.removesuffix(".__init__"): file for name, file in names.items()}
+
+
+def floor(name: str) -> int | None:
+    """The floor that a module stands on; None for what is not of the house."""
+    for number, members in enumerate(FLOORS):
+        if any(name == member or name.startswith(member + ".") for member in members):
+            return number
+    return None
+
+
+def imports(file: Path) -> set[str]:
+    """The dotted names that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def test_arrows_point_down() -> None:
+    """No module imports from a floor above its own."""
+    wrong = [
+        f"{name} imports {used}"
+        for name, file in modules().items()
+        if (own := floor(name)) is not None
+        for used in imports(file)
+        if (other := floor(used)) is not None and other > own
+    ]
+    assert wrong == []
+
+
+def test_every_module_has_its_floor() -> None:
+    """A new module takes its place in the house, or stands alone as the stand-in does."""
+    homeless = [
+        name
+        for name in modules()
+        if floor(name) is None and name != "patchsync" and not name.startswith(STANDALONE)
+    ]
+    assert homeless == []
+
+
+def test_the_stand_in_shares_nothing_with_what_it_tests() -> None:
+    """The stand-in imports nothing else of patchsync, so that no mistake is made twice alike."""
+    shared = [
+        f"{name} imports {used}"
+        for name, file in modules().items()
+        if name.startswith(STANDALONE)
+        for used in imports(file)
+        if used.startswith(("patchsync", "workers")) and not used.startswith(STANDALONE)
+    ]
+    assert shared == []
+
+
+def test_the_domain_loads_no_celery() -> None:
+    """Importing all of patchsync but its command line does not load Celery."""
+    domain = [name for name in modules() if name.startswith("patchsync") and ".cli" not in name]
+    program = (
+        f"import importlib, sys\nfor name in {domain!r}:\n"
+        "    if not name.endswith('__main__'): importlib.import_module(name)\n"
+        "sys.exit(any(name in sys.modules for name in ('celery', 'kombu')))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def described(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, object]]:
+    """The app's tasks, schedule, routes and queues, from a process of its own."""
+    file = tmp_path_factory.mktemp("app") / "patchsync.toml"
+    file.write_text(
+        '[mbox.patchwork]\nurl = "https://patchwork.example.org"\nproject_ids = [1, "netdev"]\n'
+    )
+    program = """
+import json
+from workers.celery import app
+app.loader.import_default_modules()
+tasks = {n: t for n, t in app.tasks.items() if not n.startswith("celery.")}
+print(json.dumps({
+    "late": {n: t.acks_late for n, t in tasks.items()},
+    "retries": {n: t.max_retries for n, t in tasks.items()},
+    "limits": {n: t.time_limit or app.conf.task_time_limit for n, t in tasks.items()},
+    "scheduled": {k: [e["task"], e["options"].get("expires")] for k, e in
+                  app.conf.beat_schedule.items()},
+    "queues": {n: app.amqp.router.route({}, n)["queue"].name for n in tasks},
+    "bound": {q.name: [q.exchange.name, q.routing_key] for q in app.conf.task_queues},
+    "visibility": app.conf.broker_transport_options["visibility_timeout"],
+}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PATCHSYNC_CONFIG": str(file), "XDG_RUNTIME_DIR": str(file.parent)},
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def test_every_task_is_late_bounded_and_routed(described: dict[str, dict[str, object]]) -> None:
+    """Each task acknowledges late, has limits of retries and of time, and its queue."""
+    assert set(described["late"]) == {
+        "workers.fetch.audit",
+        "workers.fetch.fetch_page",
+        "workers.fetch.fetch_patches",
+        "workers.fetch.probe",
+        "workers.index.index_mails",
+    }
+    assert all(described["late"].values())
+    assert all(isinstance(limit, int) for limit in described["retries"].values())
+    assert described["queues"] == {
+        "workers.fetch.audit": "probe",
+        "workers.fetch.fetch_page": "fetch",
+        "workers.fetch.fetch_patches": "fetch",
+        "workers.fetch.probe": "probe",
+        "workers.index.index_mails": "index",
+    }
+    # Redis delivers again what is not acknowledged by then, also while it runs.
+    assert all(
+        2 * int(str(t)) <= int(str(described["visibility"])) for t in described["limits"].values()
+    )
+
+
+def test_a_queue_is_bound_to_itself_alone(described: dict[str, dict[str, object]]) -> None:
+    """Queues that share an exchange and key would each get every message."""
+    assert described["bound"] == {name: [name, name] for name in ("probe", "fetch", "index")}
+
+
+def test_every_scheduled_name_is_a_task(described: dict[str, dict[str, object]]) -> None:
+    """Beat enqueues, for each project, a probe and a step of the audit; each expires."""
+    scheduled = described["scheduled"]
+    assert set(scheduled) == {"probe 1", "probe netdev", "audit 1", "audit netdev"}
+    for entry in scheduled.values():
+        task, expires = entry  # type: ignore[misc]
+        assert task in described["late"]
+        assert expires
+
+
+def test_no_task_option_is_misspelt() -> None:
+    """Celery accepts any option in silence, so ours are held against those that it knows."""
+    from workers.tasks import OPTIONS
+
+    given = {"bind", "name", *OPTIONS}
+    for name in ("fetch", "index"):
+        tree = ast.parse((ROOT / f"workers/{name}.py").read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "app.task":
+                given |= {keyword.arg for keyword in node.keywords if keyword.arg}
+    assert given <= {"bind", *(name for name in dir(Task) if not name.startswith("_"))}
