@@ -103,6 +103,10 @@ class Fleet:
         _stop(workers, signal.SIGQUIT, COLD_STOP_SECONDS)
         if self._redis:
             _stop([self._redis], signal.SIGTERM, COLD_STOP_SECONDS)
+        self.kill()
+
+    def kill(self) -> None:
+        """End all that was started at once: for when all is done, or nothing else helps."""
         for child in self._children():
             if child.process.poll() is None:
                 os.killpg(child.process.pid, signal.SIGKILL)

@@ -66,7 +66,9 @@ def run(config: Config, keys: list[str], patience: float) -> bool:
         for drive in drives:
             click.echo(drive.outcome)
         agreed = all(drive.agreed for drive in drives)
-        if not agreed and fleet.logs():
+        if agreed:
+            fleet.kill()  # They idle; to ask them politely takes seconds.
+        elif fleet.logs():
             click.echo("what the workers said: " + " ".join(map(str, fleet.logs())), err=True)
         return agreed
 

@@ -162,7 +162,10 @@ class MboxPatchwork:
 
     def set_aside(self) -> dict[int, SetAside]:
         """Patches whose mail could not be stored, by patchwork id; see `evidence.due`."""
-        return read_set_aside(self.paths.set_aside)
+        entries = read_set_aside(self.paths.set_aside)
+        # A writer that was killed may have left one there that it stored.
+        stored = self._side_index.message_ids(entries)
+        return {patch_id: entry for patch_id, entry in entries.items() if patch_id not in stored}
 
     def message_id_of(self, patch_id: int) -> str | None:
         """The message-id of a stored patch, None when it is not stored."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from patchsync.store.layout import ContainerPaths, Layout
-from patchsync.store.writer import Batch
+from patchsync.store.writer import Batch, Stored, StoreWriter
 
 LIST = "jailhouse-dev@example.org"
 
@@ -40,6 +40,20 @@ def batch_of(*patch_ids: int, **fields: Any) -> Batch:
 
 def paths_in(folder: Path, *, layout: Layout = "raw", project_id: int = 1) -> ContainerPaths:
     return ContainerPaths(d_mbox=folder, listaddr=LIST, project_id=project_id, layout=layout)
+
+
+def stored(number: int = 0, **others: int) -> Stored:
+    """What becomes of a batch: all zero but for what is named."""
+    return Stored(**{"stored": number, "known": 0, "set_aside": 0, "gone": 0, "back": 0, **others})
+
+
+def apply(paths: ContainerPaths, batch: Batch) -> Stored:
+    with StoreWriter(paths) as writer:
+        return writer.apply(batch)
+
+
+def tree(folder: Path) -> set[Path]:
+    return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
 
 
 def write_index(paths: ContainerPaths, count: int) -> None:
