@@ -10,12 +10,12 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from math import inf
-from typing import Literal
+from typing import Any, Literal
 
-from patchsync.errors import NotPatchwork
+from patchsync.errors import GiveUp, NotPatchwork
 
 Order = Literal["id", "-id"]
 
@@ -27,6 +27,18 @@ class Page:
     order: Order
     per_page: int
     page: int
+
+    @classmethod
+    def from_message(cls, message: dict[str, Any]) -> Page:
+        """Read what `dataclasses.asdict` made of a page; GiveUp if it is something else."""
+        try:
+            page = cls(**message)
+            usable = page.order in ("id", "-id") and 0 < page.per_page <= 250 and page.page > 0
+        except TypeError:
+            usable = False
+        if not usable:
+            raise GiveUp(f"{message!r} is not like {asdict(cls('-id', 250, 1))!r}")
+        return page
 
     def positions(self, count: int) -> tuple[int, int]:
         """The positions that it lists of `count` patches in ascending order: from, to before."""

@@ -10,7 +10,8 @@ from patchsync.patchwork.client import Client
 from patchsync.patchwork.download import Limits, batches, fetch_missing
 from patchsync.patchwork.records import PatchEntry
 
-MOST_MAILS = 250
+# So that a slow page is in the store bit by bit, and what is lost with a worker is little.
+MOST_MAILS = 100
 
 
 def lease_of(page: Page) -> str:

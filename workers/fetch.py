@@ -42,6 +42,8 @@ def audit(project: str, whole: bool = False, anew: bool = False) -> None:
     """List the next pages of a project and compare every id; `whole`: go on to the last page."""
     with told("audit", project):
         site = open_site(context.config(), context.client(), project)
+        if not whole and context.board(site.key).in_flight():
+            return  # What is missing now is on its way; the audit goes on at its next turn.
         found = rounds.audit(site, context.config(), context.client(), anew=anew)
         _follow(site, found)
         if whole and not found.ended:
@@ -51,10 +53,10 @@ def audit(project: str, whole: bool = False, anew: bool = False) -> None:
 @app.task(name="workers.fetch.fetch_page", **OPTIONS)
 def fetch_page(project: str, page: dict[str, Any], held: list[int]) -> None:
     """Download the patches that a page lists and the store does not hold."""
-    wanted = Page(**page)
     ask = context.config().fleet
     with told("fetch_page", project):
         key = context.config().project(project).id
+        wanted = Page.from_message(page)
         found = pages.fetch_page(context.client(), key, wanted, held, _limits(), ask.batch_bytes)
         _deliver(key, pages.lease_of(wanted), found)
 

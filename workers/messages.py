@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from patchsync.delivery import Delivery
 from patchsync.pages import lease_of
 from patchsync.sync import Want
@@ -29,11 +31,7 @@ def fetch_page(project: str, name: str, want: Want) -> None:
     page = want.page
     app.send_task(
         "workers.fetch.fetch_page",
-        args=[
-            project,
-            {"order": page.order, "per_page": page.per_page, "page": page.page},
-            list(want.held),
-        ],
+        args=[project, asdict(page), list(want.held)],
         argsrepr=f"({name}: {lease_of(page)}, {len(want.held)} held)",
         expires=config().fleet.lease_seconds,
     )

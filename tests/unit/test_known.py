@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from model_server import ModelServer, nothing
 
-from patchsync.errors import NotPatchwork
+from patchsync.errors import GiveUp, NotPatchwork
 from patchsync.known import Answer, Known, Order, Page, absent
 
 
@@ -90,3 +90,12 @@ def test_listed_id_is_no_longer_gone() -> None:
     assert seen.missing == (4,)
     assert known.gone == frozenset()
     assert known.slice(0, 3) == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    "message", [{}, {"order": "date", "per_page": 1, "page": 1}, {"order": "id", "page": 0}]
+)
+def test_a_message_that_is_no_page_is_refused(message: dict[str, object]) -> None:
+    """A page asked for by hand is checked, and the error shows how one looks."""
+    with pytest.raises(GiveUp, match="'per_page': 250"):
+        Page.from_message(message)
