@@ -115,7 +115,8 @@ class Fleet:
         self._redis = None
 
     def _children(self) -> list[Child]:
-        return ([self._redis] if self._redis else []) + list(self._workers.values())
+        """Redis last: it is needed until the workers have ended."""
+        return list(self._workers.values()) + ([self._redis] if self._redis else [])
 
     def _start(self, name: str, command: list[str]) -> Child:
         log = self._run_dir / f"{name}.log"
