@@ -6,11 +6,13 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import redis
+
 from patchsync.config import Config, ProjectTable
 from patchsync.errors import ConfigError, GiveUp, PatchsyncError
 from patchsync.fleet import embedded_redis_server, redis_trouble
 from patchsync.patchwork.client import Client
-from patchsync.patchwork.limits import LocalGate
+from patchsync.patchwork.limits import Gate, LocalGate, RedisGate
 from patchsync.patchwork.records import Project
 from patchsync.sites import find_site
 from patchsync.store.layout import ContainerPaths
@@ -31,7 +33,7 @@ def findings(config: Config) -> Iterator[Finding]:
     try:
         client = Client(
             config.url,
-            LocalGate(config.rate, config.patchwork.burst),
+            _gate(config),
             token=config.token(),
             contact=config.patchwork.contact,
             timeout=(config.patchwork.connect_timeout, config.patchwork.read_timeout),
@@ -62,15 +64,18 @@ class _Project:
 
     def look(self) -> str:
         self.found = project = self._client.project(self.table.id)
-        given = self.table.list_email
-        if given and project.list_email and given != project.list_email:
+        others = {table.id.lower() for table in self._config.projects if table is not self.table}
+        if others & {project.link_name.lower(), str(project.id)}:
             raise GiveUp(
-                f"list_email is {given}, but Patchwork's project {project.link_name} is "
-                f"{project.list_email}; correct it or leave it out"
+                f"{project.link_name} is configured twice, by number and by name; keep one"
             )
         site = find_site(self._config, self.table.id)
         paths = site.paths if site else self._future_paths(project)
-        return f"{project.link_name} (id {project.id}), {project.list_email}; " + _for_pasta(paths)
+        given, told = self.table.list_email, project.list_email
+        remark = f" (Patchwork says {told})" if given and given != told else ""
+        return f"{project.link_name} (id {project.id}), {given or told}{remark}; " + _for_pasta(
+            paths
+        )
 
     def _future_paths(self, project: Project) -> ContainerPaths:
         return ContainerPaths(
@@ -79,6 +84,18 @@ class _Project:
             project_id=project.id,
             layout=self._config.store.layout,
         )
+
+
+def _gate(config: Config) -> Gate:
+    """The fleet's own rate limit where Redis is there; else one for this command alone."""
+    if redis_trouble(config):
+        return LocalGate(config.rate, config.patchwork.burst)
+    return RedisGate(
+        redis.Redis.from_url(config.redis_url),
+        f"patchsync-rate:{config.instance}",
+        config.rate,
+        config.patchwork.burst,
+    )
 
 
 def _finding(subject: str, look: Callable[[], str]) -> Finding:

@@ -209,7 +209,13 @@ class Config(BaseSettings):
     @property
     def namespace(self) -> str:
         """What tells this configuration's queues, locks and keys from another's in one Redis."""
-        return self.name or urlsplit(self.url).netloc.replace(":", "-")
+        return self.name or self.instance
+
+    @property
+    def instance(self) -> str:
+        """What tells this Patchwork from others: the rate limit is one for all that ask it."""
+        parts = urlsplit(self.base_url)
+        return re.sub(r"[^A-Za-z0-9.]+", "-", parts.netloc + parts.path)
 
     @property
     def d_mbox(self) -> Path:
@@ -234,9 +240,8 @@ class Config(BaseSettings):
         Short, because a socket's path may have 107 bytes, and the same for every process of this
         user that reads this configuration. Created by `make_run_dir`.
         """
-        root = os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
         digest = hashlib.sha256(f"{self.namespace}\n{self.d_mbox}".encode()).hexdigest()[:10]
-        return Path(root) / f"patchsync-{os.getuid()}" / digest
+        return Path(tempfile.gettempdir()) / f"patchsync-{os.getuid()}" / digest
 
     @property
     def embedded_redis(self) -> bool:
@@ -324,13 +329,16 @@ def make_run_dir(config: Config) -> Path:
     run_dir = config.run_dir
     if len(os.fsencode(run_dir / "redis.sock")) > 100:
         raise ConfigError(f"{run_dir}: too long for a socket; set TMPDIR to a shorter folder")
-    run_dir.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    info = run_dir.parent.lstat()
-    if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or info.st_mode & 0o077:
-        raise ConfigError(
-            f"{run_dir.parent}: not a folder of this user alone; remove it or set TMPDIR"
-        )
-    run_dir.mkdir(mode=0o700, exist_ok=True)
+    try:
+        run_dir.parent.mkdir(mode=0o700, exist_ok=True)
+        info = run_dir.parent.lstat()
+        if not stat.S_ISDIR(info.st_mode) or info.st_uid != os.getuid() or info.st_mode & 0o077:
+            raise ConfigError(
+                f"{run_dir.parent}: not a folder of this user alone; remove it or set TMPDIR"
+            )
+        run_dir.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{run_dir}: {error.strerror}; set TMPDIR to a usable folder") from error
     return run_dir
 
 

@@ -60,7 +60,11 @@ class Fleet:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.stop()
+        try:
+            self.stop()
+        finally:
+            # Asked once more to end, while we stop politely: then at once.
+            self.kill()
 
     def ensure_redis(self) -> bool:
         """Start the embedded Redis unless one answers. Returns whether it was started now.
@@ -73,6 +77,8 @@ class Fleet:
             return False
         if not self._config.embedded_redis:
             raise GiveUp(f"[redis] url: {trouble}")
+        if self._redis:
+            _stop([self._redis], signal.SIGKILL, COLD_STOP_SECONDS)
         socket = self._run_dir / "redis.sock"
         self._redis = self._start("redis", redis_command(socket, self._run_dir))
         deadline = time.monotonic() + REDIS_START_SECONDS
@@ -103,14 +109,14 @@ class Fleet:
         _stop(workers, signal.SIGQUIT, COLD_STOP_SECONDS)
         if self._redis:
             _stop([self._redis], signal.SIGTERM, COLD_STOP_SECONDS)
-        self.kill()
 
     def kill(self) -> None:
         """End all that was started at once: for when all is done, or nothing else helps."""
-        for child in self._children():
-            if child.process.poll() is None:
-                os.killpg(child.process.pid, signal.SIGKILL)
-                child.process.wait()
+        alive = [child.process for child in self._children() if child.process.poll() is None]
+        for process in alive:
+            os.killpg(process.pid, signal.SIGKILL)
+        for process in alive:
+            process.wait()
         self._workers.clear()
         self._redis = None
 

@@ -113,7 +113,4 @@ class Drive:
         if self._question == "round":
             self._enqueue("fetch.probe", self.key)
         else:
-            site = find_site(self._config, self.key)
-            under_way = site and rounds.last_audit(site)
-            anew = not under_way or under_way.began < self._asked_at
-            self._enqueue("fetch.audit", self.key, True, anew)
+            self._enqueue("fetch.audit", self.key, self._asked_at)

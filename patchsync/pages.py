@@ -10,8 +10,9 @@ from patchsync.patchwork.client import Client
 from patchsync.patchwork.download import Limits, batches, fetch_missing
 from patchsync.patchwork.records import PatchEntry
 
-# So that a slow page is in the store bit by bit, and what is lost with a worker is little.
+# A slow page comes into the store bit by bit, so that no limit of time makes it begin anew.
 MOST_MAILS = 100
+MOST_SECONDS = 10.0
 
 
 def lease_of(page: Page) -> str:
@@ -78,7 +79,7 @@ def _download(
     batch_bytes: int,
 ) -> Iterator[Delivery]:
     found = fetch_missing(client, key, entries, held, limits)
-    for batch in batches(found, batch_bytes, MOST_MAILS):
+    for batch in batches(found, batch_bytes, MOST_MAILS, MOST_SECONDS):
         yield Delivery(
             mails=batch.mails,
             set_aside=tuple((each.patch_id, each.reason) for each in batch.set_aside),

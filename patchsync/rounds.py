@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from typing import Any
 from patchsync.config import Config
 from patchsync.delivery import Delivery
 from patchsync.errors import GiveUp, ServerRestored, StoreUnavailable, UnknownProject
-from patchsync.known import Known, Page
+from patchsync.known import Answer, Known, Page
 from patchsync.patchwork.client import Client, ProjectRemote
 from patchsync.patchwork.limits import RedisGate
 from patchsync.sites import Site, find_site
@@ -29,6 +29,8 @@ from patchsync.sync import PAGE, Audit, Want, compare
 
 # A store that is written elsewhere is not waited for long: the message comes again.
 STORE_LOCK_SECONDS = 5.0
+# Patches that were set aside and are tried again by one task; the next round takes more.
+MOST_RETRIED = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,10 +46,8 @@ class RoundRecord:
     in_sync: bool
     # Pages that differ, in one window
     pages: int
-    # Requests of the comparison, and of the project on that day (UTC)
+    # Requests of the comparison
     requests: int
-    day: str
-    requests_that_day: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +60,19 @@ class AuditRecord:
     pages: int
     all_pages: int
     ended: bool
-    # Every id and message-id listed is ours, and we have no other
+    # Up to the highest id at its beginning: every id and message-id listed is ours, and no other
     agreed: bool
+    # When an audit last agreed
+    last_agreed: float | None
     state: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestsRecord:
+    """What a project cost its Patchwork on a day (UTC); a flush of Redis does not touch it."""
+
+    day: str
+    requests: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,15 +97,16 @@ def probe(site: Site, config: Config, client: Client, gate: RedisGate) -> Found:
         StoreUnavailable: there is no room for what would be fetched.
         UnknownProject: the server does not know the project any more.
     """
-    day = f"{datetime.now(UTC):%Y-%m-%d}"
     _demand_not_halted(site)
     _demand_room(config)
-    gate.restore(day, _kept_counts(config, day))
+    gate.restore(today(), _kept_counts(config))
+    remote = _Listener(client, site.key)
     with site.open() as box:
         known = Known(box.held(), box.gone())
-        outcome = compare(ProjectRemote(client, site.key), known, config.fleet.window)
-        seen = _seen(box, outcome.gone, outcome.back)
-        retry = tuple(due(box.set_aside().values(), datetime.now(UTC)))
+        outcome = compare(remote, known, config.fleet.window)
+        _demand_same_messages(site, box, remote.listed)
+        seen = _seen(remote, outcome.gone, outcome.back)
+        retry = due(box.set_aside().values(), datetime.now(UTC))[:MOST_RETRIED]
     record = RoundRecord(
         at=time.time(),
         highest=outcome.highest,
@@ -104,29 +115,38 @@ def probe(site: Site, config: Config, client: Client, gate: RedisGate) -> Found:
         in_sync=outcome.in_sync,
         pages=len(outcome.want),
         requests=outcome.requests,
-        day=day,
-        requests_that_day=gate.spent(day).get(site.key, 0),
     )
     write_record(site.paths, site.paths.round, asdict(record))
-    return Found(want=outcome.want, seen=seen, due=retry)
+    _keep_count(site, gate)
+    return Found(want=outcome.want, seen=seen, due=tuple(retry))
 
 
-def audit(site: Site, config: Config, client: Client, *, anew: bool) -> Found:
+def audit(
+    site: Site, config: Config, client: Client, gate: RedisGate, *, since: float | None = None
+) -> Found:
     """List the next pages of a project's audit and compare each id and message-id.
 
-    `anew`: begin at the first page; else go on where the last step ended.
+    `since` (seconds since 1970): go on with the audit that began then, or begin it; one that was
+    overtaken or has ended is left alone. None: go on in rotation.
 
     Raises:
         GiveUp: the project is halted.
         ServerRestored: a message-id is not the one in the store; the project is halted.
     """
     _demand_not_halted(site)
-    before = last_audit(site)
-    if anew or before is None or before.ended:
-        before = _begin_audit()
-    state = Audit(**before.state)
-    remote = ProjectRemote(client, site.key)
+    remote = _Listener(client, site.key)
     highest, count = remote.newest()
+    before = last_audit(site)
+    if (
+        since is not None
+        and before
+        and before.began >= since
+        and (before.began > since or before.ended)
+    ):
+        return Found(ended=True)
+    if before is None or before.ended or (since is not None and before.began < since):
+        before = _begin_audit(since or time.time(), highest or 0, before)
+    state = Audit(**before.state)
     if count == 0 and not remote.exists():
         raise UnknownProject(f"{config.base_url} has no project {site.key!r} any more")
     all_pages = max(1, -(-count // PAGE))
@@ -142,14 +162,13 @@ def audit(site: Site, config: Config, client: Client, *, anew: bool) -> Found:
         for answer in pool.map(remote.list_page, pages):
             if state.done:
                 break
-            if answer is not None:
-                _demand_same_messages(site, box, answer.entries)
             seen, missing = state.see(answer, known)
             gone |= seen.gone
             back |= seen.back
             want += [missing] if missing else []
-        delivery = _seen(box, gone, back)
-        agreed = state.clean(count, known) and highest == known.highest
+        _demand_same_messages(site, box, remote.listed)
+        delivery = _seen(remote, gone, back)
+        agreed = state.clean(known)
     record = replace(
         before,
         at=time.time(),
@@ -157,9 +176,11 @@ def audit(site: Site, config: Config, client: Client, *, anew: bool) -> Found:
         all_pages=all_pages,
         ended=state.done,
         agreed=agreed,
+        last_agreed=time.time() if agreed else before.last_agreed,
         state=asdict(state),
     )
     write_record(site.paths, site.paths.audit, asdict(record))
+    _keep_count(site, gate)
     return Found(want=tuple(want), seen=delivery, ended=state.done)
 
 
@@ -174,6 +195,7 @@ def store(config: Config, key: str, delivery: Delivery) -> None:
     site = find_site(config, key)
     if site is None:
         raise GiveUp(f"{config.d_mbox} has no place for project {key!r} yet; a probe makes it")
+    _demand_not_halted(site)
     batch = Batch(
         mails=delivery.mails,
         set_aside=delivery.set_aside,
@@ -200,15 +222,46 @@ def last_audit(site: Site) -> AuditRecord | None:
     return AuditRecord(**record) if record else None
 
 
-def _begin_audit() -> AuditRecord:
-    now = time.time()
+def last_requests(site: Site) -> RequestsRecord | None:
+    """The requests of the last day on which there were any."""
+    record = read_record(site.paths.requests)
+    return RequestsRecord(**record) if record else None
+
+
+def today() -> str:
+    """The day that requests are counted for, in UTC."""
+    return f"{datetime.now(UTC):%Y-%m-%d}"
+
+
+class _Listener(ProjectRemote):
+    """A remote that remembers the message-ids it was told."""
+
+    def __init__(self, client: Client, key: str) -> None:
+        super().__init__(client, key)
+        self.listed: dict[int, str] = {}
+
+    def list_page(self, page: Page) -> Answer | None:
+        answer = super().list_page(page)
+        if answer is not None:
+            self.listed.update(answer.entries)
+        return answer
+
+
+def _begin_audit(began: float, highest: int, before: AuditRecord | None) -> AuditRecord:
     return AuditRecord(
-        began=now, at=now, pages=0, all_pages=0, ended=False, agreed=False, state=asdict(Audit())
+        began=began,
+        at=began,
+        pages=0,
+        all_pages=0,
+        ended=False,
+        agreed=False,
+        last_agreed=before.last_agreed if before else None,
+        state=asdict(Audit(until=highest)),
     )
 
 
-def _seen(box: MboxPatchwork, gone: Iterable[int], back: Iterable[int]) -> Delivery | None:
-    listed = tuple((number, box.message_id_of(number) or "") for number in sorted(back))
+def _seen(remote: _Listener, gone: Iterable[int], back: Iterable[int]) -> Delivery | None:
+    listed = tuple((number, remote.listed[number]) for number in sorted(back))
     delivery = Delivery(gone=tuple(sorted(gone)), listed=listed)
     return delivery if delivery != Delivery() else None
 
@@ -233,10 +286,8 @@ def _demand_room(config: Config) -> None:
         )
 
 
-def _demand_same_messages(
-    site: Site, box: MboxPatchwork, entries: Iterable[tuple[int, str]]
-) -> None:
-    for number, message_id in entries:
+def _demand_same_messages(site: Site, box: MboxPatchwork, listed: Mapping[int, str]) -> None:
+    for number, message_id in listed.items():
         ours = box.message_id_of(number)
         if ours is not None and ours != message_id:
             error = ServerRestored(
@@ -247,12 +298,18 @@ def _demand_same_messages(
             raise error
 
 
-def _kept_counts(config: Config, day: str) -> dict[str, int]:
-    """The requests of a day as the store kept them, by project."""
+def _keep_count(site: Site, gate: RedisGate) -> None:
+    day = today()
+    record = RequestsRecord(day=day, requests=gate.spent(day).get(site.key, 0))
+    write_record(site.paths, site.paths.requests, asdict(record))
+
+
+def _kept_counts(config: Config) -> dict[str, int]:
+    """The requests of today as the store kept them, by project."""
     counts = {}
     for table in config.projects:
         site = find_site(config, table.id)
-        record = last_round(site) if site else None
-        if record and record.day == day:
-            counts[table.id] = record.requests_that_day
+        record = last_requests(site) if site else None
+        if record and record.day == today():
+            counts[table.id] = record.requests
     return counts

@@ -40,7 +40,8 @@ def find_site(config: Config, key: str) -> Site | None:
             origin is not None
             and origin.is_at(config.base_url)
             and paths.layout == config.store.layout
-            and key in (origin.link_name, str(origin.project_id))
+            # Patchwork does not tell link names apart by case.
+            and key.lower() in (origin.link_name.lower(), str(origin.project_id))
         ):
             return Site(key=key, name=origin.link_name, paths=paths)
     return None
@@ -57,6 +58,7 @@ def open_site(config: Config, client: Client, key: str) -> Site:
     table = _ask_for(config, client, key)
     site = find_site(config, table.id)
     if site:
+        _demand_once(config, site)
         return site
     project = client.project(table.id)
     paths = ContainerPaths(
@@ -74,7 +76,21 @@ def open_site(config: Config, client: Client, key: str) -> Site:
             list_email=paths.listaddr,
         ),
     )
-    return Site(key=table.id, name=project.link_name, paths=paths)
+    site = Site(key=table.id, name=project.link_name, paths=paths)
+    _demand_once(config, site)
+    return site
+
+
+def _demand_once(config: Config, site: Site) -> None:
+    """Refuse a project that is configured by number and by name: it would have two locks."""
+    twice = [
+        table.id
+        for table in config.projects
+        if table.id != site.key
+        and table.id.lower() in (site.name.lower(), str(site.paths.project_id))
+    ]
+    if twice:
+        raise ConfigError(f"{site.key} and {', '.join(twice)} are the same project; keep one")
 
 
 def configured(config: Config, key: str) -> ProjectTable:

@@ -9,7 +9,8 @@ import redis
 
 from patchsync.board import Board, Trouble
 from patchsync.config import Config
-from patchsync.rounds import last_audit, last_round
+from patchsync.known import Known
+from patchsync.rounds import last_audit, last_requests, last_round
 from patchsync.sites import Site, find_site
 from patchsync.store.evidence import SetAside
 from patchsync.store.record import halted
@@ -20,6 +21,7 @@ class Holdings:
     """What the store has of a project."""
 
     stored: int = 0
+    # Of what is known
     highest: int | None = None
     # Ids of stored patches that the server does not list any more
     gone: int = 0
@@ -57,6 +59,9 @@ def holdings(site: Site) -> Holdings:
     with site.open() as box:
         stored, highest = box.count, box.highest
         gone, set_aside = box.gone(), box.set_aside()
+        if highest in gone or (highest or 0) < max(set_aside, default=0):
+            # The index alone does not tell: gone and set aside count too.
+            highest = Known(box.held(), gone).highest
     known = stored + len(set_aside) - len(gone)
     return Holdings(
         stored=stored,
@@ -83,6 +88,7 @@ def project_status(config: Config, key: str) -> ProjectStatus:
     if site is None:
         return ProjectStatus(project=key, in_flight=in_flight, trouble=trouble)
     ours, last, audit = holdings(site), last_round(site), last_audit(site)
+    spent = last_requests(site)
     return ProjectStatus(
         project=key,
         link_name=site.name,
@@ -93,9 +99,9 @@ def project_status(config: Config, key: str) -> ProjectStatus:
         difference=last.count - ours.known if last else None,
         in_sync=last.in_sync if last else None,
         last_round=last.at if last else None,
-        last_audit=audit.at if audit and audit.agreed else None,
-        day=last.day if last else None,
-        requests_that_day=last.requests_that_day if last else 0,
+        last_audit=audit.last_agreed if audit else None,
+        day=spent.day if spent else None,
+        requests_that_day=spent.requests if spent else 0,
         in_flight=in_flight,
         halted=halted(site.paths),
         trouble=trouble,

@@ -284,6 +284,8 @@ class Audit:
     `asdict(audit)` was taken. What a page shows is handed out at once, and only summed up here.
     """
 
+    # The highest id when it began: what arrives later is for the next round
+    until: int = 0
     # The page to list next, from 1
     page: int = 1
     # How many different ids were listed
@@ -313,9 +315,9 @@ class Audit:
             return Seen(frozenset(), frozenset(), ()), None
         seen = known.see(answer)
         self.shifted |= bool(answer.ids) and answer.ids[0] <= self.highest
-        self.listed += sum(patch_id > self.highest for patch_id in answer.ids)
+        self.listed += sum(self.highest < patch_id <= self.until for patch_id in answer.ids)
         self.highest = max(self.highest, *answer.ids, 0)
-        self.missing += len(seen.missing)
+        self.missing += sum(patch_id <= self.until for patch_id in seen.missing)
         self.gone += len(seen.gone)
         self.page += 1
         self.done = answer.last
@@ -324,11 +326,11 @@ class Audit:
         start, end = known.rank(answer.ids[0]) - SLACK, known.rank(answer.ids[-1]) + 1 + SLACK
         return seen, Want(answer.page, known.slice(start, end))
 
-    def clean(self, count: int, known: Known) -> bool:
-        """Whether all was seen, and we have exactly that; `count` is what the server has now.
+    def clean(self, known: Known) -> bool:
+        """Whether all up to `until` was seen, and we have exactly that.
 
         If not, the next rounds mend it: an id of ours that is gone just between two pages makes the
         counts differ. A deletion meanwhile can slide one id past the audit; the next audit sees it.
         """
-        alike = self.listed == count == len(known)
+        alike = self.listed == known.rank(self.until + 1)
         return self.done and alike and not (self.missing or self.gone or self.shifted)

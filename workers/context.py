@@ -33,7 +33,7 @@ def gate() -> RedisGate:
     """The one rate limit of the whole fleet."""
     return RedisGate(
         redis_client(),
-        f"patchsync:{config().namespace}",
+        f"patchsync-rate:{config().instance}",
         rate=config().rate,
         burst=config().patchwork.burst,
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from patchsync import pages, rounds
 from patchsync.delivery import Delivery
-from patchsync.errors import PatchsyncError
+from patchsync.errors import GiveUp, PatchsyncError
 from patchsync.known import Page
 from patchsync.patchwork.download import Limits
 from patchsync.sites import Site, open_site
@@ -38,16 +38,16 @@ def probe(project: str) -> None:
 
 
 @app.task(name="workers.fetch.audit", **OPTIONS)
-def audit(project: str, whole: bool = False, anew: bool = False) -> None:
-    """List the next pages of a project and compare every id; `whole`: go on to the last page."""
+def audit(project: str, since: float | None = None) -> None:
+    """List the next pages of a project and compare every id; with `since`, go on to the last."""
     with told("audit", project):
         site = open_site(context.config(), context.client(), project)
-        if not whole and context.board(site.key).in_flight():
+        if since is None and context.board(site.key).in_flight():
             return  # What is missing now is on its way; the audit goes on at its next turn.
-        found = rounds.audit(site, context.config(), context.client(), anew=anew)
+        found = rounds.audit(site, context.config(), context.client(), context.gate(), since=since)
         _follow(site, found)
-        if whole and not found.ended:
-            messages.audit_on(site.key)
+        if since is not None and not found.ended:
+            messages.audit_on(site.key, since)
 
 
 @app.task(name="workers.fetch.fetch_page", **OPTIONS)
@@ -67,6 +67,8 @@ def fetch_patches(project: str, ids: list[int]) -> None:
     lease = messages.SET_ASIDE_LEASE
     with told("fetch_patches", project):
         key = context.config().project(project).id
+        if not isinstance(ids, list) or not all(type(each) is int and each > 0 for each in ids):
+            raise GiveUp(f"{ids!r} is no list of patchwork ids like [17, 18]")
         found = pages.fetch_patches(
             context.client(), key, ids, _limits(), context.config().fleet.batch_bytes, lease
         )

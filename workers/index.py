@@ -33,6 +33,12 @@ def index_mails(self: Task[..., None], project: str, delivery: dict[str, Any]) -
             ):
                 rounds.store(config, key, found)
         except (LockHeld, StaleWriter) as busy:
-            raise self.retry(exc=busy, countdown=BUSY_AGAIN_SECONDS) from busy
+            # Celery's retry forgets how the message was sent.
+            raise self.retry(  # type: ignore[call-arg]  # the stubs lack the options
+                exc=busy,
+                countdown=BUSY_AGAIN_SECONDS,
+                argsrepr=messages.index_story(key, found),
+                compression="zlib",
+            ) from busy
         if found.lease and context.board(key).release(found.lease) == 0:
             messages.probe(key)

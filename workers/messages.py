@@ -21,9 +21,9 @@ def probe(project: str) -> None:
     app.send_task("workers.fetch.probe", args=[project], expires=config().fleet.lease_seconds)
 
 
-def audit_on(project: str) -> None:
-    """Enqueue the next step of an audit that goes on to the end."""
-    app.send_task("workers.fetch.audit", args=[project, True])
+def audit_on(project: str, since: float) -> None:
+    """Enqueue the next step of the audit that began at `since` and goes on to the end."""
+    app.send_task("workers.fetch.audit", args=[project, since])
 
 
 def fetch_page(project: str, name: str, want: Want) -> None:
@@ -52,6 +52,11 @@ def index_mails(project: str, delivery: Delivery) -> None:
     app.send_task(
         "workers.index.index_mails",
         args=[project, delivery.to_message()],
-        argsrepr=f"({project}: {delivery.summary()})",
+        argsrepr=index_story(project, delivery),
         compression="zlib",
     )
+
+
+def index_story(project: str, delivery: Delivery) -> str:
+    """What is shown instead of the arguments of `index_mails`."""
+    return f"({project}: {delivery.summary()})"

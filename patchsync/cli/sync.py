@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from contextlib import suppress
 
 import click
 import redis
@@ -17,6 +18,7 @@ from patchsync.oneshot import Drive
 from patchsync.sites import configured
 
 POLL_SECONDS = 0.2
+LOOK_AGAIN_SECONDS = 15.0
 
 
 @click.command()
@@ -43,7 +45,8 @@ def sync(projects: tuple[str, ...], patience: float) -> None:
 def run(config: Config, keys: list[str], patience: float) -> bool:
     """Sync the projects with these keys, showing how it goes. Returns whether all are in step."""
     # Asked to end, we end as by Ctrl-C: what was started is stopped.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     with Fleet(config) as fleet:
         missing = _queues_not_served(fleet.ensure_redis())
         fleet.ensure_workers(missing)
@@ -51,17 +54,26 @@ def run(config: Config, keys: list[str], patience: float) -> bool:
         from workers import control
 
         drives = [Drive(config, key, control.enqueue) for key in keys]
+        look_again = LOOK_AGAIN_SECONDS
         with Progress(drives) as progress:
             while any(drive.outcome is None for drive in drives):
                 for drive in drives:
                     _step(drive)
                 # One project may wait for another's pages: any progress is progress.
-                if time.monotonic() - max(drive.moved_at for drive in drives) > patience:
+                quiet = time.monotonic() - max(drive.moved_at for drive in drives)
+                if quiet < LOOK_AGAIN_SECONDS:
+                    look_again = LOOK_AGAIN_SECONDS
+                if quiet > patience:
                     for drive in drives:
                         drive.give_up(f"nothing new for {patience:g} s")
                 progress.update()
                 time.sleep(POLL_SECONDS)
-                fleet.ensure_redis()
+                with suppress(GiveUp):  # Redis may come back; else patience runs out.
+                    fleet.ensure_redis()
+                if quiet > look_again:
+                    # The fleet that we used may have ended.
+                    look_again = quiet + LOOK_AGAIN_SECONDS
+                    missing = sorted({*missing, *_queues_not_served(fresh_redis=False)})
                 fleet.ensure_workers(missing)
         for drive in drives:
             click.echo(drive.outcome)

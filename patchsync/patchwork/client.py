@@ -22,6 +22,8 @@ from patchsync.patchwork.transport import Reply, Transport
 API_VERSIONS = ("1.4", "1.3", "1.2", "1.1", "1.0")
 # 250 patches are 0.4 MB, but each is listed with all that it is related to.
 MAX_JSON_BYTES = 64 * 2**20
+# No list has more; what claims to would make us plan its pages.
+MOST_PATCHES = 10**8
 
 _API_SUFFIX = re.compile(r"/api(/[0-9]+\.[0-9]+)?/*$")
 _Parsed = TypeVar("_Parsed")
@@ -320,8 +322,11 @@ class ProjectRemote:
 def _page_number(link: str) -> int:
     try:
         # Patchwork's link to the first page has no number.
-        (number,) = parse_qs(urlsplit(link).query).get("page", ["1"])
-        return int(number)
+        (text,) = parse_qs(urlsplit(link).query).get("page", ["1"])
+        number = int(text)
+        if not 0 < number <= MOST_PATCHES:
+            raise ValueError("no such number of patches")
+        return number
     except ValueError as error:
         raise NotPatchwork(f"the link {link[:200]!r} has no page number") from error
 

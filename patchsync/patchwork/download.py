@@ -6,6 +6,7 @@ will not come by itself is set aside with its reason; what may come is left out,
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -93,17 +94,25 @@ def fetch_missing(
         raise first_error
 
 
-def batches(found: Iterable[Found], max_bytes: int, max_mails: int) -> Iterator[Batch]:
+def batches(
+    found: Iterable[Found],
+    max_bytes: int,
+    max_mails: int,
+    max_seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Batch]:
     """Gathers what was downloaded.
 
     A batch has at least one of them and at most `max_mails`; its contents have at most `max_bytes`,
-    unless it is a single mail. What came before an error is given out before the error.
+    unless it is a single mail; it waits no longer than `max_seconds` for the next one to come. What
+    came before an error is given out before the error.
     """
     mails: list[Mail] = []
     set_aside: list[SetAside] = []
     size = 0
     failed: PatchsyncError | None = None
     source = iter(found)
+    begun = clock()
     while True:
         try:
             item = next(source, None)
@@ -111,10 +120,11 @@ def batches(found: Iterable[Found], max_bytes: int, max_mails: int) -> Iterator[
             failed = error
             item = None
         grown = size + (len(item.content) if isinstance(item, Mail) else 0)
-        full = len(mails) + len(set_aside) >= max_mails or grown > max_bytes
+        many = len(mails) + len(set_aside) >= max_mails
+        full = many or grown > max_bytes or clock() - begun > max_seconds
         if (mails or set_aside) and (item is None or full):
             yield Batch(mails=tuple(mails), set_aside=tuple(set_aside))
-            mails, set_aside, size = [], [], 0
+            mails, set_aside, size, begun = [], [], 0, clock()
         if item is None:
             break
         if isinstance(item, Mail):
@@ -195,14 +205,14 @@ class _Fetch:
 
     def _single(self, entry: PatchEntry) -> Found | None:
         try:
-            rendered = self._rendered(entry)
+            rendered = self._by_path_or_id(entry)
             if rendered is None:
                 return self._not_found(entry)
             mail = parse_mail(rendered)
         except TooLarge:
             return self._too_large(entry)
-        except ServerFailed:
-            return _aside(entry, "the server fails (500) to render its mail")
+        except ServerFailed as error:
+            return self._failed(entry, error)
         except MailError as error:
             return _aside(entry, f"what the server serves is not its mail: {error}")
         if mail.patch_id != entry.id:
@@ -211,13 +221,22 @@ class _Fetch:
             return _aside(entry, f"its mail has another message-id: {mail.message_id}")
         return self._bounded(mail, entry)
 
-    def _rendered(self, entry: PatchEntry) -> bytes | None:
-        limit = self._limits.max_mail_bytes
+    def _failed(self, entry: PatchEntry, error: ServerFailed) -> Found | None:
+        """What to make of a 500 at each attempt: set aside only if another mail can be had."""
+        if not self._is_known(entry):
+            return None
+        others = [one for one in self._entries if one.id != entry.id]
+        if others and not any(self._can_be_had(one) for one in (others[0], others[-1])):
+            raise ServerUnavailable(str(error)) from error
+        return _aside(entry, "the server fails (500) to render its mail")
+
+    def _can_be_had(self, entry: PatchEntry) -> bool:
         try:
-            return self._by_path_or_id(entry, limit)
+            return self._by_path_or_id(entry) is not None
+        except TooLarge:
+            return True
         except ServerFailed:
-            # The server or this mail? If it still knows the patch, the mail has one more chance.
-            return self._by_path_or_id(entry, limit) if self._is_known(entry) else None
+            return False
 
     def _is_known(self, entry: PatchEntry) -> bool:
         try:
@@ -226,7 +245,8 @@ class _Fetch:
             # It fails for more than a mail: that passes.
             raise ServerUnavailable(str(error)) from error
 
-    def _by_path_or_id(self, entry: PatchEntry, limit: int) -> bytes | None:
+    def _by_path_or_id(self, entry: PatchEntry) -> bytes | None:
+        limit = self._limits.max_mail_bytes
         rendered = self._client.mbox(self._key, entry.mbox_path, limit)
         if rendered is None:
             rendered = self._client.mbox_by_id(self._key, entry.id, limit)

@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from patchsync.errors import NotPatchwork
 from patchsync.known import Answer
 
+# Patchwork's ids are PostgreSQL's.
+LARGEST_ID = 2**63 - 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
@@ -140,7 +143,7 @@ class _UserJson(_Json):
 
 
 class _ProjectJson(_Json):
-    id: int = Field(gt=0)
+    id: int = Field(gt=0, le=LARGEST_ID)
     link_name: str
     list_email: str
     list_id: str
@@ -148,17 +151,17 @@ class _ProjectJson(_Json):
 
 
 class _ProjectReferenceJson(_Json):
-    id: int = Field(gt=0)
+    id: int = Field(gt=0, le=LARGEST_ID)
     link_name: str
 
 
 class _SeriesReferenceJson(_Json):
-    id: int = Field(gt=0)
+    id: int = Field(gt=0, le=LARGEST_ID)
     mbox: str
 
 
 class _PatchJson(_Json):
-    id: int = Field(gt=0)
+    id: int = Field(gt=0, le=LARGEST_ID)
     msgid: str
     date: str
     mbox: str

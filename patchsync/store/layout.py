@@ -133,6 +133,11 @@ class ContainerPaths:
         return self.own / "audit.json"
 
     @property
+    def requests(self) -> Path:
+        """The record of the requests that the project cost on a day."""
+        return self.own / "requests.json"
+
+    @property
     def halted(self) -> Path:
         """Present while the project must not be synced; holds the reason."""
         return self.own / "halted"

@@ -16,7 +16,7 @@ from patchsync.store.lock import LOCK_WAIT, store_lock
 def write_record(
     paths: ContainerPaths, file: Path, record: Mapping[str, object], wait: float = LOCK_WAIT
 ) -> None:
-    """Keep `record`, of JSON values, in `file`, which is `paths.round` or `paths.audit`.
+    """Keep `record`, of JSON values, in `file`: `paths.round`, `.audit` or `.requests`.
 
     Raises LockHeld, StoreUnavailable.
     """

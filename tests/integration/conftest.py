@@ -130,7 +130,10 @@ def processes_of(installation: Installation) -> dict[int, str]:
                 command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             except OSError:
                 continue
-            if os.fsencode(installation.file) in environment and int(folder.name) != os.getpid():
+            # Redis writes its title over its environment; its socket stands in the title.
+            ours = os.fsencode(installation.file) in environment
+            ours |= str(installation.config.run_dir) in command
+            if ours and int(folder.name) != os.getpid():
                 found[int(folder.name)] = command
     return found
 
@@ -141,12 +144,8 @@ def stop_group(pid: int, number: signal.Signals) -> None:
 
 
 @pytest.fixture(autouse=True)
-def short_run_dir(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Sockets and logs of a test lie apart from those of a real installation."""
-    folder = tmp_path_factory.mktemp("run")
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the machine's environment reaches a test."""
     monkeypatch.delenv("PATCHSYNC_CONFIG", raising=False)
     monkeypatch.delenv("PATCHWORK_TOKEN", raising=False)
 

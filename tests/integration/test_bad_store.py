@@ -129,3 +129,41 @@ def test_another_patchwork_does_not_get_into_the_store(
     assert "belongs to another project" in done.stdout, done.stdout
     installation.file.write_text(text.replace("http://localhost", "http://127.0.0.1"))
     assert installation.lines("sample") == before
+
+
+def test_an_id_that_comes_back_with_another_message_halts_the_project(
+    installation: Installation,
+) -> None:
+    """The highest patch goes, and its id is given to another mail: no audit is needed to see it."""
+    control = installation.patchwork.control
+    with running_fleet(installation):
+        installation.sync()
+        highest = max(control.ids("sample"))
+        control.move([highest], "neighbour")
+        installation.sync()
+        control.replace(highest, "<another@example.org>")
+        control.move([highest], "sample")
+        installation.patchsync("enqueue", "fetch.probe", "sample")
+        wait_until(lambda: installation.status("sample")["halted"], "the project is halted")
+
+
+def test_one_project_by_number_and_by_name_is_refused(
+    tmp_path: Path, patchwork: StandinProcess
+) -> None:
+    """It would have two locks; `check` says so, and `sync` does not start it."""
+    installation = configured(tmp_path, patchwork)
+    file = installation.file
+    file.write_text(file.read_text().replace('"neighbour"', "1"))
+    installation = Installation(patchwork, load(file))
+    assert "configured twice" in installation.patchsync("check").stdout
+    done = installation.patchsync("sync", "--patience", "20")
+    assert done.returncode == 1
+    assert "are the same project; keep one" in done.stdout
+
+
+def test_a_link_name_in_another_case_works(tmp_path: Path, patchwork: StandinProcess) -> None:
+    """Patchwork finds it, so we do."""
+    installation = configured(tmp_path, patchwork)
+    file = installation.file
+    file.write_text(file.read_text().replace('"sample"', '"Sample"'))
+    Installation(patchwork, load(file)).sync()

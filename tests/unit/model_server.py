@@ -149,7 +149,7 @@ def sync(server: ModelServer, store: ModelStore, *, window: int = 50, rounds: in
 
 def audit(server: ModelServer, store: ModelStore) -> Audit:
     """All pages one by one, the state sent on as JSON, each compared with what is known then."""
-    state = json.dumps(asdict(Audit()))
+    state = json.dumps(asdict(Audit(until=max(server.ids, default=0))))
     while (page := Audit(**json.loads(state)).next_page) is not None:
         part = Audit(**json.loads(state))
         seen, want = part.see(server.list_page(page), store.known())

@@ -131,7 +131,7 @@ print(json.dumps({
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
-        env=os.environ | {"PATCHSYNC_CONFIG": str(file), "XDG_RUNTIME_DIR": str(file.parent)},
+        env=os.environ | {"PATCHSYNC_CONFIG": str(file)},
     )
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))

@@ -165,15 +165,18 @@ def test_a_public_patchwork_is_asked_slowly_by_default(tmp_path: Path) -> None:
 
 
 def test_two_configurations_have_two_namespaces(tmp_path: Path) -> None:
-    """Queues, locks and keys carry the configuration's name: the host unless it is given."""
+    """Queues, locks and keys carry the configuration's name: its address by default."""
     one = written(tmp_path, MINIMAL)
     other = written(tmp_path, MINIMAL.replace("patchwork.example.org", "pw.example.net:8443"))
+    below = written(tmp_path, MINIMAL.replace("example.org/api/", "example.org/two/api/1.2"))
     named = written(tmp_path, 'name = "ppc"\n' + MINIMAL)
-    assert [one.namespace, other.namespace, named.namespace] == [
+    assert [one.namespace, other.namespace, below.namespace, named.namespace] == [
         "patchwork.example.org",
         "pw.example.net-8443",
+        "patchwork.example.org-two",
         "ppc",
     ]
+    assert named.instance == one.instance, "one Patchwork, one rate limit"
 
 
 def test_an_unknown_project_is_answered_with_those_there_are(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def history(seed: int, *, page_size: int, count: int) -> bool:
 
     assert store.held - store.gone == set(server.ids)
     assert store.gone.isdisjoint(server.ids)
-    assert audit(server, store).clean(len(server.ids), store.known())
+    assert audit(server, store).clean(store.known())
     return hidden
 
 

@@ -300,6 +300,29 @@ def test_a_server_that_fails_for_all_is_no_fault_of_a_mail(
         fetch(client, project)
 
 
+def test_a_server_that_fails_to_render_any_mail_has_none_set_aside(
+    client: Client, server: FakeServer, project: FakeProject
+) -> None:
+    """A broken renderer is the server's trouble, not that of a thousand mails."""
+    project.add_series(3, 5)
+    project.add_series(4, 6)
+    server.says(single(5), as_html(500))
+    server.says(single(6), as_html(500))
+    with pytest.raises(ServerUnavailable):
+        fetch(client, project)
+
+
+def test_a_batch_does_not_wait_for_a_slow_server() -> None:
+    """What is there for a while is given out, few as they may be."""
+    times = iter([0.0, 1.0, 11.0, 11.0, 12.0, 13.0, 13.0])
+    found = found_of(1, 1, 1)
+    sizes = [
+        len(batch.mails)
+        for batch in batches(found, 1000, 100, max_seconds=10, clock=lambda: next(times))
+    ]
+    assert sizes == [1, 2]
+
+
 def test_what_was_found_is_given_out_before_an_error(
     make_client: MakeClient, server: FakeServer, project: FakeProject
 ) -> None:
@@ -311,7 +334,7 @@ def test_what_was_found_is_given_out_before_an_error(
     mails: list[Mail] = []
     entries = listed(client, project)
     with pytest.raises(ServerUnavailable):
-        for batch in batches(fetch_missing(client, "linux", entries, (), LIMITS), 10_000, 100):
+        for batch in batches(fetch_missing(client, "linux", entries, (), LIMITS), 10_000, 100, 60):
             mails += batch.mails
     assert sorted(mail.patch_id for mail in mails) == [5, 7]
 
@@ -354,6 +377,6 @@ def test_batches_are_bounded(sizes: tuple[int, ...], expected: list[list[int]]) 
     """By bytes and by number; a mail that is larger than that goes alone."""
     gathered = [
         sorted(each.patch_id for each in (*batch.mails, *batch.set_aside))
-        for batch in batches(found_of(*sizes), max_bytes=20, max_mails=3)
+        for batch in batches(found_of(*sizes), max_bytes=20, max_mails=3, max_seconds=60)
     ]
     assert gathered == expected
