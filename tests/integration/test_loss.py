@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -40,26 +43,68 @@ def main_process(installation: Installation, queue: str) -> int:
     return min(pids)
 
 
+PUBLISHER = """
+from patchsync.known import Page
+from patchsync.pages import lease_of
+from patchsync.sync import Want
+from workers import context, messages
+from workers.celery import app
+
+app.pool.acquire(block=True).connect()
+want = Want(Page("-id", 4, 1), ())
+print("ready", flush=True)
+while input():
+    context.board("sample").take(lease_of(want.page))
+    messages.fetch_page("sample", "sample", want)
+    print("sent", flush=True)
+"""
+
+
+def lose_a_page(installation: Installation, client: redis.Redis) -> None:
+    """Publish a page while the fetch worker is stopped in BRPOP, which Redis then hands to it."""
+    queue = f"patchsync:{installation.config.namespace}:fetch"
+    victim = main_process(installation, "fetch")
+    with subprocess.Popen(
+        [sys.executable, "-c", PUBLISHER],
+        env=os.environ | {"PATCHSYNC_CONFIG": str(installation.file)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as publisher:
+        assert publisher.stdin is not None
+        assert publisher.stdout is not None
+        assert publisher.stdout.readline() == "ready\n"
+        for _ in range(10):
+            stop_group(victim, signal.SIGSTOP)
+            publisher.stdin.write("publish\n")
+            publisher.stdin.flush()
+            assert publisher.stdout.readline() == "sent\n"
+            if client.llen(queue) == 0:
+                break
+            # It was between two BRPOPs: take the page back and stop it at another moment.
+            client.delete(queue)
+            stop_group(victim, signal.SIGCONT)
+            time.sleep(0.3)
+        else:
+            pytest.fail("the worker was never stopped in BRPOP")
+        publisher.stdin.close()
+    stop_group(victim, signal.SIGKILL)
+
+
 def test_a_message_that_is_gone_for_ever(installation: Installation) -> None:
     """A worker is stopped in BRPOP, gets a page and is killed: the page is fetched all the same."""
     client = redis.Redis.from_url(installation.config.redis_url)
     prefix = f"patchsync:{installation.config.namespace}:"
-    leases = f"{prefix}sample:leases"
     with running_fleet(installation) as fleet:
-        wait_until(lambda: client.exists(f"{prefix}_kombu.binding.fetch"), "the worker listens")
-        wait_until(
-            lambda: any(c["cmd"] == "brpop" for c in client.client_list()), "workers wait in BRPOP"
-        )
-        victim = main_process(installation, "fetch")
-        stop_group(victim, signal.SIGSTOP)
-        assert installation.patchsync("enqueue", "fetch.probe", "sample").returncode == 0
-        wait_until(lambda: client.zcard(leases), "the probe hands out a page")
-        wait_until(lambda: client.llen(f"{prefix}fetch") == 0, "the stopped worker was given it")
-        stop_group(victim, signal.SIGKILL)
+        installation.sync()
+        new = set(installation.patchwork.control.add("sample", 3))
+        lose_a_page(installation, client)
         assert client.hlen(f"{prefix}unacked") == 0, "it is nowhere in Redis"
+        assert client.zcard(f"{prefix}sample:leases") == 1, "but it counts as in flight"
 
         fleet.ensure_workers(["fetch"])
         installation.sync()
+    assert new <= installation.ids("sample")
     installation.assert_mirrors("sample")
 
 
