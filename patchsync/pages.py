@@ -48,8 +48,15 @@ def fetch_page(
     yield Delivery(
         gone=tuple(absent(listing.answer, sorted(held))),
         listed=listing.answer.entries,
-        lease=lease_of(page),
     )
+    ids = listing.answer.ids
+    if page.order == "-id" and held and ids and not listing.answer.last and min(ids) > max(held):
+        # Some of ours are gone, so there are more new ones than the counts told.
+        below = Page(page.order, page.per_page, page.page + 1)
+        for delivery in fetch_page(client, key, below, held, limits, batch_bytes):
+            if delivery.lease is None:
+                yield delivery
+    yield Delivery(lease=lease_of(page))
 
 
 def fetch_patches(

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from patchsync.config import Config
 from patchsync.delivery import Delivery
@@ -29,6 +30,7 @@ from patchsync.sync import PAGE, Audit, Want, compare
 
 # A store that is written elsewhere is not waited for long: the message comes again.
 STORE_LOCK_SECONDS = 5.0
+_Record = TypeVar("_Record")
 # Patches that were set aside and are tried again by one task; the next round takes more.
 MOST_RETRIED = 20
 
@@ -83,6 +85,7 @@ class Found:
     want: tuple[Want, ...] = ()
     # For the store: what is gone, and what is back; None if nothing
     seen: Delivery | None = None
+    _Record = TypeVar("_Record")
     # Patches that were set aside and are due for another try
     due: tuple[int, ...] = ()
     # Of an audit: whether that was its last page
@@ -212,20 +215,25 @@ def store(config: Config, key: str, delivery: Delivery) -> None:
 
 def last_round(site: Site) -> RoundRecord | None:
     """The record of the last round; None before the first."""
-    record = read_record(site.paths.round)
-    return RoundRecord(**record) if record else None
+    return _record(RoundRecord, site.paths.round)
 
 
 def last_audit(site: Site) -> AuditRecord | None:
     """The record of the audit that is under way, or of the last one; None before the first."""
-    record = read_record(site.paths.audit)
-    return AuditRecord(**record) if record else None
+    return _record(AuditRecord, site.paths.audit)
 
 
 def last_requests(site: Site) -> RequestsRecord | None:
     """The requests of the last day on which there were any."""
-    record = read_record(site.paths.requests)
-    return RequestsRecord(**record) if record else None
+    return _record(RequestsRecord, site.paths.requests)
+
+
+def _record(kind: Callable[..., _Record], file: Path) -> _Record | None:
+    """Read a record; one of another version of patchsync is as none, for it is only a note."""
+    try:
+        return kind(**(read_record(file) or {}))
+    except TypeError:
+        return None
 
 
 def today() -> str:

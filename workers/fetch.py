@@ -27,7 +27,7 @@ SEEN_LEASE = "what was seen"
 def probe(project: str) -> None:
     """Compare a project with the store and fan out the pages that differ."""
     with told("probe", project):
-        site = open_site(context.config(), context.client(), project)
+        site = open_site(context.config(), context.client(), str(project))
         board = context.board(site.key)
         if board.in_flight():
             return  # The last page of the round that is under way enqueues the next one.
@@ -41,7 +41,7 @@ def probe(project: str) -> None:
 def audit(project: str, since: float | None = None) -> None:
     """List the next pages of a project and compare every id; with `since`, go on to the last."""
     with told("audit", project):
-        site = open_site(context.config(), context.client(), project)
+        site = open_site(context.config(), context.client(), str(project))
         if since is None and context.board(site.key).in_flight():
             return  # What is missing now is on its way; the audit goes on at its next turn.
         found = rounds.audit(site, context.config(), context.client(), context.gate(), since=since)
