@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tests.integration.conftest import Installation, running_fleet
-from tests.integration.test_loss import wait_until
 
 
 def test_from_nothing(installation: Installation) -> None:
@@ -62,14 +61,3 @@ def test_what_changes_between_two_syncs(installation: Installation) -> None:
 
         for project in ("sample", "neighbour"):
             installation.assert_mirrors(project)
-
-
-def test_new_and_gone_at_once(installation: Installation) -> None:
-    """Counts that hide new patches behind gone ones do not leave one out, without any audit."""
-    control = installation.patchwork.control
-    with running_fleet(installation):
-        installation.sync()
-        new = set(control.add("sample", 5))
-        control.delete(control.ids("sample")[10:13])
-        installation.patchsync("enqueue", "fetch.probe", "sample")
-        wait_until(lambda: new <= installation.ids("sample"), "all of the new ones are in")
