@@ -6,12 +6,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?=
+LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
 .PHONY: run test lint lock clean
 
-$(VENV)/installed: requirements.lock pyproject.toml
+$(VENV)/installed: requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -31,8 +32,9 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 
 lock:
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header \
-		--no-emit-index-url --extra dev pyproject.toml --output-file requirements.lock
+	uv pip compile $(LOCK) pyproject.toml --output-file requirements.lock
+	uv pip compile $(LOCK) --extra dev --constraint requirements.lock pyproject.toml \
+		--output-file requirements-dev.lock
 
 clean:
 	rm -rf $(VENV) build run *.egg-info

@@ -17,7 +17,7 @@ import tempfile
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import (
     AliasChoices,
@@ -40,6 +40,7 @@ TOKEN_VARIABLE = "PATCHWORK_TOKEN"  # noqa: S105 - the variable's name, not a to
 
 # Somebody else's Patchwork is asked at this pace unless the configuration says otherwise.
 POLITE_REQUESTS_PER_SECOND = 5.0
+POLITE_REQUESTS_PER_DAY = 50_000
 
 ProjectKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
 
@@ -122,6 +123,8 @@ class RedisTable(_Table):
     """`[redis]`: without a url an embedded Redis is started and stopped with us."""
 
     url: SecretStr = SecretStr("")
+    # Goes into the url, which then can stand in a file or an environment that anybody may read.
+    password_file: Path | None = None
 
     @field_validator("url")
     @classmethod
@@ -131,12 +134,21 @@ class RedisTable(_Table):
             raise ValueError("wants redis://host:6379/0, rediss://... or unix:///path")
         return value
 
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if self.password_file and not self.url.get_secret_value():
+            raise ValueError("has password_file but no url: the embedded one needs none")
+        if self.password_file and urlsplit(self.url.get_secret_value()).password:
+            raise ValueError("has a password in its url and password_file; keep one")
+        return self
+
 
 class AskTable(_Table):
     """`[patchwork]`: how we behave as a guest."""
 
     contact: str | None = None
     requests_per_second: float | None = Field(default=None, ge=0)
+    requests_per_day: int | None = Field(default=None, ge=0)
     burst: int = Field(default=10, ge=1)
     connect_timeout: float = Field(default=10, gt=0)
     read_timeout: float = Field(default=60, gt=0)
@@ -153,6 +165,9 @@ class FleetTable(_Table):
     lease_seconds: float = Field(default=120, ge=1, description="a page in flight is waited for")
     lock_seconds: float = Field(default=60, ge=1, description="a writer that is silent is left")
     batch_bytes: int = Field(default=4 * 2**20, ge=2**16, description="mails in one message")
+    queue_bytes: int = Field(
+        default=128 * 2**20, ge=2**20, description="in Redis for index; above it fetch waits"
+    )
 
 
 class ScheduleTable(_Table):
@@ -161,6 +176,14 @@ class ScheduleTable(_Table):
     probe_seconds: float = Field(default=60, ge=1)
     audit_seconds: float = Field(default=900, ge=1)
     audit_pages: int = Field(default=4, ge=1)
+
+
+class FlowerTable(_Table):
+    """`[flower]`: the dashboard."""
+
+    address: str = "127.0.0.1"
+    port: int = Field(default=5555, ge=1, le=65535)
+    login_file: Path | None = Field(default=None, description="one line: user:password")
 
 
 class Config(BaseSettings):
@@ -178,6 +201,7 @@ class Config(BaseSettings):
     patchwork: AskTable = AskTable()
     fleet: FleetTable = FleetTable()
     schedule: ScheduleTable = ScheduleTable()
+    flower: FlowerTable = FlowerTable()
 
     @classmethod
     def settings_customise_sources(
@@ -234,6 +258,14 @@ class Config(BaseSettings):
         return asked or None
 
     @property
+    def daily_budget(self) -> int | None:
+        """Requests a day (UTC) over the whole fleet; None is without limit. As `rate`, if unset."""
+        asked = self.patchwork.requests_per_day
+        if asked is None:
+            return None if _is_loopback(self.url) else POLITE_REQUESTS_PER_DAY
+        return asked or None
+
+    @property
     def run_dir(self) -> Path:
         """Where the embedded Redis has its socket and the processes that we start their logs.
 
@@ -250,8 +282,20 @@ class Config(BaseSettings):
 
     @property
     def redis_url(self) -> str:
-        """Redis' address as redis-py wants it. It may hold a password: do not show it."""
-        return self.redis.url.get_secret_value() or f"unix://{self.run_dir / 'redis.sock'}"
+        """Redis' address as redis-py wants it. It may hold a password: do not show it.
+
+        Raises:
+            ConfigError: `password_file` cannot be read or is empty.
+        """
+        url = self.redis.url.get_secret_value()
+        if not url:
+            return f"unix://{self.run_dir / 'redis.sock'}"
+        if not self.redis.password_file:
+            return url
+        password = self._secret("[redis] password_file", self.redis.password_file)
+        parts = urlsplit(url)
+        user, _, host = parts.netloc.rpartition("@")
+        return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}").geturl()
 
     def token(self) -> SecretStr | None:
         """The API token, or None where none is set.
@@ -267,17 +311,45 @@ class Config(BaseSettings):
         table = self.mbox.patchwork
         if not table.token_file:
             return table.token
-        path = self.source.parent / table.token_file.expanduser()
+        return SecretStr(
+            self._secret(
+                "[mbox.patchwork] token_file", table.token_file, f", or set {TOKEN_VARIABLE}"
+            )
+        )
+
+    def flower_login(self) -> SecretStr | None:
+        """`user:password` for the dashboard, or None where it needs no login.
+
+        Raises:
+            ConfigError: `login_file` cannot be read or used; or there is none, and the dashboard
+                would be open to other machines.
+        """
+        file = self.flower.login_file
+        if file is None:
+            if not _is_loopback(f"//{self.flower.address}"):
+                raise ConfigError(
+                    f"[flower] address: {self.flower.address} is open to other machines; "
+                    "set [flower] login_file to a file that holds user:password"
+                )
+            return None
+        login = self._secret("[flower] login_file", file)
+        if not re.fullmatch(r"[^:\s]+:\S+", login):
+            raise ConfigError(f"[flower] login_file: {file} wants one line, user:password")
+        return SecretStr(login)
+
+    def _secret(self, key: str, file: Path, otherwise: str = "") -> str:
+        """The text of a file that holds a secret; read when it is needed."""
+        path = self.source.parent / file.expanduser()
         try:
             text = path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
-                f"[mbox.patchwork] token_file: {path} cannot be read ({error.__class__.__name__}); "
-                f"create it, or set {TOKEN_VARIABLE}, or remove the key"
+                f"{key}: {path} cannot be read ({error.__class__.__name__}); "
+                f"create it{otherwise}, or remove the key"
             ) from error
         if not text:
-            raise ConfigError(f"[mbox.patchwork] token_file: {path} is empty")
-        return SecretStr(text)
+            raise ConfigError(f"{key}: {path} is empty")
+        return text
 
     def project(self, key: str) -> ProjectTable:
         """The configured project that is written as `key` in the file.
