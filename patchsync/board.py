@@ -1,7 +1,8 @@
 """What the processes of a fleet tell each other through Redis: all of it disposable.
 
-A page in flight is leased so that the next round does not ask for it again; a lease that is lost or
-left behind costs requests or time, never a patch.
+A page in flight is leased so that the next round does not ask for it again. A lease runs out some
+time after the last sign of work on its project, so that pages which wait their turn behind others
+keep theirs. One that is lost or left behind costs requests or time, never a patch.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Board:
     def __init__(
         self, client: redis.Redis, namespace: str, project: str, *, lease_seconds: float
     ) -> None:
-        """`namespace`: the configuration's; `lease_seconds`: how long a page may be in flight."""
+        """`namespace`: the configuration's; `lease_seconds`: how long leases last without work."""
         self._redis = client
         self._leases = f"patchsync:{namespace}:{project}:leases"
         self._trouble = f"patchsync:{namespace}:{project}:trouble"
@@ -50,12 +51,26 @@ class Board:
         pipe.expire(self._leases, int(self._seconds) + 1)
         return bool(pipe.execute()[1])
 
+    def is_out(self, lease: str) -> bool:
+        """Whether somebody still waits for what the lease is for."""
+        until = self._redis.zscore(self._leases, lease)
+        return until is not None and until > time.time()
+
     def keep(self, lease: str) -> None:
-        """Extend a lease: what it is for is being worked on."""
-        pipe = self._redis.pipeline()
-        pipe.zadd(self._leases, {lease: time.time() + self._seconds})
-        pipe.expire(self._leases, int(self._seconds) + 1)
-        pipe.execute()
+        """Extend a lease, for it is worked on, and with it all that wait their turn."""
+        self._redis.zadd(self._leases, {lease: time.time() + self._seconds})
+        self.keep_all()
+
+    def keep_all(self) -> None:
+        """Extend the leases that are out: there is work on the project."""
+        now = time.time()
+        out = cast("list[bytes]", self._redis.zrangebyscore(self._leases, now, "+inf"))
+        if out:
+            pipe = self._redis.pipeline()
+            # Those that were given back meanwhile stay so.
+            pipe.zadd(self._leases, dict.fromkeys(out, now + self._seconds), xx=True, gt=True)
+            pipe.expire(self._leases, int(self._seconds) + 1)
+            pipe.execute()
 
     def release(self, lease: str) -> int:
         """Give a lease back. Returns how many are still out; only one caller sees 0."""

@@ -10,10 +10,11 @@ import redis
 
 from patchsync.config import Config, ProjectTable
 from patchsync.errors import ConfigError, GiveUp, PatchsyncError
-from patchsync.fleet import embedded_redis_server, redis_trouble
+from patchsync.fleet import redis_trouble
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.limits import Gate, LocalGate, RedisGate
 from patchsync.patchwork.records import Project
+from patchsync.services import embedded_redis_server
 from patchsync.sites import find_site
 from patchsync.store.layout import ContainerPaths
 

@@ -42,6 +42,9 @@ TOKEN_VARIABLE = "PATCHWORK_TOKEN"  # noqa: S105 - the variable's name, not a to
 POLITE_REQUESTS_PER_SECOND = 5.0
 POLITE_REQUESTS_PER_DAY = 50_000
 
+# As it was at the start: workers put what they leave behind into the run_dir.
+_TEMPORARY = Path(tempfile.gettempdir())
+
 ProjectKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
 
 
@@ -254,15 +257,20 @@ class Config(BaseSettings):
         """
         asked = self.patchwork.requests_per_second
         if asked is None:
-            return None if _is_loopback(self.url) else POLITE_REQUESTS_PER_SECOND
+            return None if self._is_ours else POLITE_REQUESTS_PER_SECOND
         return asked or None
+
+    @property
+    def _is_ours(self) -> bool:
+        """Whether the Patchwork is on this machine."""
+        return _is_loopback(urlsplit(self.url).hostname or "")
 
     @property
     def daily_budget(self) -> int | None:
         """Requests a day (UTC) over the whole fleet; None is without limit. As `rate`, if unset."""
         asked = self.patchwork.requests_per_day
         if asked is None:
-            return None if _is_loopback(self.url) else POLITE_REQUESTS_PER_DAY
+            return None if self._is_ours else POLITE_REQUESTS_PER_DAY
         return asked or None
 
     @property
@@ -273,7 +281,7 @@ class Config(BaseSettings):
         user that reads this configuration. Created by `make_run_dir`.
         """
         digest = hashlib.sha256(f"{self.namespace}\n{self.d_mbox}".encode()).hexdigest()[:10]
-        return Path(tempfile.gettempdir()) / f"patchsync-{os.getuid()}" / digest
+        return _TEMPORARY / f"patchsync-{os.getuid()}" / digest
 
     @property
     def embedded_redis(self) -> bool:
@@ -326,7 +334,7 @@ class Config(BaseSettings):
         """
         file = self.flower.login_file
         if file is None:
-            if not _is_loopback(f"//{self.flower.address}"):
+            if not _is_loopback(self.flower.address):
                 raise ConfigError(
                     f"[flower] address: {self.flower.address} is open to other machines; "
                     "set [flower] login_file to a file that holds user:password"
@@ -440,8 +448,7 @@ def _problem(error: Any) -> str:
     return f"  {where}: {message}"
 
 
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
+def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:

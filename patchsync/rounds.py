@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,10 +18,16 @@ from typing import Any, TypeVar
 
 from patchsync.config import Config
 from patchsync.delivery import Delivery
-from patchsync.errors import GiveUp, ServerRestored, StoreUnavailable, UnknownProject
+from patchsync.errors import (
+    GiveUp,
+    ServerRestored,
+    StoreUnavailable,
+    TryAgainLater,
+    UnknownProject,
+)
 from patchsync.known import Answer, Known, Page
 from patchsync.patchwork.client import Client, ProjectRemote
-from patchsync.patchwork.limits import RedisGate
+from patchsync.patchwork.limits import NO_PROJECT, RedisGate
 from patchsync.sites import Site, find_site
 from patchsync.store.container import MboxPatchwork
 from patchsync.store.evidence import due
@@ -30,6 +37,9 @@ from patchsync.sync import PAGE, Audit, Want, compare
 
 # A store that is written elsewhere is not waited for long: the message comes again.
 STORE_LOCK_SECONDS = 5.0
+# So often the count of requests is kept while a backlog comes in; what is lost with Redis is the
+# count since.
+KEEP_COUNT_SECONDS = 5.0
 _Record = TypeVar("_Record")
 # Patches that were set aside and are tried again by one task; the next round takes more.
 MOST_RETRIED = 20
@@ -75,6 +85,8 @@ class RequestsRecord:
 
     day: str
     requests: int
+    # Of all projects together: those that belong to none, like the search for the API's version
+    others: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +114,8 @@ def probe(site: Site, config: Config, client: Client, gate: RedisGate) -> Found:
     """
     _demand_not_halted(site)
     _demand_room(config)
-    gate.restore(today(), _kept_counts(config))
+    # Here too, for it must be kept also when the budget is spent and no request follows.
+    _keep_count(site, gate)
     remote = _Listener(client, site.key)
     with site.open() as box:
         known = Known(box.held(), box.gone())
@@ -187,8 +200,10 @@ def audit(
     return Found(want=tuple(want), seen=delivery, ended=state.done)
 
 
-def store(config: Config, key: str, delivery: Delivery) -> None:
+def store(config: Config, key: str, delivery: Delivery, gate: RedisGate) -> None:
     """Write what a fetch task delivered. To be called under the project's Redis lock.
+
+    Now and then the count of requests is kept too: a backlog may run for hours between two rounds.
 
     Raises:
         ServerRestored: a message-id is not the one in the store; the project is halted.
@@ -211,6 +226,10 @@ def store(config: Config, key: str, delivery: Delivery) -> None:
     except ServerRestored as error:
         halt(site.paths, str(error))
         raise
+    # Only a note, which comes again.
+    with suppress(TryAgainLater):
+        if _age(site.paths.requests) > KEEP_COUNT_SECONDS:
+            _keep_count(site, gate)
 
 
 def last_round(site: Site) -> RoundRecord | None:
@@ -234,11 +253,6 @@ def _record(kind: Callable[..., _Record], file: Path) -> _Record | None:
         return kind(**(read_record(file) or {}))
     except TypeError:
         return None
-
-
-def today() -> str:
-    """The day that requests are counted for, in UTC."""
-    return f"{datetime.now(UTC):%Y-%m-%d}"
 
 
 class _Listener(ProjectRemote):
@@ -306,18 +320,35 @@ def _demand_same_messages(site: Site, box: MboxPatchwork, listed: Mapping[int, s
             raise error
 
 
-def _keep_count(site: Site, gate: RedisGate) -> None:
-    day = today()
-    record = RequestsRecord(day=day, requests=gate.spent(day).get(site.key, 0))
-    write_record(site.paths, site.paths.requests, asdict(record))
+def kept_requests(config: Config, day: str) -> dict[str, int]:
+    """The requests of a day (`YYYY-MM-DD`, UTC) as the store kept them, by project.
 
-
-def _kept_counts(config: Config) -> dict[str, int]:
-    """The requests of today as the store kept them, by project."""
-    counts = {}
+    What a gate brings back after Redis lost its data.
+    """
+    counts = {NO_PROJECT: 0}
     for table in config.projects:
         site = find_site(config, table.id)
         record = last_requests(site) if site else None
-        if record and record.day == today():
+        if record and record.day == day:
             counts[table.id] = record.requests
+            counts[NO_PROJECT] = max(counts[NO_PROJECT], record.others)
     return counts
+
+
+def _keep_count(site: Site, gate: RedisGate) -> None:
+    spent = gate.spent()
+    record = RequestsRecord(
+        day=spent.day,
+        requests=spent.requests.get(site.key, 0),
+        others=spent.requests.get(NO_PROJECT, 0),
+    )
+    if record != last_requests(site):
+        write_record(site.paths, site.paths.requests, asdict(record))
+
+
+def _age(file: Path) -> float:
+    """Seconds since it was written; endless where it is not there."""
+    try:
+        return time.time() - file.stat().st_mtime
+    except FileNotFoundError:
+        return float("inf")

@@ -1,4 +1,4 @@
-"""What is so: per project what the server had, what the store has, and what is in the way."""
+"""What is so: who is alive; per project what the server had, what the store has, what is wrong."""
 
 from __future__ import annotations
 
@@ -10,10 +10,20 @@ import redis
 from patchsync.board import Board, Trouble
 from patchsync.config import Config
 from patchsync.known import Known
+from patchsync.roster import Member, Roster
 from patchsync.rounds import last_audit, last_requests, last_round
 from patchsync.sites import Site, find_site
 from patchsync.store.evidence import SetAside
 from patchsync.store.record import halted
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetStatus:
+    """Who is alive, as Redis tells."""
+
+    # Why Redis cannot be asked; None where it can
+    redis_trouble: str | None = None
+    members: tuple[Member, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +62,15 @@ class ProjectStatus:
     in_flight: int | None = None
     halted: str | None = None
     trouble: Trouble | None = None
+
+
+def fleet_status(config: Config) -> FleetStatus:
+    """Who of this configuration's fleet is alive, on whatever machine."""
+    client = redis.Redis.from_url(config.redis_url, socket_connect_timeout=5, socket_timeout=5)
+    try:
+        return FleetStatus(members=tuple(Roster(client, config.namespace).present()))
+    except redis.RedisError as error:
+        return FleetStatus(redis_trouble=str(error))
 
 
 def holdings(site: Site) -> Holdings:

@@ -4,5 +4,9 @@ from __future__ import annotations
 
 from celery import Celery
 
-app = Celery("patchsync", include=["workers.fetch", "workers.index"])
+TASKS = ["workers.fetch", "workers.index"]
+# What listens to Celery's signals
+LISTENERS = ["workers.alive", "workers.logs"]
+
+app = Celery("patchsync", include=TASKS + LISTENERS)
 app.config_from_object("workers.settings")

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from functools import cache
+import tempfile
+from functools import cache, partial
 
 import redis
 
+from patchsync.backlog import Backlog
 from patchsync.board import Board
 from patchsync.config import Config, load, make_run_dir
 from patchsync.patchwork.client import Client
-from patchsync.patchwork.limits import RedisGate
+from patchsync.patchwork.limits import RedisGate, fleet_gate
+from patchsync.rounds import kept_requests
 
 
 @cache
 def config() -> Config:
     """The configuration that `PATCHSYNC_CONFIG` names."""
     loaded = load()
-    make_run_dir(loaded)
+    # What a killed worker leaves behind is removed with this folder.
+    tempfile.tempdir = str(make_run_dir(loaded))
     return loaded
 
 
@@ -29,26 +33,31 @@ def redis_client() -> redis.Redis:
 
 
 @cache
-def gate() -> RedisGate:
-    """The one rate limit of the whole fleet."""
-    return RedisGate(
-        redis_client(),
-        f"patchsync-rate:{config().instance}",
-        rate=config().rate,
-        burst=config().patchwork.burst,
+def gate(*, has_store: bool = False) -> RedisGate:
+    """The one limit of the whole fleet.
+
+    `has_store`: in a task that runs where the store is, which brings the day's count back.
+    """
+    recall = partial(kept_requests, config()) if has_store else None
+    return fleet_gate(config(), redis_client(), recall)
+
+
+@cache
+def client(*, has_store: bool = False) -> Client:
+    """The Patchwork, by that gate. It has no token: what these workers do needs none."""
+    ask = config().patchwork
+    return Client(
+        config().url,
+        gate(has_store=has_store),
+        contact=ask.contact,
+        timeout=(ask.connect_timeout, ask.read_timeout),
     )
 
 
 @cache
-def client() -> Client:
-    """The Patchwork. It has no token: what these workers do needs none."""
-    ask = config().patchwork
-    return Client(
-        config().url,
-        gate(),
-        contact=ask.contact,
-        timeout=(ask.connect_timeout, ask.read_timeout),
-    )
+def backlog() -> Backlog:
+    """What waits for the index worker."""
+    return Backlog(redis_client(), config().namespace)
 
 
 def board(project: str) -> Board:

@@ -42,9 +42,3 @@ def enqueue(name: str, *args: Any, **options: Any) -> str:
         return str(task.apply_async(args, retry_policy=PUBLISH_RETRIES, **options).id)
     except OperationalError as error:
         raise GiveUp(f"[redis] url: Redis does not answer: {error}") from error
-
-
-def served_queues() -> set[str]:
-    """The queues that a running worker of this configuration takes messages from."""
-    answers = app.control.inspect(timeout=1.0).active_queues() or {}
-    return {queue["name"] for queues in answers.values() for queue in queues}

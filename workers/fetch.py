@@ -9,7 +9,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from celery import Task
+
 from patchsync import pages, rounds
+from patchsync.backlog import LATER, Brake
 from patchsync.delivery import Delivery
 from patchsync.errors import GiveUp, PatchsyncError
 from patchsync.known import Page
@@ -21,17 +24,21 @@ from workers.tasks import OPTIONS, told
 
 # While the store has not taken in what a comparison saw, the next one would see it again.
 SEEN_LEASE = "what was seen"
+# A round that asks for more pages than that is a backlog, and lets other projects go first.
+FEW_PAGES = 2
 
 
 @app.task(name="workers.fetch.probe", **OPTIONS)
 def probe(project: str) -> None:
     """Compare a project with the store and fan out the pages that differ."""
     with told("probe", project):
-        site = open_site(context.config(), context.client(), str(project))
+        config, gate = context.config(), context.gate(has_store=True)
+        client = context.client(has_store=True)
+        site = open_site(config, client, str(project))
         board = context.board(site.key)
         if board.in_flight():
             return  # The last page of the round that is under way enqueues the next one.
-        found = rounds.probe(site, context.config(), context.client(), context.gate())
+        found = rounds.probe(site, config, client, gate)
         _follow(site, found)
         if found.due and board.take(messages.SET_ASIDE_LEASE):
             messages.fetch_set_aside(site.key, site.name, found.due)
@@ -41,28 +48,41 @@ def probe(project: str) -> None:
 def audit(project: str, since: float | None = None) -> None:
     """List the next pages of a project and compare every id; with `since`, go on to the last."""
     with told("audit", project):
-        site = open_site(context.config(), context.client(), str(project))
+        config, gate = context.config(), context.gate(has_store=True)
+        client = context.client(has_store=True)
+        site = open_site(config, client, str(project))
         if since is None and context.board(site.key).in_flight():
             return  # What is missing now is on its way; the audit goes on at its next turn.
-        found = rounds.audit(site, context.config(), context.client(), context.gate(), since=since)
+        found = rounds.audit(site, config, client, gate, since=since)
         _follow(site, found)
         if since is not None and not found.ended:
             messages.audit_on(site.key, since)
 
 
-@app.task(name="workers.fetch.fetch_page", **OPTIONS)
-def fetch_page(project: str, page: dict[str, Any], held: list[int]) -> None:
-    """Download the patches that a page lists and the store does not hold."""
+@app.task(name="workers.fetch.fetch_page", bind=True, **OPTIONS)
+def fetch_page(
+    self: Task[..., None],
+    project: str,
+    page: dict[str, Any],
+    held: list[int],
+    lease: str | None = None,
+) -> None:
+    """Download the patches that a page lists and the store does not hold.
+
+    With `lease`: only if somebody still waits for it.
+    """
     ask = context.config().fleet
     with told("fetch_page", project):
         key = context.config().project(project).id
         wanted = Page.from_message(page)
+        if lease is not None and not context.board(key).is_out(lease):
+            return  # It waited too long, or comes twice: the next round asks for what is missing.
         found = pages.fetch_page(context.client(), key, wanted, held, _limits(), ask.batch_bytes)
-        _deliver(key, pages.lease_of(wanted), found)
+        _deliver(self, key, pages.lease_of(wanted), found)
 
 
-@app.task(name="workers.fetch.fetch_patches", **OPTIONS)
-def fetch_patches(project: str, ids: list[int]) -> None:
+@app.task(name="workers.fetch.fetch_patches", bind=True, **OPTIONS)
+def fetch_patches(self: Task[..., None], project: str, ids: list[int]) -> None:
     """Download single patches by their ids, such as those that were set aside."""
     lease = messages.SET_ASIDE_LEASE
     with told("fetch_patches", project):
@@ -72,7 +92,7 @@ def fetch_patches(project: str, ids: list[int]) -> None:
         found = pages.fetch_patches(
             context.client(), key, ids, _limits(), context.config().fleet.batch_bytes, lease
         )
-        _deliver(key, lease, found)
+        _deliver(self, key, lease, found)
 
 
 def _follow(site: Site, found: rounds.Found) -> None:
@@ -83,17 +103,29 @@ def _follow(site: Site, found: rounds.Found) -> None:
         messages.index_mails(site.key, replace(found.seen, lease=SEEN_LEASE))
     for want in found.want:
         if board.take(pages.lease_of(want.page)):
-            messages.fetch_page(site.key, site.name, want)
+            messages.fetch_page(site.key, site.name, want, later=len(found.want) > FEW_PAGES)
 
 
-def _deliver(key: str, lease: str, found: Iterable[Delivery]) -> None:
-    """Hand to index what is downloaded as it comes, and give the lease back if that fails."""
+def _deliver(task: Task[..., None], key: str, lease: str, found: Iterable[Delivery]) -> None:
+    """Hand to index what is downloaded as it comes, and give the lease back if that fails.
+
+    While too much waits for index, nothing is begun and nothing is handed over.
+    """
     board = context.board(key)
-    board.keep(lease)
+    later = (task.request.delivery_info or {}).get("priority") == LATER
+    brake = Brake(context.backlog(), context.config().fleet.queue_bytes, later=later)
+
+    def keep() -> None:
+        board.keep(lease)
+
+    keep()
     try:
+        brake.wait(keep)
+        # Nothing is asked before the first turn of this loop.
         for delivery in found:
+            brake.wait(keep)
             messages.index_mails(key, delivery)
-            board.keep(lease)
+            keep()
     except PatchsyncError:
         board.release(lease)
         raise

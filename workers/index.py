@@ -26,12 +26,15 @@ def index_mails(self: Task[..., None], project: str, delivery: dict[str, Any]) -
     with told("index_mails", project):
         key = config.project(project).id
         found = Delivery.from_message(delivery)
+        # Pages that are delivered, and wait here for their turn, are still in flight.
+        board = context.board(key)
+        board.keep_all()
         lock = f"patchsync:{config.namespace}:{key}:lock"
         try:
             with redis_lock(
                 context.redis_client(), lock, ttl=config.fleet.lock_seconds, wait=LOCK_WAIT_SECONDS
             ):
-                rounds.store(config, key, found)
+                rounds.store(config, key, found, context.gate(has_store=True))
         except (LockHeld, StaleWriter) as busy:
             # Celery's retry forgets how the message was sent.
             raise self.retry(  # type: ignore[call-arg]  # the stubs lack the options
@@ -40,5 +43,5 @@ def index_mails(self: Task[..., None], project: str, delivery: dict[str, Any]) -
                 argsrepr=messages.index_story(key, found),
                 compression="zlib",
             ) from busy
-        if found.lease and context.board(key).release(found.lease) == 0:
+        if found.lease and board.release(found.lease) == 0:
             messages.probe(key)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from patchsync.backlog import FIRST, LATER
 from patchsync.delivery import Delivery
 from patchsync.pages import lease_of
 from patchsync.sync import Want
@@ -18,7 +19,12 @@ SET_ASIDE_LEASE = "set aside"
 
 def probe(project: str) -> None:
     """Enqueue the next round of a project."""
-    app.send_task("workers.fetch.probe", args=[project], expires=config().fleet.lease_seconds)
+    app.send_task(
+        "workers.fetch.probe",
+        args=[project],
+        expires=config().fleet.lease_seconds,
+        priority=FIRST,
+    )
 
 
 def audit_on(project: str, since: float) -> None:
@@ -26,14 +32,17 @@ def audit_on(project: str, since: float) -> None:
     app.send_task("workers.fetch.audit", args=[project, since])
 
 
-def fetch_page(project: str, name: str, want: Want) -> None:
-    """Enqueue a page, which nobody needs any more once its lease is over."""
+def fetch_page(project: str, name: str, want: Want, *, later: bool = False) -> None:
+    """Enqueue a page, which nobody needs any more once its lease is over.
+
+    `later`: it is one of a backlog, and lets those of other projects go first.
+    """
     page = want.page
     app.send_task(
         "workers.fetch.fetch_page",
-        args=[project, asdict(page), list(want.held)],
+        args=[project, asdict(page), list(want.held), lease_of(page)],
         argsrepr=f"({name}: {lease_of(page)}, {len(want.held)} held)",
-        expires=config().fleet.lease_seconds,
+        priority=LATER if later else FIRST,
     )
 
 
@@ -44,6 +53,7 @@ def fetch_set_aside(project: str, name: str, ids: tuple[int, ...]) -> None:
         args=[project, list(ids)],
         argsrepr=f"({name}: {len(ids)} that were set aside)",
         expires=config().fleet.lease_seconds,
+        priority=LATER,
     )
 
 

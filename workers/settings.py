@@ -9,7 +9,10 @@ from __future__ import annotations
 from kombu import Exchange, Queue
 
 import beat_schedule as schedule
+from patchsync.backlog import LATER, PRIORITY_SEPARATOR, PRIORITY_STEPS
+from patchsync.roster import SIGN_IN_SECONDS
 from workers.context import config
+from workers.logs import LINE
 
 LONGEST_TASK_SECONDS = 600
 
@@ -25,6 +28,9 @@ broker_transport_options = {
     "visibility_timeout": 3 * LONGEST_TASK_SECONDS,
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
+    # A list for each: what is first in any of a queue's lists does not wait for the others.
+    "priority_steps": list(PRIORITY_STEPS),
+    "sep": PRIORITY_SEPARATOR,
     "max_connections": 100,
     "connect_retries_timeout": 120,
     "interval_start": 0.2,
@@ -49,6 +55,8 @@ worker_soft_shutdown_timeout = 20
 worker_enable_soft_shutdown_on_idle = True
 worker_send_task_events = True
 
+# What follows from what may wait may wait too.
+task_inherit_parent_priority = True
 task_create_missing_queues = False
 task_default_queue = "probe"
 task_queues = [
@@ -56,12 +64,18 @@ task_queues = [
 ]
 task_routes = {
     "workers.fetch.probe": {"queue": "probe"},
-    "workers.fetch.audit": {"queue": "probe"},
+    # An audit does not keep a round of another project waiting.
+    "workers.fetch.audit": {"queue": "probe", "priority": LATER},
     "workers.fetch.fetch_page": {"queue": "fetch"},
     "workers.fetch.fetch_patches": {"queue": "fetch"},
     "workers.index.index_mails": {"queue": "index"},
 }
 
 beat_schedule = schedule.entries(_config)
-beat_schedule_filename = str(_config.run_dir / "beat-schedule")
+beat_scheduler = "workers.beat.SigningScheduler"
+# So often it looks at least, and signs in.
+beat_max_loop_interval = SIGN_IN_SECONDS
+
+worker_log_format = worker_task_log_format = LINE
+worker_log_color = False
 timezone = "UTC"

@@ -11,8 +11,11 @@ import click
 from patchsync.cli.check import check
 from patchsync.cli.demo import demo
 from patchsync.cli.enqueue import enqueue
+from patchsync.cli.health import health
+from patchsync.cli.run import run
 from patchsync.cli.status import status
 from patchsync.cli.sync import sync
+from patchsync.cli.up import up
 from patchsync.config import DEFAULT_FILE, FILE_VARIABLE
 from patchsync.errors import PatchsyncError
 
@@ -26,12 +29,9 @@ A first run:
   patchsync status                what is so now
 
 \b
-A fleet that goes on by itself (each in a process of its own):
-  celery -A workers worker -Q fetch      as many as you like, on any machine
-  celery -A workers worker -Q probe -c 1     where the store is
-  celery -A workers worker -Q index -c 1     where the store is
-  celery -A workers beat                 enqueues what is due
-  celery -A workers flower               shows the fleet
+A fleet that goes on by itself:
+  patchsync up                    all of it on this machine, until Ctrl-C
+  patchsync run fetch             one service in the foreground: containers, systemd, more machines
 """
 
 
@@ -70,5 +70,5 @@ def main(file: Path | None) -> None:
         os.environ[FILE_VARIABLE] = str(file.absolute())
 
 
-for command in (check, sync, status, enqueue, demo):
+for command in (check, sync, up, status, enqueue, run, health, demo):
     main.add_command(command)

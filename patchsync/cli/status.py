@@ -9,29 +9,52 @@ from datetime import UTC, datetime
 
 import click
 
-from patchsync.config import load
+from patchsync.config import Config, load
 from patchsync.sites import configured
-from patchsync.status import ProjectStatus, project_status
+from patchsync.status import FleetStatus, ProjectStatus, fleet_status, project_status
+
+# What does not happen while nobody of a service is alive.
+WITHOUT = {
+    "probe": "nothing is compared with Patchwork",
+    "fetch": "nothing is downloaded",
+    "index": "nothing is written to the store",
+    "beat": "nothing is enqueued by itself",
+}
 
 
 @click.command()
 @click.option("-p", "--project", "projects", multiple=True, metavar="P", help="Only this one.")
-@click.option("--json", "as_json", is_flag=True, help="For machines: one object per project.")
+@click.option("--json", "as_json", is_flag=True, help="For machines.")
 def status(projects: tuple[str, ...], as_json: bool) -> None:
-    """Show per project what the server had at the last round, and what the store has.
+    """Show who is alive, and per project what the server had at the last round and what we have.
 
     Asks the server nothing. Exit status 1 if a project is not in step, is halted, or never had
     a round.
     """
     config = load()
     keys = [configured(config, key).id for key in projects] or [each.id for each in config.projects]
+    fleet = fleet_status(config)
     found = [project_status(config, key) for key in keys]
     if as_json:
-        click.echo(json.dumps([asdict(each) for each in found], indent=2, default=str))
+        told = {"fleet": asdict(fleet), "projects": [asdict(each) for each in found]}
+        click.echo(json.dumps(told, indent=2, default=str))
     else:
-        click.echo("\n\n".join("\n  ".join(_lines(each)) for each in found))
+        parts = [_fleet_lines(config, fleet), *(_lines(each) for each in found)]
+        click.echo("\n\n".join("\n  ".join(lines) for lines in parts))
     if not all(each.in_sync and not each.halted for each in found):
         sys.exit(1)
+
+
+def _fleet_lines(config: Config, fleet: FleetStatus) -> list[str]:
+    if fleet.redis_trouble is not None:
+        where = "the embedded Redis" if config.embedded_redis else "the Redis of [redis] url"
+        return [f"fleet: not running, or {where} does not answer: {fleet.redis_trouble}"]
+    lines = ["fleet"]
+    for service, without in WITHOUT.items():
+        there = [each for each in fleet.members if each.service == service]
+        places = ", ".join(f"process {each.pid} on {each.host}" for each in there)
+        lines.append(f"{service:<12}{places or f'none: {without}'}")
+    return lines
 
 
 def _lines(each: ProjectStatus) -> list[str]:

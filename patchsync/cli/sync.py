@@ -13,8 +13,10 @@ import redis
 from patchsync.cli.progress import Progress
 from patchsync.config import Config, load
 from patchsync.errors import GiveUp, TryAgainLater
-from patchsync.fleet import QUEUES, Fleet
+from patchsync.fleet import Fleet
 from patchsync.oneshot import Drive
+from patchsync.roster import Roster
+from patchsync.services import QUEUES
 from patchsync.sites import configured
 
 POLL_SECONDS = 0.2
@@ -48,8 +50,9 @@ def run(config: Config, keys: list[str], patience: float) -> bool:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     with Fleet(config) as fleet:
-        missing = _queues_not_served(fleet.ensure_redis())
-        fleet.ensure_workers(missing)
+        fleet.ensure_redis()
+        missing = _queues_not_served(config)
+        fleet.ensure(missing)
         # Celery takes half a second to load: the workers do so at the same time.
         from workers import control
 
@@ -73,25 +76,22 @@ def run(config: Config, keys: list[str], patience: float) -> bool:
                 if quiet > look_again:
                     # The fleet that we used may have ended.
                     look_again = quiet + LOOK_AGAIN_SECONDS
-                    missing = sorted({*missing, *_queues_not_served(fresh_redis=False)})
-                fleet.ensure_workers(missing)
+                    missing = sorted({*missing, *_queues_not_served(config)})
+                fleet.ensure(missing)
         for drive in drives:
             click.echo(drive.outcome)
         agreed = all(drive.agreed for drive in drives)
         if agreed:
             fleet.kill()  # They idle; to ask them politely takes seconds.
+            fleet.remove_files()
         elif fleet.logs():
             click.echo("what the workers said: " + " ".join(map(str, fleet.logs())), err=True)
         return agreed
 
 
-def _queues_not_served(fresh_redis: bool) -> list[str]:
-    """The queues without a worker: all of them where Redis was started just now."""
-    if fresh_redis:
-        return list(QUEUES)
-    from workers import control
-
-    served = control.served_queues()
+def _queues_not_served(config: Config) -> list[str]:
+    present = Roster(redis.Redis.from_url(config.redis_url), config.namespace).present()
+    served = {member.service for member in present}
     return [queue for queue in QUEUES if queue not in served]
 
 

@@ -1,4 +1,4 @@
-"""How often the fleet may ask a Patchwork: one pace, one not-before, one count a day.
+"""How often the fleet may ask a Patchwork: one pace, one not-before, one budget a day.
 
 Every request passes a `Gate` first. The workers share theirs in Redis (`RedisGate`); a command that
 runs alone has its own (`LocalGate`).
@@ -11,12 +11,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Protocol
 
 import redis
 
+from patchsync.config import Config
 from patchsync.errors import ServerUnavailable
+from patchsync.patchwork import gate_scripts
 
 # Longer than that nobody is told to wait, by a mistaken or a hostile Retry-After.
 LONGEST_HOLD = 24 * 3600.0
@@ -26,9 +29,32 @@ PATIENCE = 30.0
 NO_PROJECT = "-"
 
 _MICROSECONDS = 1_000_000
-# A bucket that nobody asks is forgotten after that, and the counts of a day.
+# A bucket that nobody asks is forgotten after that.
 _KEPT_BUCKET_MS = 24 * 3600 * 1000
-_KEPT_COUNTS_S = 8 * 24 * 3600
+# Of a reason, in Redis and in messages; it may quote an answer.
+_REASON_CHARACTERS = 500
+
+# The requests of a day (`YYYY-MM-DD`, UTC) that the store kept, by project.
+Recall = Callable[[str], Mapping[str, int]]
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Nobody may ask until then (seconds since 1970), and why."""
+
+    until: float
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """The requests of a day, in UTC."""
+
+    day: str
+    # Of this configuration, by project
+    requests: dict[str, int]
+    # Of all configurations that share Redis and ask this Patchwork: what the budget is for
+    total: int
 
 
 class Gate(Protocol):
@@ -41,8 +67,8 @@ class Gate(Protocol):
             ServerUnavailable: that would take longer than the gate's patience, or cannot be known.
         """
 
-    def hold(self, seconds: float) -> None:
-        """Nobody asks for so long: the server said so, or does not answer."""
+    def hold(self, seconds: float, why: str) -> None:
+        """Nobody asks for so long: the server said so, or does not answer; `why` is told."""
 
 
 class LocalGate:
@@ -65,6 +91,7 @@ class LocalGate:
         self._sleep = sleep
         self._next = clock() + self._interval
         self._not_before = clock()
+        self._why = ""
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -85,11 +112,12 @@ class LocalGate:
             self._sleep(delay)
             waited += delay
 
-    def hold(self, seconds: float) -> None:
+    def hold(self, seconds: float, why: str) -> None:
         """See `Gate.hold`."""
         with self._lock:
             until = self._clock() + min(seconds, LONGEST_HOLD)
-            self._not_before = max(self._not_before, until)
+            if until > self._not_before:
+                self._not_before, self._why = until, why
 
     def spent(self) -> dict[str, int]:
         """Requests sent so far, by project."""
@@ -99,7 +127,7 @@ class LocalGate:
     def _reserve(self, now: float, patience: float) -> float:
         slot = max(self._next, now - (self._burst - 1) * self._interval, self._not_before)
         if slot - now > patience:
-            raise _too_long(slot - now)
+            raise _too_long(slot - now, self._why if self._not_before > now else "")
         self._next = slot + self._interval
         return slot
 
@@ -109,7 +137,8 @@ class RedisGate:
 
     A request takes the next free slot and sleeps until then, so the pace is kept without anybody
     polling. Losing Redis' data never lets more through: a bucket that is not there counts as empty,
-    slots handed out before are taken anew, and each process keeps its own not-before as well.
+    slots handed out before are taken anew, each process keeps its own not-before as well, and where
+    there is a budget nobody asks until the day's count came back from the store.
     """
 
     def __init__(
@@ -119,6 +148,9 @@ class RedisGate:
         rate: float | None,
         burst: int = 1,
         *,
+        namespace: str = "",
+        budget: int | None = None,
+        recall: Recall | None = None,
         patience: float = PATIENCE,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -129,25 +161,34 @@ class RedisGate:
             prefix: of the keys, one for each Patchwork instance.
             rate: requests a second over the whole fleet; None: no limit, but counted and held.
             burst: so many after a pause at once.
+            namespace: the configuration's, which its requests are counted under.
+            budget: requests a day of all namespaces together; None: no limit.
+            recall: what the store kept of a day; only a process that has the store has it.
             patience: seconds that `wait` waits at most.
         """
         self._client = client
         self._prefix = prefix
         self._interval = round(_MICROSECONDS / rate) if rate else 0
         self._burst = burst
+        self._namespace = namespace
+        self._budget = budget
+        self._recall = recall
         self._patience = patience
         self._sleep = sleep
         self._own_not_before = time.monotonic()
+        self._own_why = ""
         self._lock = threading.Lock()
-        self._ask = client.register_script(_ASK)
-        self._hold = client.register_script(_HOLD)
-        self._restore = client.register_script(_RESTORE)
+        self._ask = client.register_script(gate_scripts.ASK)
+        self._hold = client.register_script(gate_scripts.HOLD)
+        self._settle = client.register_script(gate_scripts.SETTLE)
 
     def wait(self, project: str) -> None:
         """See `Gate.wait`.
 
         Raises:
-            ServerUnavailable: also where Redis does not answer; no request is sent without it.
+            ServerUnavailable: also where the day's budget is spent, or the day's count is lost and
+                this process cannot bring it back, or Redis does not answer: no request without it.
+            StoreUnavailable, StoreDamaged: the count that the store kept cannot be read.
         """
         waited = 0.0
         slot = _NO_SLOT
@@ -156,145 +197,120 @@ class RedisGate:
             if own > 0:
                 slot = _NO_SLOT
                 if own > self._patience - waited:
-                    raise _too_long(own)
+                    raise _too_long(own, self._own_why)
                 delay = own
             else:
-                answer, delay, slot = self._take(project, slot, self._patience - waited)
-                if answer == _GO:
+                answer, delay, slot, why = self._take(project, slot, self._patience - waited)
+                if answer == gate_scripts.GO:
                     return
-                if answer == _TOO_LONG:
-                    raise _too_long(delay)
+                if answer == gate_scripts.TOO_LONG:
+                    raise _too_long(delay, why)
+                if answer == gate_scripts.BUDGET_SPENT:
+                    raise _spent(self._budget, delay)
+                if answer == gate_scripts.COUNT_LOST:
+                    if self._recall is None:
+                        raise _count_lost()
+                    self.spent()
+                    continue
             self._sleep(delay)
             waited += delay
 
-    def hold(self, seconds: float) -> None:
+    def hold(self, seconds: float, why: str) -> None:
         """See `Gate.hold`; this process keeps to it even where Redis forgets or is not there."""
         seconds = min(seconds, LONGEST_HOLD)
+        why = why[:_REASON_CHARACTERS]
         with self._lock:
-            self._own_not_before = max(self._own_not_before, time.monotonic() + seconds)
+            until = time.monotonic() + seconds
+            if until > self._own_not_before:
+                self._own_not_before, self._own_why = until, why
         with _without_redis_no_request():
             self._hold(
-                keys=[self._key("not-before"), self._key("bucket")],
-                args=[round(seconds * _MICROSECONDS), _KEPT_BUCKET_MS],
+                keys=[self._key("hold"), self._key("bucket")],
+                args=[round(seconds * _MICROSECONDS), _KEPT_BUCKET_MS, why],
             )
 
-    def spent(self, day: str) -> dict[str, int]:
-        """Requests sent on a day, by project.
+    def held(self) -> Hold | None:
+        """What keeps the whole fleet from asking now; None if nothing does.
 
-        Args:
-            day: `YYYY-MM-DD`, UTC.
+        Raises:
+            redis.RedisError: Redis does not answer.
         """
-        with _without_redis_no_request():
-            counts: Any = self._client.hgetall(self._key(f"requests:{day}"))
-        return {_text(project): int(count) for project, count in counts.items()}
+        until, why = self._client.hmget(self._key("hold"), ["till", "why"])
+        return Hold(int(until) / _MICROSECONDS, _text(why)) if until and why else None
 
-    def restore(self, day: str, counts: Mapping[str, int]) -> bool:
-        """Adds the counts of a day that the store kept, once after Redis lost what it had.
+    def spent(self) -> Spent:
+        """The requests of this day.
 
-        Call it before the store's counts are written from `spent`, in every process that does so.
-        Further calls change nothing, until Redis loses its data again.
+        In a process that has the store it is at least what the store kept: the first call after
+        Redis lost its data brings that back, once for each namespace.
 
-        Returns:
-            Whether the counts were added.
+        Raises:
+            ServerUnavailable: Redis does not answer.
+            StoreUnavailable, StoreDamaged: the count that the store kept cannot be read.
         """
-        pairs = [item for pair in counts.items() for item in pair]
+        day = f"{datetime.now(UTC):%Y-%m-%d}" if self._recall else ""
+        kept = self._recall(day) if self._recall else {}
         with _without_redis_no_request():
-            added = self._restore(
-                keys=[self._key("restored"), self._key(f"requests:{day}")],
-                args=[_KEPT_COUNTS_S, *pairs],
-            )
-        return bool(added)
-
-    def _take(self, project: str, slot: _Slot, patience: float) -> tuple[int, float, _Slot]:
-        """What Redis says: go, wait or too long; the seconds until then; the slot reserved."""
-        with _without_redis_no_request():
-            answer, delay, *reserved = self._ask(
-                keys=[
-                    self._key("bucket"),
-                    self._key("not-before"),
-                    self._key(f"requests:{datetime.now(UTC):%Y-%m-%d}"),
-                ],
+            days, pairs = self._settle(
+                keys=[self._key("requests"), self._key("restored")],
                 args=[
-                    project or NO_PROJECT,
+                    self._namespace,
+                    _day_number(day),
+                    *(each for pair in kept.items() for each in pair),
+                ],
+            )
+        fields = [_text(field) for field in pairs[::2]]
+        counts = dict(zip(fields, map(int, pairs[1::2]), strict=True))
+        own = f"{self._namespace}/"
+        return Spent(
+            day=f"{datetime.fromtimestamp(days * 86400, UTC):%Y-%m-%d}",
+            requests={
+                field.removeprefix(own): count
+                for field, count in counts.items()
+                if field.startswith(own)
+            },
+            total=counts.get("total", 0),
+        )
+
+    def _take(self, project: str, slot: _Slot, patience: float) -> tuple[int, float, _Slot, str]:
+        """What Redis says: one of its answers; seconds to wait; the slot reserved; why not now."""
+        with _without_redis_no_request():
+            answer, delay, free, made, why = self._ask(
+                keys=[self._key(name) for name in ("bucket", "hold", "requests", "restored")],
+                args=[
+                    f"{self._namespace}/{project or NO_PROJECT}",
                     *slot,
                     self._interval,
                     self._burst,
                     round(max(patience, 0) * _MICROSECONDS),
                     _KEPT_BUCKET_MS,
-                    _KEPT_COUNTS_S,
+                    self._namespace,
+                    self._budget or 0,
+                    int(self._budget is not None or self._recall is not None),
                 ],
             )
-        return int(answer), int(delay) / _MICROSECONDS, (int(reserved[0]), int(reserved[1]))
+        return int(answer), int(delay) / _MICROSECONDS, (int(free), int(made)), _text(why)
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}:{name}"
 
 
+def fleet_gate(config: Config, client: redis.Redis, recall: Recall | None = None) -> RedisGate:
+    """The gate of the fleet that has this configuration; `recall` where the store is at hand."""
+    return RedisGate(
+        client,
+        f"patchsync-rate:{config.instance}",
+        config.rate,
+        config.patchwork.burst,
+        namespace=config.namespace,
+        budget=config.daily_budget,
+        recall=recall,
+    )
+
+
 # When it is, and when the bucket that it was taken from was made.
 _Slot = tuple[int, int]
 _NO_SLOT: _Slot = (0, 0)
-
-# The first number that the script answers; 1: wait.
-_GO, _TOO_LONG = 0, 2
-
-# All times are microseconds of Redis' clock. A bucket is the next free slot, which may lie in the
-# past by as much as the burst allows, and the time of its making, which tells it from a lost one.
-_ASK = """
-local bucket, not_before, counts = KEYS[1], KEYS[2], KEYS[3]
-local project, slot, from = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local interval, burst, patience = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local time = redis.call('TIME')
-local now = time[1] * 1000000 + time[2]
-local held = tonumber(redis.call('GET', not_before) or '0')
-local function keep(free, made)
-  redis.call('HSET', bucket, 'free', string.format('%.0f', free),
-             'made', string.format('%.0f', made))
-  redis.call('PEXPIRE', bucket, ARGV[7])
-end
-
-if interval == 0 then
-  slot = math.max(now, held)
-  if slot - now > patience then return {2, slot - now, 0, 0} end
-else
-  local free = tonumber(redis.call('HGET', bucket, 'free') or '')
-  local made = tonumber(redis.call('HGET', bucket, 'made') or '')
-  if not free then
-    free, made = now + interval, now
-    keep(free, made)
-  end
-  -- A slot from before is void if a hold came since, or if the bucket that gave it is lost.
-  if slot < held or from ~= made then
-    slot = math.max(free, now - (burst - 1) * interval, held)
-    from = made
-    if slot - now > patience then return {2, slot - now, 0, 0} end
-    keep(slot + interval, made)
-  end
-end
-if slot > now then return {1, slot - now, slot, from} end
-redis.call('HINCRBY', counts, project, 1)
-redis.call('EXPIRE', counts, ARGV[8])
-return {0, 0, 0, 0}
-"""
-
-_HOLD = """
-local time = redis.call('TIME')
-local till = time[1] * 1000000 + time[2] + ARGV[1]
-if till <= tonumber(redis.call('GET', KEYS[1]) or '0') then return end
-redis.call('SET', KEYS[1], string.format('%.0f', till), 'PX', math.floor(ARGV[1] / 1000) + 1)
--- No burst either when it is over. A bucket that is not there is empty anyway.
-local free = tonumber(redis.call('HGET', KEYS[2], 'free') or '')
-if free and free < till then
-  redis.call('HSET', KEYS[2], 'free', string.format('%.0f', till))
-  redis.call('PEXPIRE', KEYS[2], ARGV[2])
-end
-"""
-
-_RESTORE = """
-if not redis.call('SET', KEYS[1], '1', 'NX') then return 0 end
-for i = 2, #ARGV, 2 do redis.call('HINCRBY', KEYS[2], ARGV[i], ARGV[i + 1]) end
-redis.call('EXPIRE', KEYS[2], ARGV[1])
-return 1
-"""
 
 
 @contextmanager
@@ -307,12 +323,33 @@ def _without_redis_no_request() -> Iterator[None]:
         ) from error
 
 
-def _too_long(delay: float) -> ServerUnavailable:
+def _too_long(delay: float, why: str) -> ServerUnavailable:
+    told = f"{why}; " if why else ""
     return ServerUnavailable(
-        f"the next request may be sent in {delay:.0f} s only; left to the next round",
+        f"{told}the next request may be sent in {delay:.0f} s only; left to the next round",
         retry_after=delay,
     )
 
 
+def _spent(budget: int | None, delay: float) -> ServerUnavailable:
+    return ServerUnavailable(
+        f"the day's budget of {budget} requests, which is [patchwork] requests_per_day, is spent; "
+        f"the next request may be sent at 00:00 UTC, in {delay / 3600:.1f} h",
+        retry_after=delay,
+    )
+
+
+def _count_lost() -> ServerUnavailable:
+    return ServerUnavailable(
+        "Redis lost the day's count of requests, and [patchwork] requests_per_day limits them; no "
+        "request until a task that has the store (probe, audit, index) brought the count back"
+    )
+
+
+def _day_number(day: str) -> int:
+    """Days since 1970; -1 for none."""
+    return (date.fromisoformat(day) - date(1970, 1, 1)).days if day else -1
+
+
 def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

@@ -44,8 +44,10 @@ _RETRY_SECONDS = 120.0
 # An answer may drip in, each drop within the read timeout, for so long.
 _ANSWER_SECONDS = 300.0
 # So many calls in a row, each of whose attempts failed, open the breaker: nobody asks for so long,
-# and twice as long after each further one.
+# and twice as long after each further one. It takes more where the server answers, but 500: one
+# mail that it cannot render is asked for in a few ways, by several threads.
 _BREAKER_CALLS = 2
+_BREAKER_CALLS_500 = 12
 _BREAKER_SECONDS = 5.0
 _BREAKER_LONGEST = 300.0
 # What is read and shown of an answer that is an error.
@@ -118,7 +120,9 @@ class Transport:
         self._session = _session(_user_agent(contact))
         self._lock = threading.Lock()
         self._requests_sent = 0
+        # In a row; of them those that were not answered, not even by 500
         self._failed_calls = 0
+        self._unanswered_calls = 0
 
     @property
     def url(self) -> str:
@@ -193,21 +197,27 @@ class Transport:
         except _Passing as passing:
             failed = passing
         else:
-            self._failed_calls = 0
+            with self._lock:
+                self._failed_calls = self._unanswered_calls = 0
             return answer
+        self._break(f"{url}: {failed}", answered=failed.status == 500)
         if failed.status == 500:
             raise ServerFailed(f"{url}: {failed}")
-        self._break()
         raise ServerUnavailable(f"{url}: {failed}", retry_after=failed.retry_after)
 
-    def _break(self) -> None:
+    def _break(self, failure: str, *, answered: bool) -> None:
         """The circuit breaker: a server that does not answer is left alone, by the whole fleet."""
         with self._lock:
             self._failed_calls += 1
-            more = self._failed_calls - _BREAKER_CALLS
+            self._unanswered_calls += not answered
+            calls = self._failed_calls
+            more = max(self._unanswered_calls - _BREAKER_CALLS, calls - _BREAKER_CALLS_500)
         if more >= 0:
             # 2.0 to any such power is a float; beyond that the longest counts anyway.
-            self._gate.hold(min(_BREAKER_SECONDS * 2.0 ** min(more, 10), _BREAKER_LONGEST))
+            self._gate.hold(
+                min(_BREAKER_SECONDS * 2.0 ** min(more, 10), _BREAKER_LONGEST),
+                f"the breaker is open, {calls} calls in a row failed, the last: {failure}",
+            )
 
     def _attempt(
         self, method: str, url: str, project: str, max_bytes: int, authenticated: bool
@@ -238,7 +248,8 @@ class Transport:
         if status in _PASSING:
             retry_after = _retry_after(response.headers.get("Retry-After"))
             if retry_after is not None:
-                self._gate.hold(retry_after)
+                asked = f"status {status}, Retry-After: {retry_after:.0f} s"
+                self._gate.hold(retry_after, f"{self._origin} asks to be left alone ({asked})")
             raise _Passing(f"status {status}", status=status, retry_after=retry_after)
         if status in _REDIRECTS and "Location" in response.headers:
             location: str | None = response.headers["Location"]

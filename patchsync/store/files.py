@@ -7,7 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from patchsync.errors import StoreUnavailable
@@ -77,11 +77,16 @@ def replace_file(path: Path, content: bytes) -> None:
     fresh = path.with_name(path.name + ".new")
     with storing(path):
         make_folder(path.parent)
-        with fresh.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
+        try:
+            with fresh.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(path)
+        except OSError:
+            with suppress(OSError):
+                fresh.unlink()
+            raise
         sync_folder(path.parent)
 
 

@@ -39,8 +39,13 @@ def write_mail(path: Path, content: bytes, token: int) -> bool:
         if md5_of(there) == path.name:
             return False
         fresh = path.with_name(f"{path.name}.{token}")  # no other writer has this token
-        fresh.write_bytes(content)
-        fresh.replace(path)
+        try:
+            fresh.write_bytes(content)
+            fresh.replace(path)
+        except OSError:
+            with suppress(OSError):  # else each try on a full disk leaves one more behind
+                fresh.unlink()
+            raise
         return True
 
 

@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ import pytest
 import requests
 
 from patchsync.config import Config, load
-from patchsync.fleet import QUEUES, Fleet
+from patchsync.fleet import Fleet
+from patchsync.services import QUEUES
 from patchsync.sites import find_site
 from patchsync.standin.process import StandinProcess, running_standin
 
@@ -63,7 +65,7 @@ class Installation:
     def status(self, project: str) -> dict[str, Any]:
         """What `patchsync status --json` says of one project."""
         done = self.patchsync("status", "--json", "--project", project)
-        (found,) = json.loads(done.stdout)
+        (found,) = json.loads(done.stdout)["projects"]
         assert isinstance(found, dict)
         return found
 
@@ -97,11 +99,14 @@ class Installation:
             assert content == served.content + b"\n"
 
 
-def configured(folder: Path, patchwork: StandinProcess, extra: str = "") -> Installation:
+def configured(
+    folder: Path, patchwork: StandinProcess, extra: str = "", name: str | None = None
+) -> Installation:
     """An installation in `folder` for the stand-in's two projects."""
     file = folder / "patchsync.toml"
     file.write_text(
         f"""
+        {f'name = "{name}"' if name else ""}
         [mbox.patchwork]
         url = "{patchwork.url}/api/"
         projects = [{{ id = "sample" }}, {{ id = "neighbour" }}]
@@ -136,6 +141,25 @@ def processes_of(installation: Installation) -> dict[int, str]:
             if ours and int(folder.name) != os.getpid():
                 found[int(folder.name)] = command
     return found
+
+
+def main_process(installation: Installation, service: str) -> int:
+    """The main process of a worker, or of beat; it leads its group."""
+    word = "beat" if service == "beat" else f"worker -Q {service}"
+    (leader,) = (
+        pid
+        for pid, line in processes_of(installation).items()
+        if f" {word} " in line and os.getpgid(pid) == pid
+    )
+    return leader
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 20) -> None:
+    """Poll for something that other processes bring about."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s until {what}"
+        time.sleep(0.05)
 
 
 def stop_group(pid: int, number: signal.Signals) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,7 @@ from patchsync.sites import find_site
 from patchsync.standin.process import StandinProcess
 from patchsync.store.layout import ContainerPaths
 from patchsync.store.lock import store_lock
-from tests.integration.conftest import Installation, configured, running_fleet
-from tests.integration.test_loss import wait_until
+from tests.integration.conftest import Installation, configured, running_fleet, wait_until
 
 
 def paths_of(installation: Installation) -> ContainerPaths:
@@ -22,33 +20,6 @@ def paths_of(installation: Installation) -> ContainerPaths:
     site = find_site(installation.config, "sample")
     assert site is not None
     return site.paths
-
-
-def test_a_full_disk(tmp_path: Path, patchwork: StandinProcess) -> None:
-    """The error names the folder and the remedy; with room again the sync completes."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip(f"this machine lets nobody mount a small disk: {mounted.stderr.strip()}")
-    try:
-        extra = f'[store]\nmbox = "{disk}/mbox"\n[fleet]\nbatch_bytes = 65536\nlease_seconds = 3\n'
-        installation = configured(tmp_path, patchwork, extra)
-        done = installation.patchsync("sync", "--patience", "8")
-        assert done.returncode == 1
-        assert str(disk) in done.stdout
-        assert "full" in done.stdout or "free some space" in done.stdout, done.stdout
-        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
-        installation.sync()
-        installation.assert_mirrors("sample")
-        installation.assert_mirrors("neighbour")
-    finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def test_a_store_that_is_no_folder(tmp_path: Path, patchwork: StandinProcess) -> None:

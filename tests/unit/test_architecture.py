@@ -17,11 +17,12 @@ ROOT = Path(__file__).parents[2]
 # From the ground up; a module may import from its own floor and from those before it.
 FLOORS = [
     ["patchsync.errors"],
-    ["patchsync.known", "patchsync.config"],
+    ["patchsync.known", "patchsync.config", "patchsync.leash", "patchsync.roster"],
     ["patchsync.sync"],
     ["patchsync.patchwork"],
     ["patchsync.store"],
-    ["patchsync.delivery", "patchsync.board", "patchsync.fleet"],
+    ["patchsync.delivery", "patchsync.board", "patchsync.backlog", "patchsync.services"],
+    ["patchsync.fleet"],
     ["patchsync.pages", "patchsync.sites"],
     ["patchsync.rounds"],
     ["beat_schedule", "workers"],

@@ -12,16 +12,16 @@ import redis
 
 from patchsync.board import Board
 from patchsync.errors import GiveUp, ServerUnavailable
-from patchsync.fleet import redis_command
+from patchsync.services import redis_command
 
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
     """A Redis of our own."""
     folder = tmp_path_factory.mktemp("r")
-    command = redis_command(folder / "s", folder)
+    command = redis_command(folder)
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        client = redis.Redis(unix_socket_path=str(folder / "s"))
+        client = redis.Redis(unix_socket_path=str(folder / "redis.sock"))
         deadline = time.monotonic() + 10
         while True:
             try:
@@ -53,16 +53,37 @@ def test_a_lease_is_taken_once(board: Board) -> None:
 
 
 def test_a_lost_lease_runs_out(client: redis.Redis, tmp_path: Path) -> None:
-    """A page whose message was lost is asked for again; one that is worked on is not."""
+    """A page whose message was lost is asked for again, once nobody works on the project."""
     board = Board(client, str(tmp_path), "project", lease_seconds=0.05)
-    other = Board(client, str(tmp_path), "project", lease_seconds=60)
     assert board.take("lost")
     assert board.take("worked on")
-    other.keep("worked on")
     time.sleep(0.1)
+    board.keep("worked on")
     assert board.in_flight() == 1
     assert board.take("lost")
     assert not board.take("worked on")
+
+
+def test_work_on_one_page_keeps_those_that_wait_their_turn(
+    client: redis.Redis, tmp_path: Path
+) -> None:
+    """A slow round is not asked for again while it goes on; what was given back stays so."""
+    board = Board(client, str(tmp_path), "project", lease_seconds=0.5)
+    assert board.take("in hand")
+    assert board.take("waits")
+    assert board.take("done")
+    board.release("done")
+    deadline = time.monotonic() + 1.5
+    while time.monotonic() < deadline:
+        board.keep("in hand")
+        time.sleep(0.1)
+    assert board.is_out("waits")
+    assert not board.is_out("done")
+    assert board.in_flight() == 2
+    time.sleep(0.6)
+    assert not board.is_out("waits"), "nobody works on the project any more"
+    board.keep_all()
+    assert board.in_flight() == 0, "what ran out is not brought back"
 
 
 def test_projects_and_configurations_are_apart(client: redis.Redis, tmp_path: Path) -> None:

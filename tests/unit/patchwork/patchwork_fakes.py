@@ -201,9 +201,11 @@ class RecordingGate(LocalGate):
         super().__init__()
         self.waits: list[str] = []
         self.holds: list[float] = []
+        self.reasons: list[str] = []
 
     def wait(self, project: str) -> None:
         self.waits.append(project)
 
-    def hold(self, seconds: float) -> None:
+    def hold(self, seconds: float, why: str) -> None:
         self.holds.append(seconds)
+        self.reasons.append(why)

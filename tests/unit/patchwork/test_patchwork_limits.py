@@ -111,8 +111,8 @@ def passes(gate: LocalGate | RedisGate) -> bool:
 def test_nobody_asks_during_a_hold(make_gate: MakeGate, rate: float | None) -> None:
     """The server said when it wants to be asked again."""
     gate = make_gate(rate, patience=1)
-    gate.hold(100)
-    gate.hold(1)
+    gate.hold(100, "why")
+    gate.hold(1, "why")
     with pytest.raises(ServerUnavailable) as refused:
         gate.wait("p")
     assert refused.value.retry_after == pytest.approx(100, abs=1)
@@ -122,7 +122,7 @@ def test_a_short_hold_is_waited_for(make_gate: MakeGate) -> None:
     """A Retry-After within the patience delays the request, no more."""
     gate = make_gate(None, patience=5)
     started = time.monotonic()
-    gate.hold(0.1)
+    gate.hold(0.1, "why")
     gate.wait("p")
     assert time.monotonic() - started >= 0.1
 
@@ -131,7 +131,7 @@ def test_a_hold_reaches_those_who_wait_already(make_gate: MakeGate) -> None:
     """They took their slot before the server said no."""
 
     def held_meanwhile(seconds: float) -> None:
-        gate.hold(100)
+        gate.hold(100, "why")
         time.sleep(seconds)
 
     gate = make_gate(20, patience=1, sleep=held_meanwhile)
@@ -145,7 +145,7 @@ def test_no_burst_follows_a_hold(make_gate: MakeGate) -> None:
     refill(gate)
     time.sleep(0.4)
     started = time.monotonic()
-    gate.hold(0.02)
+    gate.hold(0.02, "why")
     time.sleep(0.05)
     passed = 0
     while passes(gate):
@@ -156,7 +156,7 @@ def test_no_burst_follows_a_hold(make_gate: MakeGate) -> None:
 def test_a_mistaken_hold_ends_after_a_day(make_gate: MakeGate) -> None:
     """A Retry-After of a century would be nobody's intention."""
     gate = make_gate(None, patience=0)
-    gate.hold(1e9)
+    gate.hold(1e9, "why")
     with pytest.raises(ServerUnavailable) as refused:
         gate.wait("p")
     assert refused.value.retry_after == pytest.approx(24 * 3600, abs=5)
@@ -183,7 +183,7 @@ def test_the_pace_is_kept_by_processes_together(
         process.join()
     seconds, microseconds = redis_client.time()
     made = int(redis_client.hget("pw:bucket", "made"))
-    assert RedisGate(redis_client, "pw", 100).spent(today()) == {"p": 40}
+    assert RedisGate(redis_client, "pw", 100).spent().requests == {"p": 40}
     assert seconds * 1_000_000 + microseconds - made >= 40 * 10_000
 
 
@@ -214,7 +214,7 @@ def test_slots_from_a_lost_bucket_are_taken_anew(redis_client: redis.Redis) -> N
 def test_a_hold_outlives_the_loss_of_redis_data(redis_client: redis.Redis) -> None:
     """Each process that saw the Retry-After keeps to it."""
     gate = RedisGate(redis_client, "pw", None, patience=0)
-    gate.hold(100)
+    gate.hold(100, "why")
     redis_client.flushall()
     assert not passes(gate)
 
@@ -223,7 +223,7 @@ def test_a_hold_reaches_those_in_other_processes_who_wait(redis_client: redis.Re
     """They took their slot before another one was told."""
 
     def held_meanwhile(seconds: float) -> None:
-        RedisGate(redis_client, "pw", 20).hold(100)
+        RedisGate(redis_client, "pw", 20).hold(100, "why")
         time.sleep(seconds)
 
     with pytest.raises(ServerUnavailable):
@@ -232,12 +232,38 @@ def test_a_hold_reaches_those_in_other_processes_who_wait(redis_client: redis.Re
 
 def test_a_hold_is_the_whole_fleets(redis_client: redis.Redis) -> None:
     """One process was told, all keep to it; another Patchwork's gate is none of it."""
-    RedisGate(redis_client, "pw", None).hold(100)
-    RedisGate(redis_client, "pw", None).hold(1)
+    RedisGate(redis_client, "pw", None).hold(100, "why")
+    RedisGate(redis_client, "pw", None).hold(1, "why")
     with pytest.raises(ServerUnavailable) as refused:
         RedisGate(redis_client, "pw", None).wait("p")
     assert refused.value.retry_after == pytest.approx(100, abs=5)
     assert passes(RedisGate(redis_client, "other", None, patience=0))
+
+
+def test_a_hold_says_why(make_gate: MakeGate) -> None:
+    """What is told is what the server did, not only that nobody may ask."""
+    gate = make_gate(None, patience=0)
+    gate.hold(100, "the breaker is open: http://pw: ConnectionError")
+    gate.hold(1, "something that is over sooner")
+    with pytest.raises(ServerUnavailable, match="the breaker is open: http://pw: ConnectionError"):
+        gate.wait("p")
+
+
+def test_a_hold_of_another_process_says_why(redis_client: redis.Redis) -> None:
+    """To those who are refused by it, and to `patchsync status`, until it ends."""
+    gate = RedisGate(redis_client, "pw", None, patience=0)
+    assert gate.held() is None
+    RedisGate(redis_client, "pw", None).hold(0.3, "a dead server")
+    hold = gate.held()
+    assert hold is not None
+    assert hold.why == "a dead server"
+    assert hold.until == pytest.approx(time.time() + 0.3, abs=0.2)
+    with pytest.raises(ServerUnavailable, match="a dead server"):
+        gate.wait("p")
+    while gate.held() is not None:
+        assert time.time() < hold.until + 5
+        time.sleep(0.02)
+    gate.wait("p")
 
 
 @pytest.fixture
@@ -261,7 +287,7 @@ def test_a_hold_without_redis_is_kept_by_this_process(redis_socket: Path) -> Non
         client.connection_pool.connection_kwargs["path"] = f"{path}.gone"
         client.connection_pool.disconnect()
         with pytest.raises(ServerUnavailable, match="Redis"):
-            gate.hold(100)
+            gate.hold(100, "why")
         client.connection_pool.connection_kwargs["path"] = path
         assert not passes(gate)
 
@@ -271,10 +297,11 @@ def test_requests_are_counted_by_project(redis_client: redis.Redis) -> None:
     gate = RedisGate(redis_client, "pw", None, patience=0)
     for project in ("linux", "qemu", "linux", ""):
         gate.wait(project)
-    gate.hold(100)
+    gate.hold(100, "why")
     assert not passes(gate)
-    assert gate.spent(today()) == {"linux": 2, "qemu": 1, "-": 1}
-    assert gate.spent("1999-12-31") == {}
+    spent = gate.spent()
+    assert spent.requests == {"linux": 2, "qemu": 1, "-": 1}
+    assert (spent.total, spent.day) == (4, today())
 
 
 def test_a_local_gate_counts_too() -> None:
@@ -283,21 +310,6 @@ def test_a_local_gate_counts_too() -> None:
     for project in ("linux", "qemu", "linux"):
         gate.wait(project)
     assert gate.spent() == {"linux": 2, "qemu": 1}
-
-
-def test_the_counts_of_the_day_come_back_once_after_a_flush(redis_client: redis.Redis) -> None:
-    """From all workers that think of it, they are added a single time."""
-    gate = RedisGate(redis_client, "pw", None)
-    day = today()
-    assert gate.restore(day, {})
-    gate.wait("linux")
-    assert not gate.restore(day, {"linux": 70})
-    redis_client.flushall()
-    gate.wait("linux")
-    with ThreadPoolExecutor(4) as pool:
-        restored = list(pool.map(lambda _: gate.restore(day, {"linux": 70, "qemu": 3}), range(8)))
-    assert restored.count(True) == 1
-    assert gate.spent(day) == {"linux": 71, "qemu": 3}
 
 
 def test_a_gate_is_for_many_threads(make_gate: MakeGate) -> None:
@@ -310,5 +322,5 @@ def test_a_gate_is_for_many_threads(make_gate: MakeGate) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    spent = gate.spent() if isinstance(gate, LocalGate) else gate.spent(today())
-    assert spent == {"p": 200}
+    spent = gate.spent()
+    assert (spent if isinstance(spent, dict) else spent.requests) == {"p": 200}

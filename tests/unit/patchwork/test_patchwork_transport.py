@@ -93,12 +93,30 @@ def test_what_lasts_ends_the_call(
 def test_a_server_that_fails_is_told_from_one_that_is_away(
     server: FakeServer, client: Client, gate: RecordingGate
 ) -> None:
-    """A 500 may be about this one mail: it opens no breaker."""
+    """A 500 may be about this one mail, whichever way it is asked for: it opens no breaker."""
     server.says(PATH, as_html(500))
-    for _ in range(3):
+    for _ in range(8):
         with pytest.raises(ServerFailed):
             get(client)
     assert gate.holds == []
+
+
+def test_a_server_that_fails_at_all_it_is_asked_opens_the_breaker_too(
+    server: FakeServer, client: Client, gate: RecordingGate
+) -> None:
+    """Twelve calls in a row are no single mail; and an answer in between begins the row anew."""
+    bad = [as_html(500)] * 4
+    server.says(PATH, *bad * 11, GOOD, *bad * 13, GOOD)
+    for _ in range(11):
+        with pytest.raises(ServerFailed):
+            get(client)
+    get(client)
+    assert gate.holds == []
+    for _ in range(13):
+        with pytest.raises(ServerFailed):
+            get(client)
+    assert gate.holds == [5, 10]
+    assert "13 calls in a row failed" in gate.reasons[-1]
 
 
 def test_a_server_that_is_away(client: Client, server: FakeServer) -> None:
@@ -122,6 +140,7 @@ def test_a_retry_after_holds_the_gate(
     )
     assert get(client) == GOOD.body
     assert gate.holds == [7, pytest.approx(50, abs=3)]
+    assert gate.reasons[0] == (f"{server.url} asks to be left alone (status 429, Retry-After: 7 s)")
 
 
 def test_a_long_retry_after_ends_the_call(server: FakeServer, make_client: MakeClient) -> None:
@@ -144,6 +163,9 @@ def test_the_breaker_opens_for_longer_each_time(
         with pytest.raises(ServerUnavailable):
             get(client)
     assert gate.holds == [5, 10]
+    assert gate.reasons[0] == (
+        f"the breaker is open, 2 calls in a row failed, the last: {server.url}{PATH}: status 503"
+    )
     get(client)
     with pytest.raises(ServerUnavailable):
         get(client)

@@ -217,7 +217,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_passes_by_itself(small_disk: Path) -> None:
-    """Whatever write meets it: PaStA can read the store, and with some space it goes on."""
+    """Whatever write meets it: PaStA can read the store, nothing piles up, and it goes on."""
     paths = paths_in(small_disk)
     apply(paths, batch_of(1))
     ballast = small_disk / "ballast"
@@ -232,6 +232,8 @@ def test_a_full_disk_passes_by_itself(small_disk: Path) -> None:
             assert "disk" in str(error) or "full" in str(error)
             full += 1
             assert 1 in strict_read(paths)
+            unfinished = [*paths.own.glob("*.new"), *paths.mails.rglob("*.*")]
+            assert unfinished == []
     ballast.unlink()
     assert full > 3
     apply(paths, batch_of(*range(1, 12)))

@@ -1,0 +1,222 @@
+"""A large backlog comes in while a small project goes on: how fast, how much memory, how late.
+
+python benchmarks/backlog.py --patches 100000
+python benchmarks/backlog.py --patches 12000 --window 200 --stop-index 20 --queue-mib 2
+python benchmarks/backlog.py --patches 12000 --window 200 --stop-index 20 --queue-mib 4096
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+import redis
+
+from patchsync.backlog import Backlog
+from patchsync.board import Board
+from patchsync.config import Config, load
+from patchsync.fleet import Fleet
+from patchsync.roster import Roster
+from patchsync.services import QUEUES
+from patchsync.sites import find_site
+from patchsync.standin.process import Control, running_standin
+
+LARGE, SMALL = "sample", "neighbour"
+PROBE_SECONDS = 2
+NEW_EVERY_SECONDS = 5.0
+QUIET_PATCHES = 8
+ADDED_AT_ONCE = 1000
+MIB = 2**20
+
+
+@dataclass
+class Peaks:
+    """The highest of what was seen."""
+
+    queue: int = 0
+    redis: int = 0
+    in_flight: int = 0
+    rss: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def text(self) -> str:
+        rss = ", ".join(f"{name} {size / MIB:.0f}" for name, size in sorted(self.rss.items()))
+        return (
+            f"queue {self.queue / MIB:.1f} MiB, Redis {self.redis / MIB:.1f} MiB, pages in flight "
+            f"{self.in_flight}; each process' RSS in MiB: {rss}"
+        )
+
+
+class Watch(threading.Thread):
+    """Looks at Redis and the processes again and again."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(daemon=True)
+        self.peaks = Peaks()
+        self.ended = threading.Event()
+        self._config = config
+        self._redis = redis.Redis.from_url(config.redis_url)
+        self._boards = [
+            Board(self._redis, config.namespace, key, lease_seconds=config.fleet.lease_seconds)
+            for key in (LARGE, SMALL)
+        ]
+
+    def run(self) -> None:
+        backlog = Backlog(self._redis, self._config.namespace)
+        roster = Roster(self._redis, self._config.namespace)
+        peaks = self.peaks
+        while not self.ended.wait(0.25):
+            with suppress(redis.RedisError):
+                peaks.queue = max(peaks.queue, backlog.bytes())
+                peaks.redis = max(peaks.redis, self._redis.info("memory")["used_memory"])
+                in_flight = sum(board.in_flight() for board in self._boards)
+                peaks.in_flight = max(peaks.in_flight, in_flight)
+                for member in roster.present():
+                    for size in _rss(member.pid):
+                        peaks.rss[member.service] = max(peaks.rss[member.service], size)
+
+
+def _rss(pid: int) -> list[int]:
+    """The memory of a process and of each of its children, in bytes."""
+    sizes = []
+    with suppress(OSError):
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for each in (str(pid), *children):
+            pages = int(Path(f"/proc/{each}/statm").read_text().split()[1])
+            sizes.append(pages * os.sysconf("SC_PAGE_SIZE"))
+    return sizes
+
+
+class Newcomers(threading.Thread):
+    """A new patch in the small project every few seconds, and how long each takes to be stored."""
+
+    def __init__(self, config: Config, control: Control, most: int | None = None) -> None:
+        super().__init__(daemon=True)
+        self.seconds: list[float] = []
+        self.ended = threading.Event()
+        self._config = config
+        self._control = control
+        self._most = most
+
+    def run(self) -> None:
+        while not self.ended.is_set() and len(self.seconds) != self._most:
+            (number,) = self._control.add(SMALL, 1)
+            began = time.monotonic()
+            while number not in stored(self._config, SMALL):
+                time.sleep(0.05)
+            self.seconds.append(time.monotonic() - began)
+            self.ended.wait(NEW_EVERY_SECONDS if self._most is None else 0.5)
+
+
+def stored(config: Config, key: str) -> set[int]:
+    """The ids in PaStA's index."""
+    site = find_site(config, key)
+    if site is None or not site.paths.index.exists():
+        return set()
+    lines = site.paths.index.read_bytes().split(b"\n")[:-1]
+    return {int(line.split(b" ")[3]) for line in lines}
+
+
+def lines(config: Config, key: str) -> int:
+    site = find_site(config, key)
+    if site is None or not site.paths.index.exists():
+        return 0
+    return site.paths.index.read_bytes().count(b"\n")
+
+
+def stop_for(config: Config, seconds: float) -> None:
+    """The index worker stands still for a while, after a fifth of that."""
+    time.sleep(seconds / 5)
+    roster = Roster(redis.Redis.from_url(config.redis_url), config.namespace)
+    pids = [member.pid for member in roster.present() if member.service == "index"]
+    for number in (signal.SIGSTOP, signal.SIGCONT):
+        for pid in pids:
+            os.killpg(os.getpgid(pid), number)
+        if number == signal.SIGSTOP:
+            time.sleep(seconds)
+
+
+@click.command(help=__doc__)
+@click.option("--patches", default=100_000, show_default=True, help="Of the large project.")
+@click.option("--queue-mib", default=128, show_default=True, help="[fleet] queue_bytes.")
+@click.option("--window", default=16, show_default=True, help="[fleet] window, in pages.")
+@click.option("--fetch", default=2, show_default=True, help="Processes of the fetch worker.")
+@click.option("--rate", default=0.0, help="Requests a second; 0: no limit.")
+@click.option("--stop-index", default=0.0, help="Seconds that the index worker stands still.")
+def main(
+    patches: int, queue_mib: int, window: int, fetch: int, rate: float, stop_index: float
+) -> None:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_standin("--patches", "0") as patchwork,
+    ):
+        file = Path(folder) / "patchsync.toml"
+        file.write_text(
+            f'[mbox.patchwork]\nurl = "{patchwork.url}"\n'
+            f'projects = [{{ id = "{LARGE}" }}, {{ id = "{SMALL}" }}]\n'
+            f"[patchwork]\nrequests_per_second = {rate}\n"
+            f"[fleet]\nqueue_bytes = {queue_mib * MIB}\nfetch_processes = {fetch}\n"
+            f"window = {window}\n"
+            f"[schedule]\nprobe_seconds = {PROBE_SECONDS}\n"
+        )
+        config = load(file)
+        patchwork.control.add(SMALL, 50)
+        with Fleet(config) as fleet:
+            fleet.ensure_redis()
+            fleet.ensure([*QUEUES, "beat"])
+            while lines(config, SMALL) < 50:
+                time.sleep(0.1)
+            quiet = Newcomers(config, patchwork.control, QUIET_PATCHES)
+            quiet.start()
+            quiet.join()
+        click.echo(f"quiet: a new patch of the small project is stored in {_times(quiet.seconds)}")
+        for _ in range(0, patches, ADDED_AT_ONCE):
+            patchwork.control.add(LARGE, ADDED_AT_ONCE)
+        count = len(patchwork.control.ids(LARGE))
+        with Fleet(config) as fleet:
+            fleet.ensure_redis()
+            fleet.ensure([*QUEUES, "beat"])
+            watch, new = Watch(config), Newcomers(config, patchwork.control)
+            began = told = time.monotonic()
+            watch.start()
+            new.start()
+            if stop_index:
+                threading.Thread(target=stop_for, args=(config, stop_index), daemon=True).start()
+            while (have := lines(config, LARGE)) < count:
+                time.sleep(0.5)
+                if time.monotonic() - told > 15:
+                    told = time.monotonic()
+                    pace = have / (told - began)
+                    click.echo(f"{have} of {count}, {pace:.0f} patches/s; {watch.peaks.text()}")
+            seconds = time.monotonic() - began
+            new.ended.set()
+            new.join()
+            watch.ended.set()
+            watch.join()
+        requests = patchwork.control.stats()["requests"]
+    click.echo(
+        f"\n{count} patches in {seconds:.0f} s: {count / seconds:.0f} patches/s, "
+        f"{requests / count:.2f} requests a patch\npeaks: {watch.peaks.text()}\n"
+        f"a new patch of the small project: quiet {_times(quiet.seconds)}; meanwhile "
+        f"{_times(new.seconds)}; the longest {max(new.seconds) / max(quiet.seconds):.1f} times "
+        "as long"
+    )
+
+
+def _times(seconds: list[float]) -> str:
+    return (
+        f"{statistics.median(seconds):.1f} s (median), {max(seconds):.1f} s (the longest "
+        f"of {len(seconds)})"
+    )
+
+
+if __name__ == "__main__":
+    main()

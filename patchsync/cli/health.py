@@ -1,0 +1,52 @@
+"""`patchsync health`: is a service on this host alive, by its exit status."""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+import click
+import redis
+import requests
+
+from patchsync.config import Config, load
+from patchsync.roster import Roster
+from patchsync.services import SERVICES, flower_url
+
+SECONDS = 5.0
+
+
+@click.command()
+@click.argument("service", type=click.Choice(SERVICES))
+def health(service: str) -> None:
+    """Say whether SERVICE runs and is alive on this host: exit status 0, else 1.
+
+    Workers and beat sign in to Redis every few seconds; the dashboard is asked by HTTP.
+    """
+    config = load()
+    trouble = _flower_trouble(config) if service == "flower" else _trouble(config, service)
+    click.echo(f"{service}: {trouble or 'alive'}")
+    if trouble:
+        sys.exit(1)
+
+
+def _trouble(config: Config, service: str) -> str | None:
+    client = redis.Redis.from_url(
+        config.redis_url, socket_connect_timeout=SECONDS, socket_timeout=SECONDS
+    )
+    try:
+        present = Roster(client, config.namespace).present()
+    except redis.RedisError as error:
+        return f"Redis does not answer: {error}"
+    host = socket.gethostname()
+    if any(member.service == service and member.host == host for member in present):
+        return None
+    return f"no process of it on {host} signed in lately"
+
+
+def _flower_trouble(config: Config) -> str | None:
+    try:
+        requests.get(f"{flower_url(config)}/healthcheck", timeout=SECONDS).raise_for_status()
+    except requests.RequestException as error:
+        return str(error)
+    return None

@@ -1,0 +1,38 @@
+"""`patchsync run`: one service, in the foreground."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from patchsync.config import load, make_run_dir
+from patchsync.services import QUEUES, SERVICES, node_name, service_command
+
+
+@click.command()
+@click.argument("service", type=click.Choice(SERVICES))
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    help="Of a worker; default [fleet] fetch_processes for fetch, else 1.",
+)
+def run(service: str, processes: int | None) -> None:
+    """Run one service of the fleet in the foreground: for containers, systemd, another machine.
+
+    \b
+    probe   compares projects with Patchwork      where the store is
+    index   writes the store                      where the store is
+    fetch   downloads mails                       anywhere: needs only Redis and HTTP
+    beat    enqueues what is due                  anywhere; one is enough, two do no harm
+    flower  the dashboard                         anywhere
+
+    Logs go to stderr; it ends by SIGTERM, when the task in hand is done.
+    """
+    config = load()
+    command = service_command(config, service, processes)
+    if service in QUEUES:
+        command += node_name(service)
+    # Python looks for modules in the working folder first, and must find no foreign `workers`.
+    os.chdir(make_run_dir(config))
+    os.execv(command[0], command)  # noqa: S606 - an argument list

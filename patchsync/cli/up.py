@@ -1,0 +1,87 @@
+"""`patchsync up`: the whole fleet on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+import click
+import redis
+
+from patchsync.config import Config, load
+from patchsync.errors import GiveUp
+from patchsync.fleet import Fleet
+from patchsync.roster import Roster
+from patchsync.services import SERVICES, demand_free_port, flower_url
+
+LOOK_SECONDS = 0.5
+WIDTH = max(map(len, SERVICES))
+
+
+@click.command()
+@click.argument("services", nargs=-1, type=click.Choice(SERVICES))
+def up(services: tuple[str, ...]) -> None:
+    """Run everything on this machine until Ctrl-C: Redis if none is set, workers, beat, Flower.
+
+    With SERVICES only these, such as `patchsync up fetch` on a second machine. A process that
+    ends is started again. All log to stdout, a line each with the service's name before it.
+    """
+    config = load()
+    wanted = services or SERVICES
+    if "flower" in wanted:
+        demand_free_port(config)
+    # Asked to end, we end as by Ctrl-C: what was started is stopped.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    log = _Log()
+    with Fleet(config, log.tell) as fleet:
+        try:
+            _run(config, fleet, wanted, log)
+        except KeyboardInterrupt:
+            log.tell("up", "ends: asking all to finish what they have in hand")
+    fleet.remove_files()
+
+
+def _run(config: Config, fleet: Fleet, wanted: tuple[str, ...], log: _Log) -> None:
+    if fleet.ensure_redis():
+        log.tell("redis", "none is set in [redis] url: started an embedded one")
+    _tell_of_others(config, wanted, log)
+    fleet.ensure(wanted)
+    log.tell("up", f"started {', '.join(wanted)}; Ctrl-C ends all")
+    if "flower" in wanted:
+        log.tell("up", f"the dashboard: {flower_url(config)}")
+    trouble: str | None = None
+    while True:
+        time.sleep(LOOK_SECONDS)
+        before, trouble = trouble, None
+        try:
+            if fleet.ensure_redis():
+                log.tell("redis", "started again; what was in it is found again")
+        except GiveUp as error:
+            trouble = str(error)
+        if trouble != before:
+            log.tell("redis", trouble or "answers again")
+        fleet.ensure(wanted)
+
+
+def _tell_of_others(config: Config, wanted: tuple[str, ...], log: _Log) -> None:
+    present = Roster(redis.Redis.from_url(config.redis_url), config.namespace).present()
+    for member in present:
+        if member.service in wanted:
+            log.tell(
+                "up",
+                f"note: {member.service} runs already, as process {member.pid} on {member.host}; "
+                "more of them do no harm",
+            )
+
+
+class _Log:
+    """One log of all: a line of each as it comes, whole."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def tell(self, service: str, line: str) -> None:
+        with self._lock:
+            click.echo(f"{service:<{WIDTH}} | {line}")

