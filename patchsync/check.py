@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import redis
 
@@ -12,8 +13,9 @@ from patchsync.config import Config, ProjectTable
 from patchsync.errors import ConfigError, GiveUp, PatchsyncError
 from patchsync.fleet import redis_trouble
 from patchsync.patchwork.client import Client
-from patchsync.patchwork.limits import Gate, LocalGate, RedisGate
+from patchsync.patchwork.limits import Gate, LocalGate, fleet_gate
 from patchsync.patchwork.records import Project
+from patchsync.rounds import kept_requests
 from patchsync.services import embedded_redis_server
 from patchsync.sites import find_site
 from patchsync.store.layout import ContainerPaths
@@ -91,12 +93,8 @@ def _gate(config: Config) -> Gate:
     """The fleet's own rate limit where Redis is there; else one for this command alone."""
     if redis_trouble(config):
         return LocalGate(config.rate, config.patchwork.burst)
-    return RedisGate(
-        redis.Redis.from_url(config.redis_url),
-        f"patchsync-rate:{config.instance}",
-        config.rate,
-        config.patchwork.burst,
-    )
+    client = redis.Redis.from_url(config.redis_url)
+    return fleet_gate(config, client, partial(kept_requests, config))
 
 
 def _finding(subject: str, look: Callable[[], str]) -> Finding:
@@ -108,6 +106,8 @@ def _finding(subject: str, look: Callable[[], str]) -> Finding:
 
 def _api(client: Client, config: Config) -> str:
     pace = f"at most {config.rate:g} requests a second" if config.rate else "no limit of requests"
+    if config.daily_budget:
+        pace += f", {config.daily_budget} a day"
     return f"{config.base_url} is a Patchwork with API {client.api_version}; {pace}"
 
 

@@ -162,8 +162,8 @@ class Fleet:
             self._redis = None
 
     def remove_files(self) -> None:
-        """Remove logs and what killed processes left in their folder, if nobody else uses it."""
-        if redis_trouble(self._config) or not self._config.embedded_redis:
+        """Remove what is left of an embedded fleet that has ended: logs, what was killed left."""
+        if self._config.embedded_redis and redis_trouble(self._config):
             shutil.rmtree(self._run_dir, ignore_errors=True)
             with suppress(OSError):
                 self._run_dir.parent.rmdir()

@@ -32,7 +32,7 @@ from patchsync.sites import Site, find_site
 from patchsync.store.container import MboxPatchwork
 from patchsync.store.evidence import due
 from patchsync.store.record import halt, halted, read_record, write_record
-from patchsync.store.writer import Batch, StoreWriter
+from patchsync.store.writer import Batch, Stored, StoreWriter
 from patchsync.sync import PAGE, Audit, Want, compare
 
 # A store that is written elsewhere is not waited for long: the message comes again.
@@ -102,6 +102,8 @@ class Found:
     due: tuple[int, ...] = ()
     # Of an audit: whether that was its last page
     ended: bool = False
+    # What was compared and what came of it, for the log
+    story: str = ""
 
 
 def probe(site: Site, config: Config, client: Client, gate: RedisGate) -> Found:
@@ -134,7 +136,7 @@ def probe(site: Site, config: Config, client: Client, gate: RedisGate) -> Found:
     )
     write_record(site.paths, site.paths.round, asdict(record))
     _keep_count(site, gate)
-    return Found(want=outcome.want, seen=seen, due=tuple(retry))
+    return Found(want=outcome.want, seen=seen, due=tuple(retry), story=_round_story(record))
 
 
 def audit(
@@ -159,7 +161,7 @@ def audit(
         and before.began >= since
         and (before.began > since or before.ended)
     ):
-        return Found(ended=True)
+        return Found(ended=True, story="audit: ended already")
     if before is None or before.ended or (since is not None and before.began < since):
         before = _begin_audit(since or time.time(), highest or 0, before)
     state = Audit(**before.state)
@@ -197,10 +199,11 @@ def audit(
     )
     write_record(site.paths, site.paths.audit, asdict(record))
     _keep_count(site, gate)
-    return Found(want=tuple(want), seen=delivery, ended=state.done)
+    story = f"audit: {record.pages} of {all_pages} pages, {len(want)} of these to fetch"
+    return Found(want=tuple(want), seen=delivery, ended=state.done, story=story)
 
 
-def store(config: Config, key: str, delivery: Delivery, gate: RedisGate) -> None:
+def store(config: Config, key: str, delivery: Delivery, gate: RedisGate) -> Stored:
     """Write what a fetch task delivered. To be called under the project's Redis lock.
 
     Now and then the count of requests is kept too: a backlog may run for hours between two rounds.
@@ -222,7 +225,7 @@ def store(config: Config, key: str, delivery: Delivery, gate: RedisGate) -> None
     )
     try:
         with StoreWriter(site.paths, lock_wait=STORE_LOCK_SECONDS) as writer:
-            writer.apply(batch)
+            stored = writer.apply(batch)
     except ServerRestored as error:
         halt(site.paths, str(error))
         raise
@@ -230,6 +233,7 @@ def store(config: Config, key: str, delivery: Delivery, gate: RedisGate) -> None
     with suppress(TryAgainLater):
         if _age(site.paths.requests) > KEEP_COUNT_SECONDS:
             _keep_count(site, gate)
+    return stored
 
 
 def last_round(site: Site) -> RoundRecord | None:
@@ -253,6 +257,13 @@ def _record(kind: Callable[..., _Record], file: Path) -> _Record | None:
         return kind(**(read_record(file) or {}))
     except TypeError:
         return None
+
+
+def _round_story(record: RoundRecord) -> str:
+    server = f"the server has {record.count} up to {record.highest}"
+    if record.in_sync:
+        return f"in step: {server}"
+    return f"{server}, {record.known} known: {record.pages} pages to fetch"
 
 
 class _Listener(ProjectRemote):

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import redis
 
+from patchsync.backlog import Backlog
 from patchsync.board import Board, Trouble
 from patchsync.config import Config
+from patchsync.errors import ServerUnavailable
 from patchsync.known import Known
+from patchsync.patchwork.limits import Hold, fleet_gate
 from patchsync.roster import Member, Roster
-from patchsync.rounds import last_audit, last_requests, last_round
+from patchsync.rounds import kept_requests, last_audit, last_requests, last_round
 from patchsync.sites import Site, find_site
 from patchsync.store.evidence import SetAside
 from patchsync.store.record import halted
@@ -19,11 +23,19 @@ from patchsync.store.record import halted
 
 @dataclass(frozen=True, kw_only=True)
 class FleetStatus:
-    """Who is alive, as Redis tells."""
+    """Who is alive and what holds all of them up, as Redis tells."""
 
     # Why Redis cannot be asked; None where it can
     redis_trouble: str | None = None
     members: tuple[Member, ...] = ()
+    # Nobody asks the Patchwork until then, and why
+    hold: Hold | None = None
+    # Requests of this day (UTC) by all who share this Redis, and how many may be
+    requests_today: int = 0
+    daily_budget: int | None = None
+    # What waits for the index worker
+    waiting_messages: int = 0
+    waiting_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +77,20 @@ class ProjectStatus:
 
 
 def fleet_status(config: Config) -> FleetStatus:
-    """Who of this configuration's fleet is alive, on whatever machine."""
+    """How this configuration's fleet is, on whatever machines. Asks the server nothing."""
     client = redis.Redis.from_url(config.redis_url, socket_connect_timeout=5, socket_timeout=5)
+    gate = fleet_gate(config, client, partial(kept_requests, config))
+    backlog = Backlog(client, config.namespace)
     try:
-        return FleetStatus(members=tuple(Roster(client, config.namespace).present()))
-    except redis.RedisError as error:
+        return FleetStatus(
+            members=tuple(Roster(client, config.namespace).present()),
+            hold=gate.held(),
+            requests_today=gate.spent().total,
+            daily_budget=config.daily_budget,
+            waiting_messages=backlog.messages(),
+            waiting_bytes=backlog.bytes(),
+        )
+    except (redis.RedisError, ServerUnavailable) as error:
         return FleetStatus(redis_trouble=str(error))
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -21,6 +22,8 @@ from patchsync.sites import Site, open_site
 from workers import context, messages
 from workers.celery import app
 from workers.tasks import OPTIONS, told
+
+log = logging.getLogger(__name__)
 
 # While the store has not taken in what a comparison saw, the next one would see it again.
 SEEN_LEASE = "what was seen"
@@ -39,6 +42,7 @@ def probe(project: str) -> None:
         if board.in_flight():
             return  # The last page of the round that is under way enqueues the next one.
         found = rounds.probe(site, config, client, gate)
+        log.info("%s: %s", site.name, found.story)
         _follow(site, found)
         if found.due and board.take(messages.SET_ASIDE_LEASE):
             messages.fetch_set_aside(site.key, site.name, found.due)
@@ -54,6 +58,7 @@ def audit(project: str, since: float | None = None) -> None:
         if since is None and context.board(site.key).in_flight():
             return  # What is missing now is on its way; the audit goes on at its next turn.
         found = rounds.audit(site, config, client, gate, since=since)
+        log.info("%s: %s", site.name, found.story)
         _follow(site, found)
         if since is not None and not found.ended:
             messages.audit_on(site.key, since)
@@ -119,16 +124,20 @@ def _deliver(task: Task[..., None], key: str, lease: str, found: Iterable[Delive
         board.keep(lease)
 
     keep()
+    mails = set_aside = 0
     try:
         brake.wait(keep)
         # Nothing is asked before the first turn of this loop.
         for delivery in found:
             brake.wait(keep)
             messages.index_mails(key, delivery)
+            mails += len(delivery.mails)
+            set_aside += len(delivery.set_aside)
             keep()
     except PatchsyncError:
         board.release(lease)
         raise
+    log.info("%s: %s: %d mails, %d set aside", key, lease, mails, set_aside)
 
 
 def _limits() -> Limits:

@@ -20,5 +20,5 @@ read_only = _login is None
 # A task is told by its arguments: the project, the page, the number of mails.
 tasks_columns = "name,args,state,received,runtime,worker"
 max_tasks = 10_000
-logging = "warning"
+logging = "error"
 purge_offline_workers = 600

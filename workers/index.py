@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from celery import Task
@@ -13,6 +14,8 @@ from patchsync.store.lock import redis_lock
 from workers import context, messages
 from workers.celery import app
 from workers.tasks import OPTIONS, told
+
+log = logging.getLogger(__name__)
 
 # Another writer is busy: long enough for it to finish a batch, short enough to keep mails moving.
 LOCK_WAIT_SECONDS = 5.0
@@ -34,7 +37,7 @@ def index_mails(self: Task[..., None], project: str, delivery: dict[str, Any]) -
             with redis_lock(
                 context.redis_client(), lock, ttl=config.fleet.lock_seconds, wait=LOCK_WAIT_SECONDS
             ):
-                rounds.store(config, key, found, context.gate(has_store=True))
+                stored = rounds.store(config, key, found, context.gate(has_store=True))
         except (LockHeld, StaleWriter) as busy:
             # Celery's retry forgets how the message was sent.
             raise self.retry(  # type: ignore[call-arg]  # the stubs lack the options
@@ -43,5 +46,7 @@ def index_mails(self: Task[..., None], project: str, delivery: dict[str, Any]) -
                 argsrepr=messages.index_story(key, found),
                 compression="zlib",
             ) from busy
+        if stored:
+            log.info("%s: %s", key, stored)
         if found.lease and board.release(found.lease) == 0:
             messages.probe(key)

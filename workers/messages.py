@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+from beat_schedule import called
 from patchsync.backlog import FIRST, LATER
 from patchsync.delivery import Delivery
 from patchsync.pages import lease_of
@@ -22,6 +23,7 @@ def probe(project: str) -> None:
     app.send_task(
         "workers.fetch.probe",
         args=[project],
+        argsrepr=f"({called(project)})",
         expires=config().fleet.lease_seconds,
         priority=FIRST,
     )
@@ -29,7 +31,11 @@ def probe(project: str) -> None:
 
 def audit_on(project: str, since: float) -> None:
     """Enqueue the next step of the audit that began at `since` and goes on to the end."""
-    app.send_task("workers.fetch.audit", args=[project, since])
+    app.send_task(
+        "workers.fetch.audit",
+        args=[project, since],
+        argsrepr=f"({called(project)}: on to the last page)",
+    )
 
 
 def fetch_page(project: str, name: str, want: Want, *, later: bool = False) -> None:
@@ -69,4 +75,4 @@ def index_mails(project: str, delivery: Delivery) -> None:
 
 def index_story(project: str, delivery: Delivery) -> str:
     """What is shown instead of the arguments of `index_mails`."""
-    return f"({project}: {delivery.summary()})"
+    return f"({called(project)}: {delivery.summary()})"

@@ -6,6 +6,8 @@ settings only make loss and repetition rare.
 
 from __future__ import annotations
 
+import ssl
+
 from kombu import Exchange, Queue
 
 import beat_schedule as schedule
@@ -19,6 +21,9 @@ LONGEST_TASK_SECONDS = 600
 _config = config()
 
 broker_url = _config.redis_url.replace("unix://", "redis+socket://", 1)
+if broker_url.startswith("rediss://"):
+    # Without it kombu takes any certificate; what the url says goes first.
+    broker_use_ssl = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 broker_transport_options = {

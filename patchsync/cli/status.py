@@ -54,17 +54,25 @@ def _fleet_lines(config: Config, fleet: FleetStatus) -> list[str]:
         there = [each for each in fleet.members if each.service == service]
         places = ", ".join(f"process {each.pid} on {each.host}" for each in there)
         lines.append(f"{service:<12}{places or f'none: {without}'}")
+    budget = f" of {fleet.daily_budget}" if fleet.daily_budget else ""
+    lines.append(f"requests    {fleet.requests_today}{budget} today (UTC)")
+    if fleet.hold:
+        lines.append(f"NOT ASKING  until {_time(fleet.hold.until)}: {fleet.hold.why}")
+    if fleet.waiting_messages:
+        size = fleet.waiting_bytes / 2**20
+        lines.append(f"waiting     {fleet.waiting_messages} messages for index, {size:.1f} MiB")
     return lines
 
 
 def _lines(each: ProjectStatus) -> list[str]:
-    if each.link_name is None:
-        lines = [f"{each.project}: never had a round; run `patchsync sync`"]
+    if each.in_sync is None:
+        name = each.link_name or each.project
+        lines = [f"{name}: never had a whole round; run `patchsync sync` or `patchsync up`"]
     else:
         ours = each.ours
         difference = "unknown" if each.difference is None else f"{each.difference:+d}"
         lines = [
-            f"{each.link_name} (id {each.id}): {'in step' if each.in_sync else 'NOT in step'}",
+            f"{each.link_name} (id {each.id}): {_how(each)}",
             f"server      highest id {each.server_highest}, count {each.server_count}"
             f" ({_time(each.last_round)})",
             f"ours        highest id {ours.highest}, known {ours.known}:"
@@ -74,7 +82,7 @@ def _lines(each: ProjectStatus) -> list[str]:
             f"requests    {each.requests_that_day} on {each.day}",
         ]
     if each.halted:
-        lines.append(f"HALTED      {each.halted}")
+        lines.append(f"halted      {each.halted}")
     if each.in_flight:
         lines.append(f"in flight   {each.in_flight} pages")
     if each.trouble:
@@ -86,6 +94,12 @@ def _lines(each: ProjectStatus) -> list[str]:
         for entry in each.ours.set_aside
     ]
     return lines
+
+
+def _how(each: ProjectStatus) -> str:
+    if each.halted:
+        return "HALTED"
+    return "in step" if each.in_sync else "NOT in step"
 
 
 def _time(seconds: float | None) -> str:

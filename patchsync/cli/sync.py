@@ -20,7 +20,7 @@ from patchsync.services import QUEUES
 from patchsync.sites import configured
 
 POLL_SECONDS = 0.2
-LOOK_AGAIN_SECONDS = 15.0
+LOOK_AGAIN_SECONDS = 5.0
 
 
 @click.command()
@@ -57,7 +57,7 @@ def run(config: Config, keys: list[str], patience: float) -> bool:
         from workers import control
 
         drives = [Drive(config, key, control.enqueue) for key in keys]
-        look_again = LOOK_AGAIN_SECONDS
+        look_again = time.monotonic() + LOOK_AGAIN_SECONDS
         with Progress(drives) as progress:
             while any(drive.outcome is None for drive in drives):
                 for drive in drives:
@@ -65,7 +65,7 @@ def run(config: Config, keys: list[str], patience: float) -> bool:
                 # One project may wait for another's pages: any progress is progress.
                 quiet = time.monotonic() - max(drive.moved_at for drive in drives)
                 if quiet < LOOK_AGAIN_SECONDS:
-                    look_again = LOOK_AGAIN_SECONDS
+                    look_again = time.monotonic() + LOOK_AGAIN_SECONDS
                 if quiet > patience:
                     for drive in drives:
                         drive.give_up(f"nothing new for {patience:g} s")
@@ -73,10 +73,11 @@ def run(config: Config, keys: list[str], patience: float) -> bool:
                 time.sleep(POLL_SECONDS)
                 with suppress(GiveUp):  # Redis may come back; else patience runs out.
                     fleet.ensure_redis()
-                if quiet > look_again:
-                    # The fleet that we used may have ended.
-                    look_again = quiet + LOOK_AGAIN_SECONDS
-                    missing = sorted({*missing, *_queues_not_served(config)})
+                if time.monotonic() > look_again:
+                    # The fleet that we use may have ended.
+                    look_again = time.monotonic() + LOOK_AGAIN_SECONDS
+                    with suppress(redis.RedisError):
+                        missing = sorted({*missing, *_queues_not_served(config)})
                 fleet.ensure(missing)
         for drive in drives:
             click.echo(drive.outcome)

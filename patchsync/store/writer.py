@@ -90,6 +90,21 @@ class Stored:
     # Gone ones that were listed again.
     back: int
 
+    def __bool__(self) -> bool:
+        """Whether the batch changed or told anything."""
+        return any((self.stored, self.known, self.set_aside, self.gone, self.back))
+
+    def __str__(self) -> str:
+        """As a log has it: how many there are of each."""
+        numbers = (
+            (self.stored, "stored"),
+            (self.known, "known already"),
+            (self.set_aside, "set aside"),
+            (self.gone, "gone"),
+            (self.back, "back"),
+        )
+        return ", ".join(f"{number} {what}" for number, what in numbers if number)
+
 
 def utc_now() -> datetime:
     """The time, aware, in UTC."""
