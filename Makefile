@@ -20,7 +20,7 @@ run: $(VENV)/installed
 ifeq ($(CONFIG),)
 	$(BIN)/patchsync demo
 else
-	$(BIN)/patchsync -c $(CONFIG) sync
+	$(BIN)/patchsync -c "$(CONFIG)" sync
 endif
 
 test: lint

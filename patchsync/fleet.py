@@ -136,8 +136,6 @@ class Fleet:
             started.append(service)
         return started
 
-    ensure_workers = ensure
-
     def logs(self) -> list[Path]:
         """The log files of what was started."""
         if self._tell:

@@ -8,8 +8,9 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import redis
+from kombu.exceptions import OperationalError
 
-from patchsync.errors import PatchsyncError
+from patchsync.errors import PatchsyncError, TryAgainLater
 from workers import context
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,11 @@ OPTIONS: dict[str, Any] = {"throws": (PatchsyncError,), "max_retries": 3}
 def told(task: str, project: str) -> Iterator[None]:
     """Let an error of the family show in the log and in `patchsync status`, and end the task."""
     try:
-        yield
+        try:
+            yield
+        except (redis.RedisError, OperationalError) as error:
+            # Not from: dozens of lines of two libraries say no more.
+            raise TryAgainLater(f"Redis does not answer: {error}") from None
     except PatchsyncError as error:
         log.error("%s of %s: %s", task, project, error)
         with suppress(redis.RedisError):

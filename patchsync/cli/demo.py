@@ -40,15 +40,17 @@ def demo(patches: int, folder: Path) -> None:
         config = _configure(folder, patchwork.url)
         keys = [project.id for project in config.projects]
 
+        # It has its id already, but nobody sees it yet.
+        late = patchwork.control.add(keys[0], 1, days_back=400, visible=False)
+        patchwork.control.add(keys[0], 1)
         click.echo("\nFirst sync, from nothing:")
         _sync(config, keys)
         first = patchwork.control.reset_stats()["requests"]
 
-        late = patchwork.control.add(keys[0], 1, days_back=400, visible=False)
         patchwork.control.add(keys[0], 5)
         patchwork.control.commit(late)
         patchwork.control.delete(patchwork.control.ids(keys[1])[:1])
-        click.echo("\nSix patches arrive, one of them back-dated and below the highest id;")
+        click.echo("\nSix patches arrive, one of them back-dated, with an id below those we know;")
         click.echo("one is deleted. Second sync:")
         _sync(config, keys)
         second = patchwork.control.stats()["requests"]

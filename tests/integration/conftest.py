@@ -121,7 +121,7 @@ def running_fleet(installation: Installation) -> Iterator[Fleet]:
     """Redis and a worker per queue, as processes."""
     with Fleet(installation.config) as fleet:
         fleet.ensure_redis()
-        fleet.ensure_workers(QUEUES)
+        fleet.ensure(QUEUES)
         yield fleet
 
 
