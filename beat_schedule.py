@@ -23,11 +23,6 @@ def entries(config: Config) -> dict[str, dict[str, Any]]:
                 "task": f"workers.fetch.{task}",
                 "schedule": seconds,
                 "args": [project.id],
-                "options": {"expires": seconds, "argsrepr": f"({called(project.id)})"},
+                "options": {"expires": seconds, "argsrepr": f"({project.called})"},
             }
     return schedule
-
-
-def called(project: str) -> str:
-    """What people read of a project that the configuration spells so."""
-    return f"project {project}" if project.isdecimal() else project

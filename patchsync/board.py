@@ -14,6 +14,7 @@ from typing import cast
 
 import redis
 
+from patchsync.clock import redis_now
 from patchsync.errors import GiveUp
 
 TROUBLE_KEPT_SECONDS = 86400
@@ -44,7 +45,7 @@ class Board:
 
     def take(self, lease: str) -> bool:
         """Take a lease by its name; False where it is taken already."""
-        now = time.time()
+        now = redis_now(self._redis)
         pipe = self._redis.pipeline()
         pipe.zremrangebyscore(self._leases, "-inf", now)
         pipe.zadd(self._leases, {lease: now + self._seconds}, nx=True)
@@ -54,35 +55,35 @@ class Board:
     def is_out(self, lease: str) -> bool:
         """Whether somebody still waits for what the lease is for."""
         until = self._redis.zscore(self._leases, lease)
-        return until is not None and until > time.time()
+        return until is not None and until > redis_now(self._redis)
 
     def keep(self, lease: str) -> None:
         """Extend a lease, for it is worked on, and with it all that wait their turn."""
-        self._redis.zadd(self._leases, {lease: time.time() + self._seconds})
+        self._redis.zadd(self._leases, {lease: redis_now(self._redis) + self._seconds})
         self.keep_all()
 
     def keep_all(self) -> None:
         """Extend the leases that are out: there is work on the project."""
-        now = time.time()
+        now = redis_now(self._redis)
         out = cast("list[bytes]", self._redis.zrangebyscore(self._leases, now, "+inf"))
         if out:
             pipe = self._redis.pipeline()
             # Those that were given back meanwhile stay so.
-            pipe.zadd(self._leases, dict.fromkeys(out, now + self._seconds), xx=True, gt=True)
+            pipe.zadd(self._leases, dict.fromkeys(out, now + self._seconds), xx=True)
             pipe.expire(self._leases, int(self._seconds) + 1)
             pipe.execute()
 
     def release(self, lease: str) -> int:
         """Give a lease back. Returns how many are still out; only one caller sees 0."""
         pipe = self._redis.pipeline()
-        pipe.zremrangebyscore(self._leases, "-inf", time.time())
+        pipe.zremrangebyscore(self._leases, "-inf", redis_now(self._redis))
         pipe.zrem(self._leases, lease)
         pipe.zcard(self._leases)
         return int(pipe.execute()[2])
 
     def in_flight(self) -> int:
         """How many leases are out."""
-        return self._redis.zcount(self._leases, time.time(), "+inf")
+        return self._redis.zcount(self._leases, redis_now(self._redis), "+inf")
 
     def report(self, task: str, error: Exception) -> None:
         """Note what went wrong, for `patchsync status`."""

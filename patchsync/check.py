@@ -94,7 +94,9 @@ def _gate(config: Config) -> Gate:
     if redis_trouble(config):
         return LocalGate(config.rate, config.patchwork.burst)
     client = redis.Redis.from_url(config.redis_url)
-    return fleet_gate(config, client, partial(kept_requests, config))
+    # Where there is no store there is no count to bring back.
+    recall = partial(kept_requests, config) if config.d_mbox.is_dir() else None
+    return fleet_gate(config, client, recall)
 
 
 def _finding(subject: str, look: Callable[[], str]) -> Finding:

@@ -15,6 +15,7 @@ import re
 import stat
 import tempfile
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import quote, urlsplit
@@ -31,6 +32,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from redis.connection import parse_url
 
 from patchsync.errors import ConfigError
 
@@ -58,6 +60,11 @@ class ProjectTable(_Table):
     id: ProjectKey = Field(description="number or link name in Patchwork")
     list_email: str | None = None
     initial_archive: str | None = None
+
+    @property
+    def called(self) -> str:
+        """What people read of it where its link name is not at hand."""
+        return f"project {self.id}" if self.id.isdecimal() else self.id
 
     @field_validator("id", mode="before")
     @classmethod
@@ -133,9 +140,12 @@ class RedisTable(_Table):
     @classmethod
     def _known_scheme(cls, value: SecretStr) -> SecretStr:
         url = value.get_secret_value()
-        if url and urlsplit(url).scheme not in ("redis", "rediss", "unix"):
+        if url and not url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("wants redis://host:6379/0, rediss://... or unix:///path")
-        return value
+        with suppress(ValueError):  # Its text may quote a part of the password.
+            parse_url(url or "redis://")  # type: ignore[no-untyped-call]
+            return value
+        raise ValueError("is no address; percent-encode its password, or use password_file")
 
     @model_validator(mode="after")
     def _one_password(self) -> Self:
@@ -164,13 +174,19 @@ class FleetTable(_Table):
 
     fetch_processes: int = Field(default=2, ge=1, description="processes of the fetch worker")
     downloads: int = Field(default=4, ge=1, le=32, description="downloads at once in each of them")
-    window: int = Field(default=16, ge=2, description="pages of 250 patches in flight per project")
+    window: int = Field(default=16, ge=3, description="pages of 250 patches in flight per project")
     lease_seconds: float = Field(default=120, ge=1, description="a page in flight is waited for")
     lock_seconds: float = Field(default=60, ge=1, description="a writer that is silent is left")
     batch_bytes: int = Field(default=4 * 2**20, ge=2**16, description="mails in one message")
     queue_bytes: int = Field(
         default=128 * 2**20, ge=2**20, description="in Redis for index; above it fetch waits"
     )
+
+    @model_validator(mode="after")
+    def _room(self) -> Self:
+        if self.queue_bytes < 4 * self.batch_bytes:
+            raise ValueError("has queue_bytes for less than four messages of batch_bytes")
+        return self
 
 
 class ScheduleTable(_Table):

@@ -53,7 +53,7 @@ class Delivery:
                 lease=message["lease"],
             )
         except (KeyError, TypeError, ValueError, AttributeError, MailError) as error:
-            raise GiveUp(f"not what a fetch task delivers: {error!r}") from error
+            raise GiveUp(f"not what a fetch task delivers: {type(error).__name__}") from error
 
     def summary(self) -> str:
         """For logs and Flower: numbers, never a mail."""

@@ -17,7 +17,7 @@ from typing import IO, Self
 
 import redis
 
-from patchsync.config import FILE_VARIABLE, Config, make_run_dir
+from patchsync.config import FILE_VARIABLE, TOKEN_VARIABLE, Config, make_run_dir
 from patchsync.errors import GiveUp
 from patchsync.leash import leashed
 from patchsync.services import QUEUES, node_name, redis_command, service_command
@@ -36,16 +36,29 @@ Tell = Callable[[str, str], None]
 
 @dataclass
 class _Child:
-    """A process that we started, and how often in a row it ended soon."""
+    """A process that we started."""
 
     process: subprocess.Popen[bytes]
     started: float
-    soon_ended: int = 0
-    end_told: bool = False
+    # When it was first seen to have ended
+    ended: float | None = None
+    # How many before it in a row ended soon after their start
+    soon_before: int = 0
 
     @property
     def alive(self) -> bool:
         return self.process.poll() is None
+
+    @property
+    def soon(self) -> int:
+        """How many in a row ended soon, this one included."""
+        lived = (self.ended or self.started) - self.started
+        return self.soon_before + 1 if lived < SOON_SECONDS else 0
+
+    @property
+    def pause(self) -> float:
+        """Seconds for which it is left alone after its end."""
+        return min(2.0 ** (self.soon - 3), LONGEST_PAUSE_SECONDS) if self.soon > 2 else 0.0
 
 
 class Fleet:
@@ -69,6 +82,7 @@ class Fleet:
         self._tell = tell
         self._run_dir = make_run_dir(config)
         self._redis: _Child | None = None
+        self._redis_was_ours = False
         self._services: dict[str, _Child] = {}
 
     def __enter__(self) -> Self:
@@ -97,9 +111,13 @@ class Fleet:
             return False
         if not self._config.embedded_redis:
             raise GiveUp(f"[redis] url: {trouble}")
-        if self._redis:
-            _stop([self._redis], signal.SIGKILL, COLD_STOP_SECONDS)
-        self._redis = self._start(REDIS, redis_command(self._run_dir))
+        before = self._redis
+        if before:
+            _stop([before], signal.SIGKILL, COLD_STOP_SECONDS)
+            if self._rests(REDIS, before):
+                raise GiveUp(f"the embedded Redis does not stay: {trouble}")
+        self._redis = self._start(REDIS, redis_command(self._run_dir), before)
+        self._redis_was_ours = True
         deadline = time.monotonic() + REDIS_START_SECONDS
         while (trouble := redis_trouble(self._config)) is not None:
             if not self._redis.alive or time.monotonic() > deadline:
@@ -116,23 +134,14 @@ class Fleet:
             ConfigError: a service cannot run with this configuration.
         """
         started = []
-        now = time.monotonic()
         for service in services:
-            child = self._services.get(service)
-            soon_ended = 0
-            if child is not None:
-                if child.alive:
-                    continue
-                self._tell_end(service, child)
-                lived = now - child.started
-                soon_ended = child.soon_ended + 1 if lived < SOON_SECONDS else 0
-                if soon_ended > 2 and lived < min(2.0 ** (soon_ended - 2), LONGEST_PAUSE_SECONDS):
-                    continue
+            before = self._services.get(service)
+            if before and (before.alive or self._rests(service, before)):
+                continue
             command = service_command(self._config, service)
             if service in QUEUES:
                 command += node_name(service)
-            self._services[service] = self._start(service, command)
-            self._services[service].soon_ended = soon_ended
+            self._services[service] = self._start(service, command, before)
             started.append(service)
         return started
 
@@ -160,8 +169,11 @@ class Fleet:
             self._redis = None
 
     def remove_files(self) -> None:
-        """Remove what is left of an embedded fleet that has ended: logs, what was killed left."""
-        if self._config.embedded_redis and redis_trouble(self._config):
+        """Remove what is left of an embedded fleet that was ours and has ended: logs and the like.
+
+        Another fleet that starts at this moment makes the folder anew when it starts a process.
+        """
+        if self._redis_was_ours and redis_trouble(self._config):
             shutil.rmtree(self._run_dir, ignore_errors=True)
             with suppress(OSError):
                 self._run_dir.parent.rmdir()
@@ -173,14 +185,28 @@ class Fleet:
     def _log(self, name: str) -> Path:
         return self._run_dir / f"{name}.log"
 
-    def _start(self, name: str, command: list[str]) -> _Child:
+    def _rests(self, service: str, child: _Child) -> bool:
+        """Note that a child has ended, and say whether it is left alone for now."""
+        if child.ended is None:
+            child.ended = time.monotonic()
+            code = child.process.returncode
+            how = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
+            again = f"in {child.pause:.0f} s" if child.pause else "now"
+            if self._tell:
+                self._tell(service, f"this process ended ({how}); it is started again {again}")
+        return time.monotonic() < child.ended + child.pause
+
+    def _start(self, name: str, command: list[str], before: _Child | None = None) -> _Child:
+        # It may have been removed meanwhile, as old folders in /tmp are.
+        make_run_dir(self._config)
         if self._tell is None:
             with self._log(name).open("ab") as output:
-                return _Child(self._popen(command, output), time.monotonic())
-        child = _Child(self._popen(command, subprocess.PIPE), time.monotonic())
-        reader = threading.Thread(target=self._read, args=(name, child.process), daemon=True)
-        reader.start()
-        return child
+                process = self._popen(command, output)
+        else:
+            process = self._popen(command, subprocess.PIPE)
+            reader = threading.Thread(target=self._read, args=(name, process), daemon=True)
+            reader.start()
+        return _Child(process, time.monotonic(), soon_before=before.soon if before else 0)
 
     def _popen(self, command: list[str], output: IO[bytes] | int) -> subprocess.Popen[bytes]:
         # A session of its own: Ctrl-C reaches us alone, and we stop the others in order. Its
@@ -191,9 +217,14 @@ class Fleet:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=self._run_dir,
-            env=os.environ | {FILE_VARIABLE: str(self._config.source)},
+            env=self._environment(),
             start_new_session=True,
         )
+
+    def _environment(self) -> dict[str, str]:
+        """Ours, but for the token: what runs only reads, and reading needs none."""
+        ours = {key: value for key, value in os.environ.items() if key != TOKEN_VARIABLE}
+        return ours | {FILE_VARIABLE: str(self._config.source)}
 
     def _read(self, name: str, process: subprocess.Popen[bytes]) -> None:
         assert self._tell is not None
@@ -203,13 +234,6 @@ class Fleet:
                 text = line.decode(errors="replace").rstrip()
                 if text:
                     self._tell(name, text)
-
-    def _tell_end(self, service: str, child: _Child) -> None:
-        if self._tell and not child.end_told:
-            child.end_told = True
-            code = child.process.returncode
-            how = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
-            self._tell(service, f"this process ended ({how}); it is started again")
 
 
 def redis_trouble(config: Config) -> str | None:

@@ -13,6 +13,8 @@ from typing import cast
 
 import redis
 
+from patchsync.clock import redis_now
+
 SIGN_IN_SECONDS = 5.0
 # So long after it last signed in a process is still taken to be alive.
 ALIVE_SECONDS = 20.0
@@ -38,7 +40,7 @@ class Roster:
 
     def sign_in(self, member: Member) -> None:
         """Say that `member` is alive."""
-        now = self._now()
+        now = redis_now(self._redis)
         pipe = self._redis.pipeline()
         pipe.zadd(self._key, {_text(member): now})
         pipe.zremrangebyscore(self._key, "-inf", now - 10 * ALIVE_SECONDS)
@@ -51,13 +53,9 @@ class Roster:
 
     def present(self) -> list[Member]:
         """Who signed in lately, by service, host and pid."""
-        found = self._redis.zrangebyscore(self._key, self._now() - ALIVE_SECONDS, "+inf")
+        found = self._redis.zrangebyscore(self._key, redis_now(self._redis) - ALIVE_SECONDS, "+inf")
         members = [Member(**json.loads(text)) for text in cast("list[bytes]", found)]
         return sorted(members, key=lambda each: (each.service, each.host, each.pid))
-
-    def _now(self) -> float:
-        seconds, microseconds = self._redis.time()
-        return seconds + microseconds / 1_000_000
 
 
 def _text(member: Member) -> str:

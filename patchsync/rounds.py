@@ -97,7 +97,6 @@ class Found:
     want: tuple[Want, ...] = ()
     # For the store: what is gone, and what is back; None if nothing
     seen: Delivery | None = None
-    _Record = TypeVar("_Record")
     # Patches that were set aside and are due for another try
     due: tuple[int, ...] = ()
     # Of an audit: whether that was its last page
@@ -117,7 +116,7 @@ def probe(site: Site, config: Config, client: Client, gate: RedisGate) -> Found:
     _demand_not_halted(site)
     _demand_room(config)
     # Here too, for it must be kept also when the budget is spent and no request follows.
-    _keep_count(site, gate)
+    keep_count(site, gate)
     remote = _Listener(client, site.key)
     with site.open() as box:
         known = Known(box.held(), box.gone())
@@ -135,7 +134,7 @@ def probe(site: Site, config: Config, client: Client, gate: RedisGate) -> Found:
         requests=outcome.requests,
     )
     write_record(site.paths, site.paths.round, asdict(record))
-    _keep_count(site, gate)
+    keep_count(site, gate)
     return Found(want=outcome.want, seen=seen, due=tuple(retry), story=_round_story(record))
 
 
@@ -198,7 +197,7 @@ def audit(
         state=asdict(state),
     )
     write_record(site.paths, site.paths.audit, asdict(record))
-    _keep_count(site, gate)
+    keep_count(site, gate)
     story = f"audit: {record.pages} of {all_pages} pages, {len(want)} of these to fetch"
     return Found(want=tuple(want), seen=delivery, ended=state.done, story=story)
 
@@ -232,7 +231,7 @@ def store(config: Config, key: str, delivery: Delivery, gate: RedisGate) -> Stor
     # Only a note, which comes again.
     with suppress(TryAgainLater):
         if _age(site.paths.requests) > KEEP_COUNT_SECONDS:
-            _keep_count(site, gate)
+            keep_count(site, gate)
     return stored
 
 
@@ -346,7 +345,8 @@ def kept_requests(config: Config, day: str) -> dict[str, int]:
     return counts
 
 
-def _keep_count(site: Site, gate: RedisGate) -> None:
+def keep_count(site: Site, gate: RedisGate) -> None:
+    """Have the store keep this day's count of requests, if it changed."""
     spent = gate.spent()
     record = RequestsRecord(
         day=spent.day,

@@ -7,7 +7,7 @@ from typing import Any
 
 from kombu.exceptions import OperationalError
 
-from patchsync.errors import GiveUp
+from patchsync.errors import GiveUp, TryAgainLater
 from workers.celery import app
 
 PUBLISH_RETRIES = {"max_retries": 3, "interval_start": 0.2, "interval_step": 0.5}
@@ -28,7 +28,8 @@ def enqueue(name: str, *args: Any, **options: Any) -> str:
 
     Raises:
         ConfigError: the project is not in the configuration.
-        GiveUp: there is no such task, it wants other arguments, or Redis does not answer.
+        GiveUp: there is no such task, or it wants other arguments.
+        TryAgainLater: Redis does not answer.
     """
     known = tasks()
     if name not in known:
@@ -41,4 +42,4 @@ def enqueue(name: str, *args: Any, **options: Any) -> str:
     try:
         return str(task.apply_async(args, retry_policy=PUBLISH_RETRIES, **options).id)
     except OperationalError as error:
-        raise GiveUp(f"[redis] url: Redis does not answer: {error}") from error
+        raise TryAgainLater(f"[redis] url: Redis does not answer: {error}") from error

@@ -40,6 +40,7 @@ def probe(project: str) -> None:
         site = open_site(config, client, str(project))
         board = context.board(site.key)
         if board.in_flight():
+            rounds.keep_count(site, gate)
             return  # The last page of the round that is under way enqueues the next one.
         found = rounds.probe(site, config, client, gate)
         log.info("%s: %s", site.name, found.story)
@@ -133,7 +134,8 @@ def _deliver(task: Task[..., None], key: str, lease: str, found: Iterable[Delive
             messages.index_mails(key, delivery)
             mails += len(delivery.mails)
             set_aside += len(delivery.set_aside)
-            keep()
+            if delivery.lease is None:
+                keep()  # Else index may have given it back by now.
     except PatchsyncError:
         board.release(lease)
         raise

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from beat_schedule import called
 from patchsync.backlog import FIRST, LATER
 from patchsync.delivery import Delivery
 from patchsync.pages import lease_of
@@ -23,7 +22,7 @@ def probe(project: str) -> None:
     app.send_task(
         "workers.fetch.probe",
         args=[project],
-        argsrepr=f"({called(project)})",
+        argsrepr=f"({config().project(project).called})",
         expires=config().fleet.lease_seconds,
         priority=FIRST,
     )
@@ -34,7 +33,7 @@ def audit_on(project: str, since: float) -> None:
     app.send_task(
         "workers.fetch.audit",
         args=[project, since],
-        argsrepr=f"({called(project)}: on to the last page)",
+        argsrepr=f"({config().project(project).called}: on to the last page)",
     )
 
 
@@ -75,4 +74,5 @@ def index_mails(project: str, delivery: Delivery) -> None:
 
 def index_story(project: str, delivery: Delivery) -> str:
     """What is shown instead of the arguments of `index_mails`."""
-    return f"({called(project)}: {delivery.summary()})"
+    ends = f", ends {delivery.lease}" if delivery.lease else ""
+    return f"({config().project(project).called}: {delivery.summary()}{ends})"

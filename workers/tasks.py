@@ -17,7 +17,11 @@ log = logging.getLogger(__name__)
 
 # Errors of the family are told in one line. What a task leaves undone the next round meets again,
 # so Celery does not run it again; `max_retries` bounds what follows a lost worker.
-OPTIONS: dict[str, Any] = {"throws": (PatchsyncError,), "max_retries": 3}
+OPTIONS: dict[str, Any] = {
+    "throws": (PatchsyncError,),
+    "max_retries": 3,
+    "Request": "workers.shown:ShownRequest",
+}
 
 
 @contextmanager

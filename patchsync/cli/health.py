@@ -45,8 +45,10 @@ def _trouble(config: Config, service: str) -> str | None:
 
 
 def _flower_trouble(config: Config) -> str | None:
+    session = requests.Session()
+    session.trust_env = False  # A proxy is for others.
     try:
-        requests.get(f"{flower_url(config)}/healthcheck", timeout=SECONDS).raise_for_status()
+        session.get(f"{flower_url(config)}/healthcheck", timeout=SECONDS).raise_for_status()
     except requests.RequestException as error:
         return str(error)
     return None

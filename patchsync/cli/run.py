@@ -6,7 +6,7 @@ import os
 
 import click
 
-from patchsync.config import load, make_run_dir
+from patchsync.config import FILE_VARIABLE, load, make_run_dir
 from patchsync.services import QUEUES, SERVICES, node_name, service_command
 
 
@@ -33,6 +33,7 @@ def run(service: str, processes: int | None) -> None:
     command = service_command(config, service, processes)
     if service in QUEUES:
         command += node_name(service)
+    os.environ[FILE_VARIABLE] = str(config.source)
     # Python looks for modules in the working folder first, and must find no foreign `workers`.
     os.chdir(make_run_dir(config))
     os.execv(command[0], command)  # noqa: S606 - an argument list

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from contextlib import suppress
@@ -11,6 +10,7 @@ import click
 import redis
 
 from patchsync.cli.progress import Progress
+from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import Config, load
 from patchsync.errors import GiveUp, TryAgainLater
 from patchsync.fleet import Fleet
@@ -46,9 +46,7 @@ def sync(projects: tuple[str, ...], patience: float) -> None:
 
 def run(config: Config, keys: list[str], patience: float) -> bool:
     """Sync the projects with these keys, showing how it goes. Returns whether all are in step."""
-    # Asked to end, we end as by Ctrl-C: what was started is stopped.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    end_as_by_ctrl_c()
     with Fleet(config) as fleet:
         fleet.ensure_redis()
         missing = _queues_not_served(config)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 
 import click
 import redis
 
+from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import Config, load
-from patchsync.errors import GiveUp
+from patchsync.errors import PatchsyncError
 from patchsync.fleet import Fleet
 from patchsync.roster import Roster
 from patchsync.services import SERVICES, demand_free_port, flower_url
 
 LOOK_SECONDS = 0.5
+# After a start that failed
+AGAIN_SECONDS = 5.0
 WIDTH = max(map(len, SERVICES))
 
 
@@ -31,9 +33,7 @@ def up(services: tuple[str, ...]) -> None:
     wanted = services or SERVICES
     if "flower" in wanted:
         demand_free_port(config)
-    # Asked to end, we end as by Ctrl-C: what was started is stopped.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+    end_as_by_ctrl_c()
     log = _Log()
     with Fleet(config, log.tell) as fleet:
         try:
@@ -58,11 +58,15 @@ def _run(config: Config, fleet: Fleet, wanted: tuple[str, ...], log: _Log) -> No
         try:
             if fleet.ensure_redis():
                 log.tell("redis", "started again; what was in it is found again")
-        except GiveUp as error:
+        except (PatchsyncError, OSError) as error:
             trouble = str(error)
         if trouble != before:
             log.tell("redis", trouble or "answers again")
-        fleet.ensure(wanted)
+        try:
+            fleet.ensure(wanted)
+        except (PatchsyncError, OSError) as error:
+            log.tell("up", f"cannot start what ended: {error}")
+            time.sleep(AGAIN_SECONDS)
 
 
 def _tell_of_others(config: Config, wanted: tuple[str, ...], log: _Log) -> None:

@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 # From the ground up; a module may import from its own floor and from those before it.
 FLOORS = [
     ["patchsync.errors"],
-    ["patchsync.known", "patchsync.config", "patchsync.leash", "patchsync.roster"],
-    ["patchsync.sync"],
+    ["patchsync.known", "patchsync.config", "patchsync.leash", "patchsync.clock"],
+    ["patchsync.sync", "patchsync.roster"],
     ["patchsync.patchwork"],
     ["patchsync.store"],
     ["patchsync.delivery", "patchsync.board", "patchsync.backlog", "patchsync.services"],
