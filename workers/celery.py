@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from celery import Celery
 
+from workers import broker
+
 TASKS = ["workers.fetch", "workers.index"]
 # What listens to Celery's signals
 LISTENERS = ["workers.alive", "workers.logs"]
 
+broker.use()
 app = Celery("patchsync", include=TASKS + LISTENERS)
 app.config_from_object("workers.settings")

@@ -39,6 +39,7 @@ def index_mails(self: Task[..., None], project: str, delivery: dict[str, Any]) -
             ):
                 stored = rounds.store(config, key, found, context.gate(has_store=True))
         except (LockHeld, StaleWriter) as busy:
+            log.info("%s: %s; again in %g s", key, busy, BUSY_AGAIN_SECONDS)
             # Celery's retry forgets how the message was sent.
             raise self.retry(  # type: ignore[call-arg]  # the stubs lack the options
                 exc=busy,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
-
 from patchsync.config import load
 from patchsync.sites import find_site
 from patchsync.standin.process import StandinProcess

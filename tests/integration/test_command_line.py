@@ -19,8 +19,8 @@ from tests.integration.conftest import (
     configured,
     processes_of,
     running_fleet,
+    wait_until,
 )
-from tests.integration.test_loss import wait_until
 
 
 def test_check_of_a_good_configuration(installation: Installation) -> None:

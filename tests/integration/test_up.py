@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from patchsync.fleet import Fleet
 from patchsync.standin.process import StandinProcess
 from tests.integration.conftest import Installation, configured, processes_of, wait_until
 
@@ -87,6 +88,29 @@ def test_killed_it_takes_all_with_it(installation: Installation) -> None:
         assert len(processes_of(installation)) > 5
         process.kill()
     wait_until(lambda: processes_of(installation) == {}, "all have ended", 10)
+
+
+def test_a_service_with_the_configuration_that_lies_here(installation: Installation) -> None:
+    """`patchsync run` finds patchsync.toml of the working folder, without -c."""
+    environment = {key: value for key, value in os.environ.items() if key != "PATCHSYNC_CONFIG"}
+    program = installation.command()[0]
+    with (
+        Fleet(installation.config) as fleet,
+        subprocess.Popen(
+            [program, "run", "fetch"],
+            cwd=installation.file.parent,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process,
+    ):
+        fleet.ensure_redis()
+        try:
+            wait_until(lambda: alive(installation) == {"fetch": process.pid}, "it signs in", 40)
+            process.terminate()
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
 
 
 def test_a_port_that_is_taken(installation: Installation) -> None:

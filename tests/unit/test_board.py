@@ -86,6 +86,16 @@ def test_work_on_one_page_keeps_those_that_wait_their_turn(
     assert board.in_flight() == 0, "what ran out is not brought back"
 
 
+def test_a_machine_whose_clock_is_off(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leases go by Redis' clock: a machine two minutes ahead drops no page and ends no lease."""
+    assert board.take("page")
+    ahead = time.time() + 120
+    monkeypatch.setattr(time, "time", lambda: ahead)
+    assert board.is_out("page")
+    assert board.in_flight() == 1
+    assert not board.take("page")
+
+
 def test_projects_and_configurations_are_apart(client: redis.Redis, tmp_path: Path) -> None:
     """The same page of another project, or of another configuration, is another lease."""
     name = str(tmp_path)

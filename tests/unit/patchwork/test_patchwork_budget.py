@@ -61,6 +61,14 @@ def test_the_budget_refuses(make_gate: MakeGate) -> None:
     assert gate.spent().total == 3
 
 
+def test_who_only_looks_brings_nothing_back(make_gate: MakeGate, redis_client: redis.Redis) -> None:
+    """`status` on a machine without the store does not let others past a count that is lost."""
+    redis_client.flushall()
+    assert make_gate(budget=3).spent().total == 0
+    with pytest.raises(ServerUnavailable, match="lost the day's count"):
+        make_gate(budget=3).wait("p")
+
+
 def test_one_over_the_budget_takes_no_slot(redis_client: redis.Redis) -> None:
     """What is refused does not delay what the next day brings."""
     gate = RedisGate(redis_client, "pw", 10, budget=1, recall=Store())

@@ -17,6 +17,7 @@ from store_fakes import apply, batch_of, paths_in, stored, strict_read, tree, wr
 from patchsync.errors import StoreDamaged, StoreUnavailable
 from patchsync.store.evidence import read_gone
 from patchsync.store.layout import ContainerPaths
+from patchsync.store.mails import md5_of, write_mail
 from patchsync.store.side_index import SideIndex
 from patchsync.store.writer import Batch, StoreWriter
 
@@ -238,6 +239,24 @@ def test_a_full_disk_passes_by_itself(small_disk: Path) -> None:
     assert full > 3
     apply(paths, batch_of(*range(1, 12)))
     assert sorted(strict_read(paths)) == list(range(1, 12))
+
+
+def test_a_mail_that_cannot_be_finished_leaves_no_second_file(
+    paths: ContainerPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each try has a name of its own, so that on a full disk they would pile up."""
+    (mail,) = batch_of(1).mails
+    path = paths.mail(mail.date, md5_of(mail.content))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"half")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(StoreUnavailable):
+        write_mail(path, mail.content, token=1)
+    assert list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

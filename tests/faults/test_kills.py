@@ -1,0 +1,63 @@
+"""kill -9 of whatever runs, again and again: the store ends as after a quiet run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+
+from patchsync.services import QUEUES
+from tests.faults.conftest import fleet_at_work, in_step
+from tests.faults.contents import Contents, assert_same_store
+from tests.integration.conftest import Installation, processes_of, wait_until
+
+SERVICES = (*QUEUES, "beat")
+
+
+def parent_of(pid: int) -> int | None:
+    """The parent of a process, None if it is gone."""
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return None
+
+
+def victims(installation: Installation, service: str) -> tuple[list[int], list[int]]:
+    """The main processes of a service, and the children of their pools."""
+    word = " beat " if service == "beat" else f" worker -Q {service} "
+    pids = {pid for pid, line in processes_of(installation).items() if word in line}
+    children = [pid for pid in pids if parent_of(pid) in pids]
+    return sorted(pids - set(children)), sorted(children)
+
+
+def test_kill_9_of_any_process_at_random(installation: Installation, quiet: Contents) -> None:
+    """Main processes and children of pools die at random; what starts them again is `Fleet`."""
+    seed = time.time_ns() % 1_000_000
+    print(f"seed {seed}")
+    random = Random(seed)
+    installation.patchwork.control.latency(0.25)
+    killed = []
+    with fleet_at_work(installation) as fleet:
+        wait_until(lambda: all(victims(installation, name)[1] for name in QUEUES), "all work")
+        # Each kind in a random order, some of them twice, and then no more.
+        rounds = random.sample([(name, main) for name in QUEUES for main in (True, False)], 6)
+        rounds.insert(random.randrange(6), ("beat", True))
+        for service, main in rounds:
+            time.sleep(random.uniform(0.1, 0.8))
+            fleet.ensure(SERVICES)
+            mains, children = victims(installation, service)
+            for pid in random.sample(mains if main else children, 1 if mains and children else 0):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    killed.append(f"{service} {'main' if main else 'child'}")
+        print(", ".join(killed))
+        done = in_step(installation)
+        deadline = time.monotonic() + 60
+        while not done():
+            assert time.monotonic() < deadline, f"killed {killed}\n{installation.logs()}"
+            fleet.ensure(SERVICES)
+            time.sleep(0.1)
+        assert_same_store(installation, quiet)
+    wait_until(lambda: not processes_of(installation), "no child outlives its parent")

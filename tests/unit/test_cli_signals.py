@@ -1,0 +1,36 @@
+"""How a command is asked to end."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from patchsync.cli.signals import end_as_by_ctrl_c
+
+NUMBERS = (signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """The test's own process keeps its handlers."""
+    before = {number: signal.getsignal(number) for number in NUMBERS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_it_ends_as_by_ctrl_c(number: signal.Signals) -> None:
+    """What it started is stopped."""
+    end_as_by_ctrl_c()
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(number)
+
+
+def test_under_nohup_it_goes_on() -> None:
+    """A hangup that is ignored stays so."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    end_as_by_ctrl_c()
+    signal.raise_signal(signal.SIGHUP)

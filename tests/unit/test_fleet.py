@@ -1,0 +1,120 @@
+"""A fleet's processes: what ends is started again, not too often; nothing goes on without us."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from patchsync import fleet as module
+from patchsync.config import Config, load
+from patchsync.fleet import Fleet
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """Any configuration."""
+    file = tmp_path / "patchsync.toml"
+    file.write_text("[mbox.patchwork]\nurl = 'http://127.0.0.1:1'\nproject_ids = [1]\n")
+    return load(file)
+
+
+@pytest.fixture
+def told() -> list[str]:
+    """What the processes and the fleet said."""
+    return []
+
+
+@pytest.fixture
+def fleet(config: Config, told: list[str]) -> Iterator[Fleet]:
+    """A fleet that collects what it is told."""
+    with Fleet(config, lambda service, line: told.append(f"{service}: {line}")) as fleet:
+        yield fleet
+
+
+def becomes(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    """Let every service be this Python program."""
+    command = [sys.executable, "-c", program]
+    monkeypatch.setattr(module, "service_command", lambda *_: list(command))
+
+
+def ensure_until(fleet: Fleet, count: int, seconds: float) -> int:
+    """Ask again and again for a service; returns how often it was started."""
+    started = 0
+    deadline = time.monotonic() + seconds
+    while started < count and time.monotonic() < deadline:
+        started += len(fleet.ensure(["beat"]))
+        time.sleep(0.01)
+    return started
+
+
+def test_what_ends_soon_again_and_again_is_left_for_longer_each_time(
+    fleet: Fleet, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first few starts come at once, then after 1 s, 2 s, 4 s and so on."""
+    becomes(monkeypatch, "raise SystemExit(3)")
+    assert ensure_until(fleet, 3, 10) == 3
+    for pause in (1, 2):
+        began = time.monotonic()
+        assert ensure_until(fleet, 1, 10) == 1
+        assert time.monotonic() - began >= pause
+    ended = "beat: this process ended (exit status 3); it is started again"
+    assert told == [f"{ended} {when}" for when in ("now", "now", "in 1 s", "in 2 s")]
+
+
+def test_the_folder_may_have_been_removed(
+    fleet: Fleet, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another fleet that ended, or a cleaner of /tmp, does not keep us from starting."""
+    becomes(monkeypatch, "import time; time.sleep(60)")
+    config.run_dir.rmdir()
+    assert fleet.ensure(["beat"]) == ["beat"]
+
+
+def test_a_child_does_not_inherit_the_token(
+    fleet: Fleet, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of what runs needs it."""
+    monkeypatch.setenv("PATCHWORK_TOKEN", "secret")
+    becomes(monkeypatch, "import os; print(os.environ.get('PATCHWORK_TOKEN'), flush=True)")
+    fleet.ensure(["beat"])
+    deadline = time.monotonic() + 10
+    while not told:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert told[0] == "beat: None"
+
+
+PARENT = """
+import sys, time
+from patchsync import fleet
+from patchsync.config import load
+fleet.service_command = lambda *_: ["sleep", "60"]
+ours = fleet.Fleet(load(sys.argv[1]), lambda *_: None)
+ours.ensure(["beat"])
+print(ours._services["beat"].process.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_killed_parent_takes_its_children_with_it(config: Config) -> None:
+    """However it ends, also by SIGKILL."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(config.source)], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        child = Path(f"/proc/{parent.stdout.readline().strip()}/cmdline")
+        deadline = time.monotonic() + 10
+        try:
+            while not child.read_bytes().startswith(b"sleep"):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+        finally:
+            parent.kill()
+    while child.exists() and child.read_bytes():
+        assert time.monotonic() < deadline, "the child goes on"
+        time.sleep(0.01)
