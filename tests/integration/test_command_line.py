@@ -122,9 +122,12 @@ def test_ctrl_c_leaves_nothing_behind(
 ) -> None:
     """Ctrl-C, impatient Ctrl-C, or a closed terminal: Redis and all workers end."""
     installation.patchwork.control.latency(0.2)
+    # Even where the tests run under nohup.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     running = subprocess.Popen(
         installation.command("sync"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
+    signal.signal(signal.SIGHUP, before)
     wait_until(lambda: len(processes_of(installation)) > 4, "the fleet is up", 30)
     wait_until(
         lambda: installation.patchwork.control.stats()["kinds"].get("series-mbox"), "it downloads"

@@ -14,8 +14,8 @@ NUMBERS = (signal.SIGTERM, signal.SIGHUP)
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    """The test's own process keeps its handlers."""
-    before = {number: signal.getsignal(number) for number in NUMBERS}
+    """Handlers as nobody set them, even where the tests run under nohup; afterwards as before."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in NUMBERS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
