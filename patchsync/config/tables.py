@@ -1,0 +1,195 @@
+"""The tables of the configuration file: their keys, defaults and limits, each checked by itself."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+from redis.connection import parse_url
+
+TOKEN_VARIABLE = "PATCHWORK_TOKEN"  # noqa: S105 - the variable's name, not a token
+
+ProjectKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class ProjectTable(_Table):
+    """One project to keep in step: its number or link name, and if known the list's address."""
+
+    id: ProjectKey = Field(description="number or link name in Patchwork")
+    list_email: str | None = None
+    initial_archive: str | None = None
+
+    @property
+    def called(self) -> str:
+        """What people read of it where its link name is not at hand."""
+        return f"project {self.id}" if self.id.isdecimal() else self.id
+
+    @field_validator("id", mode="before")
+    @classmethod
+    def _number_or_name(cls, value: object) -> object:
+        return str(value) if isinstance(value, int) else value
+
+
+class PatchworkTable(_Table):
+    """`[mbox.patchwork]`: which Patchwork, which projects."""
+
+    url: str = Field(validation_alias=AliasChoices("url", "uri"))
+    token: SecretStr | None = None
+    token_file: Path | None = None
+    projects: tuple[ProjectTable, ...] = ()
+    project_ids: tuple[int | ProjectKey, ...] = ()
+    initial_archives: tuple[tuple[int | ProjectKey, str], ...] = ()
+    # PaStA's key. We always ask for 250, which is what Patchwork gives at most.
+    page_size: int | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _absolute(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("wants an address like https://patchwork.example.org/api/")
+        if parts.username or parts.password:
+            raise ValueError(
+                f"must not hold a user or password; the token goes to {TOKEN_VARIABLE}"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        keys = [project.id for project in self.all_projects]
+        if not keys:
+            raise ValueError("names no project: set projects = [{ id = 1 }] or project_ids = [1]")
+        twice = {key for key in keys if keys.count(key) > 1}
+        if twice:
+            raise ValueError(f"names a project twice: {', '.join(sorted(twice))}")
+        for key in (str(key) for key, _ in self.initial_archives):
+            if key not in keys:
+                raise ValueError(
+                    f"has initial_archives for project {key}, which is not configured; "
+                    f"there are: {', '.join(keys)}"
+                )
+        if self.token and self.token_file:
+            raise ValueError("has token and token_file; keep one")
+        return self
+
+    @property
+    def all_projects(self) -> tuple[ProjectTable, ...]:
+        """The projects of both spellings."""
+        return self.projects + tuple(ProjectTable(id=str(key)) for key in self.project_ids)
+
+
+class MboxTable(BaseModel):
+    """`[mbox]`: PaStA keeps its own keys here too, which are none of our business."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    patchwork: PatchworkTable
+
+
+class StoreTable(_Table):
+    """`[store]`: where the mails go, and in which of PaStA's layouts."""
+
+    mbox: Path = Path("resources/mbox")
+    layout: Literal["raw", "patchwork"] = "raw"
+
+
+class RedisTable(_Table):
+    """`[redis]`: without a url an embedded Redis is started and stopped with us."""
+
+    url: SecretStr = SecretStr("")
+    # Goes into the url, which then can stand in a file or an environment that anybody may read.
+    password_file: Path | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        if url and not url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("wants redis://host:6379/0, rediss://... or unix:///path")
+        with suppress(ValueError):  # Its text may quote a part of the password.
+            parse_url(url or "redis://")  # type: ignore[no-untyped-call]
+            return value
+        raise ValueError("is no address; percent-encode its password, or use password_file")
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if self.password_file and not self.url.get_secret_value():
+            raise ValueError("has password_file but no url: the embedded one needs none")
+        if self.password_file and urlsplit(self.url.get_secret_value()).password:
+            raise ValueError("has a password in its url and password_file; keep one")
+        return self
+
+
+class AskTable(_Table):
+    """`[patchwork]`: how we behave as a guest."""
+
+    contact: str | None = None
+    requests_per_second: float | None = Field(default=None, ge=0)
+    requests_per_day: int | None = Field(default=None, ge=0)
+    burst: int = Field(default=10, ge=1)
+    connect_timeout: float = Field(default=10, gt=0)
+    read_timeout: float = Field(default=60, gt=0)
+    max_mail_bytes: int = Field(default=10 * 2**20, ge=1024)
+    max_series_bytes: int = Field(default=64 * 2**20, ge=1024)
+
+
+class FleetTable(_Table):
+    """`[fleet]`: how much at a time."""
+
+    fetch_processes: int = Field(default=2, ge=1, description="processes of the fetch worker")
+    downloads: int = Field(default=4, ge=1, le=32, description="downloads at once in each of them")
+    window: int = Field(default=16, ge=3, description="pages of 250 patches in flight per project")
+    lease_seconds: float = Field(default=120, ge=1, description="a page in flight is waited for")
+    lock_seconds: float = Field(default=60, ge=1, description="a writer that is silent is left")
+    batch_bytes: int = Field(default=4 * 2**20, ge=2**16, description="mails in one message")
+    queue_bytes: int = Field(
+        default=128 * 2**20, ge=2**20, description="in Redis for index; above it fetch waits"
+    )
+
+    @model_validator(mode="after")
+    def _room(self) -> Self:
+        if self.queue_bytes < 4 * self.batch_bytes:
+            raise ValueError("has queue_bytes for less than four messages of batch_bytes")
+        return self
+
+
+class ImportTable(_Table):
+    """`[import]`: how archives come in."""
+
+    spool_bytes: int = Field(
+        default=128 * 2**20,
+        ge=16 * 2**20,
+        description="unpacked mails that wait on disk for the index worker",
+    )
+
+
+class ScheduleTable(_Table):
+    """`[schedule]`: how often beat enqueues what, per project."""
+
+    probe_seconds: float = Field(default=60, ge=1)
+    audit_seconds: float = Field(default=900, ge=1)
+    audit_pages: int = Field(default=4, ge=1)
+
+
+class FlowerTable(_Table):
+    """`[flower]`: the dashboard."""
+
+    address: str = "127.0.0.1"
+    port: int = Field(default=5555, ge=1, le=65535)
+    login_file: Path | None = Field(default=None, description="one line: user:password")
