@@ -35,6 +35,26 @@ class Refused(GiveUp):
     """The server refuses: a wrong token, or no right."""
 
 
+class NotWritten(GiveUp):
+    """The server refuses one write, and says why; another patch may fare better."""
+
+
+class Mistake(NotWritten):
+    """400: what was to be written is wrong."""
+
+
+class NoRight(NotWritten):
+    """403: our user may not change this patch, or a patch of its relation."""
+
+
+class GoneThere(NotWritten):
+    """404 or 410: the Patchwork has no such patch any more."""
+
+
+class ChangedThere(NotWritten):
+    """409: the relations are not what they were taken for."""
+
+
 class ForeignProject(GiveUp):
     """An answer about one project holds a patch of another: nothing of it is used."""
 
@@ -54,6 +74,10 @@ class ServerUnavailable(TryAgainLater):
         """`retry_after`: seconds that the server asked for, where it did."""
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class AnswerLost(TryAgainLater):
+    """A write was sent, and nobody knows whether it was carried out, or still will be."""
 
 
 class LockHeld(TryAgainLater):

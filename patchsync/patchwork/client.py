@@ -16,7 +16,8 @@ from patchsync.known import Answer, Page
 from patchsync.patchwork import records
 from patchsync.patchwork.limits import Gate
 from patchsync.patchwork.records import Listing, PatchEntry, Project
-from patchsync.patchwork.transport import Reply, Transport
+from patchsync.patchwork.reply import Reply
+from patchsync.patchwork.transport import Transport
 
 # Newest first. A Patchwork answers under every number up to its own, and names none.
 API_VERSIONS = ("1.4", "1.3", "1.2", "1.1", "1.0")
@@ -47,7 +48,7 @@ class Client:
         Args:
             url: of the instance, with or without `/api`, a version and a slash.
             gate: each request passes it.
-            token: sent by `verify_token` and `maintains` only; reading needs none.
+            token: of the user who is asked about or writes; reading needs none.
             contact: by which the server's admin finds us, for the User-Agent.
             timeout: seconds to connect, seconds between two pieces of an answer.
             sleep: between two attempts.
@@ -75,6 +76,11 @@ class Client:
     def close(self) -> None:
         """Closes the connections kept; the next request opens one again."""
         self._transport.close()
+
+    @property
+    def url(self) -> str:
+        """Of the instance, without `/api`."""
+        return self._transport.url
 
     @property
     def requests_sent(self) -> int:
@@ -174,7 +180,7 @@ class Client:
         if reply.status in (400, 404, 410):
             return None
         if reply.status != 200 or "html" in reply.content_type:
-            raise _unexpected(reply, "an mbox")
+            raise unexpected(reply, "an mbox")
         if not reply.whole:
             # Half a mail would be kept for good.
             raise NotPatchwork(
@@ -219,7 +225,7 @@ class Client:
             if reply.status == 404:
                 continue
             if reply.status != 200:
-                raise _unexpected(reply, "the root of a Patchwork API")
+                raise unexpected(reply, "the root of a Patchwork API")
             self._read(records.parse_root, reply)
             return version
         raise NotPatchwork(
@@ -246,7 +252,7 @@ class Client:
         if reply.status == 404 and "json" in reply.content_type:
             return None
         if reply.status != 200:
-            raise _unexpected(reply, "JSON")
+            raise unexpected(reply, "JSON")
         return reply
 
     def _list(
@@ -319,6 +325,21 @@ class ProjectRemote:
         return True
 
 
+class Listener(ProjectRemote):
+    """A remote that remembers the message-ids it was told, by patchwork id."""
+
+    def __init__(self, client: Client, key: str) -> None:
+        super().__init__(client, key)
+        self.listed: dict[int, str] = {}
+
+    def list_page(self, page: Page) -> Answer | None:
+        """As `ProjectRemote`."""
+        answer = super().list_page(page)
+        if answer is not None:
+            self.listed.update(answer.entries)
+        return answer
+
+
 def _page_number(link: str) -> int:
     try:
         # Patchwork's link to the first page has no number.
@@ -340,7 +361,8 @@ def _demand_own(key: str, entries: tuple[PatchEntry, ...], reply: Reply) -> None
             )
 
 
-def _unexpected(reply: Reply, expected: str) -> NotPatchwork:
+def unexpected(reply: Reply, expected: str) -> NotPatchwork:
+    """What to say of an answer that is something else than `expected`."""
     return NotPatchwork(
         f"{reply.url}: expected {expected}, got status {reply.status} with "
         f"{reply.content_type or 'no Content-Type'}: {reply.body[:60]!r}"

@@ -272,11 +272,12 @@ class _Fetch:
         return mail
 
     def _too_large(self, entry: PatchEntry) -> SetAside:
-        return _aside(
-            entry,
-            f"its mail is larger than {self._limits.max_mail_bytes} bytes, "
-            "which is [patchwork] max_mail_bytes",
-        )
+        return _aside(entry, too_large(self._limits.max_mail_bytes))
+
+
+def too_large(max_mail_bytes: int) -> str:
+    """Why a mail of more bytes is set aside."""
+    return f"its mail is larger than {max_mail_bytes} bytes, which is [patchwork] max_mail_bytes"
 
 
 def _aside(entry: PatchEntry, reason: str) -> SetAside:

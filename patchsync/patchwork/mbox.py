@@ -19,6 +19,7 @@ from patchsync.errors import GiveUp
 _DAYS = rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 # strptime would read them in the language of the machine.
 _MONTHS = tuple(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split())
+FIRST_WORDS = b"From patchwork "
 FIRST_LINE = re.compile(
     rb"^From patchwork " + _DAYS + rb" (?P<month>" + b"|".join(_MONTHS) + rb") (?P<day>[ 0-9][0-9])"
     rb" (?P<time>[0-9]{2}:[0-9]{2}:[0-9]{2}) (?P<year>[0-9]{4})$",

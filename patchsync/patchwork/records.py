@@ -25,6 +25,9 @@ class Project:
     list_id: str
     # User names of those who may annotate.
     maintainers: tuple[str, ...]
+    # With `{}` for a commit's hash, and for a message-id without its brackets (API >= 1.2).
+    commit_url_format: str = ""
+    list_archive_url_format: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +67,15 @@ def parse_project(body: bytes) -> Project:
     Raises:
         NotPatchwork: it is not that JSON; the message says what was expected.
     """
-    found = _parse(_PROJECT, body, "a project")
+    found = parse_json(_PROJECT, body, "a project")
     return Project(
         id=found.id,
         link_name=found.link_name,
         list_email=found.list_email,
         list_id=found.list_id,
         maintainers=tuple(person.username for person in found.maintainers),
+        commit_url_format=found.commit_url_format or "",
+        list_archive_url_format=found.list_archive_url_format or "",
     )
 
 
@@ -80,7 +85,7 @@ def parse_patch(body: bytes) -> PatchEntry:
     Raises:
         NotPatchwork: it is not that JSON; the message says what was expected.
     """
-    return _entry(_parse(_PATCH, body, "a patch"))
+    return _entry(parse_json(_PATCH, body, "a patch"))
 
 
 def parse_patches(body: bytes) -> tuple[PatchEntry, ...]:
@@ -89,7 +94,7 @@ def parse_patches(body: bytes) -> tuple[PatchEntry, ...]:
     Raises:
         NotPatchwork: it is not that JSON; the message says what was expected.
     """
-    return tuple(_entry(patch) for patch in _parse(_PATCHES, body, "a list of patches"))
+    return tuple(_entry(patch) for patch in parse_json(_PATCHES, body, "a list of patches"))
 
 
 def parse_root(body: bytes) -> None:
@@ -98,7 +103,7 @@ def parse_root(body: bytes) -> None:
     Raises:
         NotPatchwork: it is not that JSON; the message says what was expected.
     """
-    _parse(_ROOT, body, "the root of a Patchwork API")
+    parse_json(_ROOT, body, "the root of a Patchwork API")
 
 
 def parse_users(body: bytes) -> tuple[str, ...]:
@@ -107,7 +112,7 @@ def parse_users(body: bytes) -> tuple[str, ...]:
     Raises:
         NotPatchwork: it is not that JSON; the message says what was expected.
     """
-    return tuple(user.username for user in _parse(_USERS, body, "a list of users"))
+    return tuple(user.username for user in parse_json(_USERS, body, "a list of users"))
 
 
 def parse_actions(body: bytes) -> frozenset[str]:
@@ -116,7 +121,7 @@ def parse_actions(body: bytes) -> frozenset[str]:
     Raises:
         NotPatchwork: it is not that JSON; the message says what was expected.
     """
-    return frozenset(_parse(_OPTIONS, body, "an answer to OPTIONS").actions)
+    return frozenset(parse_json(_OPTIONS, body, "an answer to OPTIONS").actions)
 
 
 def path_of(url: str) -> str:
@@ -133,48 +138,56 @@ def path_of(url: str) -> str:
     return f"{path}?{parts.query}" if parts.query else path
 
 
-class _Json(BaseModel):
+class Json(BaseModel):
+    """A JSON object that has these fields, and others."""
+
     # strict: a number in quotes, or true for 1, is not what Patchwork sends.
     model_config = ConfigDict(strict=True, extra="ignore")
 
 
-class _UserJson(_Json):
+class UserJson(Json):
+    """Somebody with an account."""
+
     username: str
 
 
-class _ProjectJson(_Json):
+class _ProjectJson(Json):
     id: int = Field(gt=0, le=LARGEST_ID)
     link_name: str
     list_email: str
     list_id: str
-    maintainers: list[_UserJson] = []
+    maintainers: list[UserJson] = []
+    commit_url_format: str | None = None
+    list_archive_url_format: str | None = None
 
 
-class _ProjectReferenceJson(_Json):
+class ProjectReferenceJson(Json):
+    """A project, as what is of it names it."""
+
     id: int = Field(gt=0, le=LARGEST_ID)
     link_name: str
 
 
-class _SeriesReferenceJson(_Json):
+class _SeriesReferenceJson(Json):
     id: int = Field(gt=0, le=LARGEST_ID)
     mbox: str
 
 
-class _PatchJson(_Json):
+class _PatchJson(Json):
     id: int = Field(gt=0, le=LARGEST_ID)
     msgid: str
     date: str
     mbox: str
-    project: _ProjectReferenceJson
+    project: ProjectReferenceJson
     series: list[_SeriesReferenceJson]
 
 
-class _OptionsJson(_Json):
+class _OptionsJson(Json):
     # Left out for who may change nothing.
     actions: dict[str, object] = {}
 
 
-class _RootJson(_Json):
+class _RootJson(Json):
     projects: str
     patches: str
 
@@ -183,11 +196,16 @@ _PROJECT = TypeAdapter(_ProjectJson)
 _PATCH = TypeAdapter(_PatchJson)
 _PATCHES = TypeAdapter(list[_PatchJson])
 _OPTIONS = TypeAdapter(_OptionsJson)
-_USERS = TypeAdapter(list[_UserJson])
+_USERS = TypeAdapter(list[UserJson])
 _ROOT = TypeAdapter(_RootJson)
 
 
-def _parse(shape: TypeAdapter[Any], body: bytes, expected: str) -> Any:
+def parse_json(shape: TypeAdapter[Any], body: bytes, expected: str) -> Any:
+    """What is in an answer.
+
+    Raises:
+        NotPatchwork: it has not this shape; the message says what was `expected`.
+    """
     try:
         return shape.validate_json(body)
     except ValidationError as error:

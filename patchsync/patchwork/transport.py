@@ -6,23 +6,17 @@ what lasts longer ends the task and is left to the next round.
 
 from __future__ import annotations
 
-import email.utils
-import importlib.metadata
-import re
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 from typing import Literal
 from urllib.parse import urljoin, urlsplit
 
 import requests
 import urllib3
 from pydantic import SecretStr
-from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
 from tenacity import (
     Retrying,
     retry_if_exception_type,
@@ -31,11 +25,23 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from patchsync.errors import ConfigError, GiveUp, NotPatchwork, Refused, ServerUnavailable
+from patchsync.errors import (
+    AnswerLost,
+    ConfigError,
+    GiveUp,
+    NotPatchwork,
+    Refused,
+    ServerUnavailable,
+)
 from patchsync.patchwork.limits import Gate
+from patchsync.patchwork.reply import SHOWN_CHARACTERS, Reply, seconds_asked_for
+from patchsync.patchwork.session import TokenAuth, make_session, no_auth
 
-# These pass by themselves, most of the time.
+# These pass, most of the time.
 _PASSING = frozenset({429, 500, 502, 503, 504})
+# To a write it says: what is in front of the server gave up; the server may have it all the same.
+_REQUEST_TIMEOUT = 408
+_GOOD = frozenset({200, 201})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 3
 # One call ends after so many attempts, and starts none after so many seconds.
@@ -50,12 +56,16 @@ _BREAKER_CALLS = 2
 _BREAKER_CALLS_500 = 12
 _BREAKER_SECONDS = 5.0
 _BREAKER_LONGEST = 300.0
-# What is read and shown of an answer that is an error.
+# What a bad connection or a bad answer raises. InvalidHeader: of the answer, ours are looked at.
+_BROKEN = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.InvalidHeader,
+    urllib3.exceptions.HTTPError,
+)
+# What is read of an answer that is an error.
 _ERROR_BYTES = 2**16
-_SHOWN_CHARACTERS = 200
 _CHUNK = 2**16
-# Connections kept, for the threads of one process.
-_CONNECTIONS = 32
 
 
 class TooLarge(GiveUp):
@@ -64,20 +74,6 @@ class TooLarge(GiveUp):
 
 class ServerFailed(ServerUnavailable):
     """The server itself failed (500) at each attempt; it may do so for this one request only."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reply:
-    """An answer that is not known to pass by itself: 2xx, 404 and other 4xx."""
-
-    url: str
-    status: int
-    content_type: str
-    # By their rel: next, prev, first, last.
-    links: Mapping[str, str]
-    body: bytes
-    # Whether its end was announced, by Content-Length or chunks; a cut one then raises.
-    whole: bool
 
 
 class Transport:
@@ -114,10 +110,10 @@ class Transport:
         self._origin = f"{parts.scheme}://{parts.netloc.lower()}"
         self._prefix = parts.path.rstrip("/")
         self._gate = gate
-        self._token = _Token(token) if token else None
+        self._token = TokenAuth(token) if token else None
         self._timeout = timeout
         self._sleep = sleep
-        self._session = _session(_user_agent(contact))
+        self._session = make_session(contact)
         self._lock = threading.Lock()
         self._requests_sent = 0
         # In a row; of them those that were not answered, not even by 500
@@ -165,16 +161,63 @@ class Transport:
         url = self._at_origin(path)
         for _ in range(_MAX_REDIRECTS + 1):
             reply, location = self._call(method, url, project, max_bytes, authenticated)
+            if reply.status in (401, 403):
+                raise Refused(f"{url}: status {reply.status}: {reply.reason}")
             if location is None:
                 return reply
             target = _join(url, location)
             if authenticated or not target.startswith(self._origin + "/"):
-                raise NotPatchwork(
-                    f"{url} leads to {target[:_SHOWN_CHARACTERS]!r}; "
-                    "if that is where the Patchwork is now, set it as the url"
-                )
+                raise _elsewhere(url, target)
             url = target
         raise NotPatchwork(f"{self._at_origin(path)} leads on and on (the last was {url!r})")
+
+    def write(
+        self,
+        method: Literal["POST", "PATCH"],
+        path: str,
+        content: Mapping[str, object],
+        *,
+        project: str,
+        max_bytes: int,
+    ) -> Reply:
+        """The answer to a request that changes something: sent once, as JSON, with the token.
+
+        Also a PATCH, which the server lets one repeat: a slow one may still be at work, and a
+        person may have changed the same in between. Who calls looks before doing it again.
+
+        Args:
+            method: how.
+            path: as for `ask`.
+            content: a JSON object.
+            project: what the request is counted for.
+            max_bytes: of the answer's body, decoded.
+
+        Raises:
+            ServerUnavailable: it was not sent, or turned away unread (429): nothing was written.
+            AnswerLost: it was sent, but the answer is missing, cut, 408 or 5xx.
+            NotPatchwork: a redirect: what was to be written is lost on it.
+        """
+        url = self._at_origin(path)
+        body = json.dumps(content).encode()
+        try:
+            reply, location = self._attempt(method, url, project, max_bytes, True, body)
+        except _Passing as passing:
+            failed = passing
+        except TooLarge as error:
+            raise AnswerLost(f"{method} {error}") from error
+        else:
+            self._answered()
+            if reply.status == _REQUEST_TIMEOUT or reply.status >= 500:
+                raise AnswerLost(f"{method} {url}: status {reply.status}: {reply.reason}")
+            if location is not None:
+                raise _elsewhere(f"{method} {url}", _join(url, location))
+            return reply
+        # Not by its own word: that it may have been written must not be hidden by a lost Redis.
+        with suppress(ServerUnavailable):
+            self._break(f"{url}: {failed}", answered=failed.status == 500)
+        if failed.unread:
+            raise ServerUnavailable(f"{method} {url}: {failed}", retry_after=failed.retry_after)
+        raise AnswerLost(f"{method} {url}: {failed}")
 
     def _at_origin(self, path: str) -> str:
         if not path.startswith(f"{self._prefix}/"):
@@ -197,13 +240,16 @@ class Transport:
         except _Passing as passing:
             failed = passing
         else:
-            with self._lock:
-                self._failed_calls = self._unanswered_calls = 0
+            self._answered()
             return answer
         self._break(f"{url}: {failed}", answered=failed.status == 500)
         if failed.status == 500:
             raise ServerFailed(f"{url}: {failed}")
         raise ServerUnavailable(f"{url}: {failed}", retry_after=failed.retry_after)
+
+    def _answered(self) -> None:
+        with self._lock:
+            self._failed_calls = self._unanswered_calls = 0
 
     def _break(self, failure: str, *, answered: bool) -> None:
         """The circuit breaker: a server that does not answer is left alone, by the whole fleet."""
@@ -220,7 +266,13 @@ class Transport:
             )
 
     def _attempt(
-        self, method: str, url: str, project: str, max_bytes: int, authenticated: bool
+        self,
+        method: str,
+        url: str,
+        project: str,
+        max_bytes: int,
+        authenticated: bool,
+        content: bytes | None = None,
     ) -> tuple[Reply, str | None]:
         self._gate.wait(project)
         with self._lock:
@@ -229,15 +281,18 @@ class Transport:
             with self._session.request(
                 method,
                 url,
-                # Never None: requests would look into ~/.netrc.
-                auth=self._token if authenticated and self._token else _no_auth,
+                data=content,
+                headers=None if content is None else {"Content-Type": "application/json"},
+                auth=self._token if authenticated and self._token else no_auth,
                 timeout=self._timeout,
                 allow_redirects=False,
                 stream=True,
             ) as response:
                 return self._reply(response, max_bytes)
-        except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
-            problem: _Passing | NotPatchwork = _Passing(f"{type(error).__name__}: {error}")
+        except _BROKEN as error:
+            problem: _Passing | NotPatchwork = _Passing(
+                f"{type(error).__name__}: {error}", unread=_not_connected(error)
+            )
         except requests.RequestException as error:
             problem = NotPatchwork(f"{url} cannot be asked: {type(error).__name__}: {error}")
         # Outside of the except block: requests' errors carry the request, and with it the token.
@@ -246,19 +301,21 @@ class Transport:
     def _reply(self, response: requests.Response, max_bytes: int) -> tuple[Reply, str | None]:
         status = response.status_code
         if status in _PASSING:
-            retry_after = _retry_after(response.headers.get("Retry-After"))
+            retry_after = seconds_asked_for(response.headers.get("Retry-After"))
             if retry_after is not None:
                 asked = f"status {status}, Retry-After: {retry_after:.0f} s"
-                self._gate.hold(retry_after, f"{self._origin} asks to be left alone ({asked})")
-            raise _Passing(f"status {status}", status=status, retry_after=retry_after)
+                # Where Redis is not there the gate itself lets nobody through.
+                with suppress(ServerUnavailable):
+                    self._gate.hold(retry_after, f"{self._origin} asks to be left alone ({asked})")
+            raise _Passing(
+                f"status {status}", status=status, retry_after=retry_after, unread=status == 429
+            )
         if status in _REDIRECTS and "Location" in response.headers:
             location: str | None = response.headers["Location"]
             body = b""
         else:
             location = None
-            body = _body(response, max_bytes) if status == 200 else _error_body(response)
-        if status in (401, 403):
-            raise Refused(f"{response.url}: status {status}: {self._shown(body)}")
+            body = _body(response, max_bytes) if status in _GOOD else self._error_body(response)
         reply = Reply(
             url=response.url,
             status=status,
@@ -269,49 +326,47 @@ class Transport:
         )
         return reply, location
 
-    def _shown(self, body: bytes) -> str:
-        """An error's text, as much of it as is fit to show."""
-        text = " ".join(body.decode("utf-8", "replace").split())
-        if self._token:
-            text = self._token.taken_out_of(text)
-        return text[:_SHOWN_CHARACTERS]
+    def _error_body(self, response: requests.Response) -> bytes:
+        body = b""
+        with suppress(TooLarge):
+            body = _body(response, _ERROR_BYTES)
+        return self._token.taken_out_of(body) if self._token else body
 
 
 class _Passing(Exception):
     """An attempt failed in a way that passes by itself."""
 
     def __init__(
-        self, problem: str, *, status: int | None = None, retry_after: float | None = None
+        self,
+        problem: str,
+        *,
+        status: int | None = None,
+        retry_after: float | None = None,
+        unread: bool = False,
     ) -> None:
+        """`unread`: the server certainly did nothing of what the request said."""
         super().__init__(problem)
         self.status = status
         self.retry_after = retry_after
+        self.unread = unread
 
 
-class _Token(AuthBase):
-    """Puts the token on a request; shows it nowhere."""
-
-    def __init__(self, token: SecretStr) -> None:
-        # requests would show it in its complaint about the header.
-        if not re.fullmatch(r"[!-~]+", token.get_secret_value()):
-            raise ConfigError("the token holds characters that no token of a Patchwork has")
-        self._secret = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Token {self._secret.get_secret_value()}"
-        return request
-
-    def taken_out_of(self, text: str) -> str:
-        return text.replace(self._secret.get_secret_value(), "[token]")
+def _not_connected(error: Exception) -> bool:
+    """Whether there was no connection, so that nothing of the request can have arrived."""
+    if isinstance(error, requests.ConnectTimeout):
+        return True
+    # requests wraps what urllib3 gave up for; urllib3 wraps it once more for a proxy.
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(reason, urllib3.exceptions.ProxyError):
+        reason = reason.original_error
+    return isinstance(reason, urllib3.exceptions.NewConnectionError)
 
 
-def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
-
-
-class _Session(requests.Session):
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: requests would read a redirect's body to its end, and stumble over its Location."""
+def _elsewhere(url: str, target: str) -> NotPatchwork:
+    return NotPatchwork(
+        f"{url} leads to {target[:SHOWN_CHARACTERS]!r}; "
+        "if that is where the Patchwork is now, set it as the url"
+    )
 
 
 def _join(url: str, location: str) -> str:
@@ -320,30 +375,6 @@ def _join(url: str, location: str) -> str:
     except ValueError:
         # No url at all; shown as it is.
         return location
-
-
-def _session(user_agent: str) -> requests.Session:
-    session = _Session()
-    session.headers["User-Agent"] = user_agent
-    session.headers["Accept-Language"] = "en"
-    # A guest is recognised by its User-Agent; cookies would be shared between threads.
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = HTTPAdapter(pool_maxsize=_CONNECTIONS)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    return session
-
-
-def _user_agent(contact: str | None) -> str:
-    try:
-        version = importlib.metadata.version("patchsync")
-    except importlib.metadata.PackageNotFoundError:
-        # Run from its sources, without being installed.
-        version = "unknown"
-    agent = f"patchsync/{version} (+{contact})" if contact else f"patchsync/{version}"
-    if not re.fullmatch(r"[ -~]+", agent):
-        raise ConfigError("[patchwork] contact: wants one line of ASCII, like an address or a url")
-    return agent
 
 
 def _body(response: requests.Response, max_bytes: int) -> bytes:
@@ -362,22 +393,3 @@ def _body(response: requests.Response, max_bytes: int) -> bytes:
         if time.monotonic() > deadline:
             raise _Passing(f"the answer is not there after {_ANSWER_SECONDS:.0f} s")
     return b"".join(pieces)
-
-
-def _error_body(response: requests.Response) -> bytes:
-    with suppress(TooLarge):
-        return _body(response, _ERROR_BYTES)
-    return b""
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds from now, of a Retry-After in either of its forms."""
-    if value is None:
-        return None
-    if value.strip().isdecimal():
-        return float(value)
-    try:
-        date = email.utils.parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return max(0.0, date.timestamp() - time.time())

@@ -115,6 +115,18 @@ def users(state: PatchworkState, request: Request) -> Response:
     return json_answer([serialize.user(request, user) for user in found], headers=headers)
 
 
+def user(state: PatchworkState, request: Request) -> Response:
+    """GET users/<id>/, for those who have a token; settings are shown to oneself."""
+    _require_token(request)
+    found = state.users.get(int(request.args["id"]))
+    if found is None:
+        raise not_found("User")
+    told = serialize.user(request, found)
+    if found is request.user and request.has_version("1.2"):
+        told["settings"] = {"send_email": False, "items_per_page": 100, "show_ids": False}
+    return json_answer(told)
+
+
 def people(state: PatchworkState, request: Request) -> Response:
     """GET people/, for those who have a token."""
     _require_token(request)

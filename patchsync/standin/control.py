@@ -112,6 +112,14 @@ def replace(standin: Standin, arguments: Arguments) -> dict[str, object]:
     return {"id": patch.id}
 
 
+def rewrite(standin: Standin, arguments: Arguments) -> dict[str, object]:
+    """POST {id, body}: the mail of a patch has this body; its headers stay."""
+    patch = _patch(standin, arguments["id"])
+    head, separator, _ = patch.mbox.partition(b"\n\n")
+    patch.mbox = head + separator + str(arguments["body"]).encode()
+    return {"id": patch.id}
+
+
 def _project(standin: Standin, key: str) -> Project:
     project = standin.state.project(str(key))
     if project is None:
@@ -167,4 +175,5 @@ CONTROLS: tuple[tuple[str, dict[str, Control]], ...] = (
     (r"/_control/patches/move", {"post": move}),
     (r"/_control/patches/reply", {"post": reply}),
     (r"/_control/patches/replace", {"post": replace}),
+    (r"/_control/patches/rewrite", {"post": rewrite}),
 )

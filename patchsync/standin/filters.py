@@ -88,6 +88,10 @@ def events(state: PatchworkState, request: Request) -> Sequence[Event]:
             found = [e for e in found if e.patch is not None and e.patch.id == patch_id]
         for series_id in _numbers(request, "series", state.series):
             found = [e for e in found if e.series is not None and e.series.id == series_id]
+        if request.has_version("1.2"):
+            # By id alone: a name matches nobody.
+            for user_id in _numbers(request, "actor", state.users):
+                found = [e for e in found if e.actor is not None and e.actor.id == user_id]
         found = _between(found, request)
     except MatchesNothing:
         return ()

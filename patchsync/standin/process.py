@@ -115,6 +115,10 @@ class Control:
         """Give an id to another message, as after a restore of the server."""
         self._post("patches/replace", id=patch_id, msgid=msgid)
 
+    def rewrite(self, patch_id: int, body: str) -> None:
+        """Give the mail of a patch another body."""
+        self._post("patches/rewrite", id=patch_id, body=body)
+
     def _ids(self, path: str, **arguments: object) -> list[int]:
         return list(self._post(path, **arguments)["ids"])
 

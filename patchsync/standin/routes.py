@@ -82,6 +82,7 @@ ROUTES = (
         OPTIONS=api.project_options,
     ),
     _route(rf"{_VERSION}users/", "users", api.users),
+    _route(rf"{_VERSION}users/(?P<id>\d+)/", "user", api.user, "PUT", "PATCH"),
     _route(rf"{_VERSION}people/", "people", api.people),
     _route(rf"{_VERSION}covers/", "covers", api.nothing),
     _route(rf"{_VERSION}bundles/", "bundles", api.nothing, "POST"),

@@ -231,8 +231,10 @@ class PatchworkState:
             "patch-state-changed", patch, date=self.moment(), actor=actor, states=(before, state)
         )
 
-    def relate(self, patches: Iterable[Patch], relation: Relation | None, actor: User) -> None:
-        """Put patches into a relation, a new one if None."""
+    def relate(
+        self, patches: Iterable[Patch], relation: Relation | None, actor: User | None
+    ) -> Relation:
+        """Put patches into a relation, a new one if None; it is returned."""
         target = relation if relation is not None else Relation()
         for patch in patches:
             if patch.relation is target:
@@ -243,6 +245,7 @@ class PatchworkState:
         target.members.sort(key=lambda member: (member.date, member.id))
         for member in target.members:
             self.changed(member)
+        return target
 
     def take_out(self, patch: Patch, actor: User) -> None:
         """Take one patch out of its relation. Dissolving a pair sends no event, as in Patchwork."""

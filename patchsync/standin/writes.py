@@ -122,7 +122,9 @@ def _update_relation(state: PatchworkState, patch: Patch, named: list[Patch], us
     relations = {member.relation for member in involved if member.relation is not None}
     if len(relations) > 1:
         raise detail(409, CONFLICT)
-    state.relate((*involved, patch), next(iter(relations), None), user)
+    # Patchwork knows the actor of the patch that is patched, not of those that it names.
+    relation = state.relate(involved, next(iter(relations), None), None)
+    state.relate((patch,), relation, user)
 
 
 def _valid_fields(state: PatchworkState, body: dict[str, object]) -> dict[str, object]:
@@ -211,7 +213,18 @@ def _wrong_check_fields(body: dict[str, object]) -> dict[str, list[str]]:
         problems = list(_problems_of_context(body["context"]))
         if problems:
             wrong["context"] = problems
+    problems = list(_problems_of_text(str(body.get("description") or "")))
+    if problems:
+        wrong["description"] = problems
     return wrong
+
+
+def _problems_of_text(text: str) -> Iterable[str]:
+    if "\0" in text:
+        yield "Null characters are not allowed."
+    surrogate = re.search("[\ud800-\udfff]", text)
+    if surrogate:
+        yield f"Surrogate characters are not allowed: U+{ord(surrogate[0]):X}."
 
 
 def _problems_of_url(url: str) -> Iterable[str]:
@@ -253,4 +266,4 @@ def _json_object(request: Request) -> dict[str, object]:
 
 
 def _text_or_none(value: object) -> str | None:
-    return None if value is None else str(value)
+    return None if value is None else str(value).strip()

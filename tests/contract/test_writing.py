@@ -137,6 +137,21 @@ def test_a_context_is_a_slug(server: Server, patch_id: int, token: str) -> None:
     assert "slug" in answer.json()["context"][0]
 
 
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b"])
+def test_a_description_is_text(server: Server, patch_id: int, token: str, text: str) -> None:
+    """What no database holds is a 400, not an error of the server's."""
+    answer = _check(server, patch_id, token, state="success", description=text)
+    assert (answer.status_code, list(answer.json())) == (400, ["description"])
+
+
+def test_space_around_a_description_is_lost(server: Server, patch_id: int, writer: str) -> None:
+    """What is read back may differ by that from what was sent."""
+    answer = _check(
+        server, patch_id, writer, state="success", context="contract-new", description=" a\n b \n"
+    )
+    assert answer.json()["description"] == "a\n b"
+
+
 def test_a_description_has_no_limit_of_length(server: Server, patch_id: int, writer: str) -> None:
     """A whole report fits."""
     text = "long " * 2000
@@ -360,6 +375,69 @@ def test_own_writes_raise_events_with_the_actor(
     _relate(server, writer, unrelated[0], unrelated[1:3])
     newest = _newest_event(server, "patch-relation-changed")
     assert newest["payload"]["patch"]["id"] in unrelated[:3]
+
+
+def test_only_oneself_is_shown_settings(server: Server, token: str, nobody: str) -> None:
+    """So a token's user is found among the maintainers of a project; since 1.2."""
+    maintainers = server.api(f"projects/{server.project}/").json()["maintainers"]
+    addresses = [f"users/{user['id']}/" for user in maintainers]
+    assert any("settings" in server.api(a, token=token).json() for a in addresses)
+    for address in addresses:
+        assert "settings" not in server.api(address, token=nobody).json()
+        older = server.ask("GET", f"/api/1.1/{address}", token=token).json()
+        assert "settings" not in older
+        assert server.api(address).status_code == 403
+
+
+def test_own_checks_are_found_by_their_events(server: Server, patch_id: int, writer: str) -> None:
+    """By the actor's id, not the name; all but the description is in the event."""
+    check = _check(
+        server, patch_id, writer, state="fail", context="contract-event", description="why"
+    ).json()
+    listed = f"events/?category=check-created&project={server.project}&per_page=1&actor="
+    (event,) = server.api(f"{listed}{check['user']['id']}").json()
+    assert event["actor"] == check["user"]
+    assert event["payload"]["patch"]["id"] == patch_id
+    told = {name: check[name] for name in ("id", "url", "date", "state", "target_url", "context")}
+    assert event["payload"]["check"] == told
+    assert server.api(f"{listed}{check['user']['username']}").json() == []
+    assert server.api(f"{listed}99999999").json() == []
+
+
+def test_only_the_patched_patch_has_an_actor_in_the_events_of_a_relation(
+    server: Server, writer: str, unrelated: list[int]
+) -> None:
+    """Those it names come right before it, without one; and in a relation it has no event."""
+    a, b, c, d, e = unrelated
+    user = _check(server, a, writer, state="success", context="contract-event").json()["user"]
+    assert sorted(_relation_events(server, writer, a, [b, c])[:2]) == [(b, None), (c, None)]
+    assert _newest_event(server, "patch-relation-changed")["actor"] == user
+    assert _relation_events(server, writer, a, [b, c]) == []
+    assert _relation_events(server, writer, a, [d]) == [(d, None)]
+    assert _relation_events(server, writer, e, [a]) == [(e, user["id"])]
+    assert _relation_events(server, writer, e, []) == [(e, user["id"])]
+
+
+def test_a_patch_that_names_itself_has_no_actor_either(
+    server: Server, writer: str, unrelated: list[int]
+) -> None:
+    """So it should not."""
+    a, b, *_ = unrelated
+    assert sorted(_relation_events(server, writer, a, [a, b])) == [(a, None), (b, None)]
+
+
+def _relation_events(
+    server: Server, token: str, patch_id: int, related: list[int]
+) -> list[tuple[int, int | None]]:
+    """The events that a request raises, in order: patch and actor."""
+    address = f"events/?category=patch-relation-changed&project={server.project}&per_page=10"
+    before = {event["id"] for event in server.api(address).json()}
+    _relate(server, token, patch_id, related)
+    return [
+        (event["payload"]["patch"]["id"], event["actor"] and event["actor"]["id"])
+        for event in reversed(server.api(address).json())
+        if event["id"] not in before
+    ]
 
 
 def test_dissolving_a_pair_raises_no_event(

@@ -51,6 +51,7 @@ class Request:
     method: str
     path: str
     headers: dict[str, str]
+    body: bytes = b""
 
 
 class FakeServer(ThreadingHTTPServer):
@@ -93,7 +94,8 @@ class _Handler(BaseHTTPRequestHandler):
     server: FakeServer
 
     def do_GET(self) -> None:
-        answer = self.server.next_answer(Request(self.command, self.path, dict(self.headers)))
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        answer = self.server.next_answer(Request(self.command, self.path, dict(self.headers), body))
         if answer.hang:
             self.server.closing.wait(10)
             self.close_connection = True
@@ -113,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.cut_at is not None or answer.framing == "close":
             self.close_connection = True
 
-    do_OPTIONS = do_GET  # noqa: N815 - named by http.server
+    do_OPTIONS = do_POST = do_PATCH = do_GET  # noqa: N815 - named by http.server
 
     def _framed(self, answer: Answer) -> bytes:
         if answer.framing == "length":
