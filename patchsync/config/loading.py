@@ -53,6 +53,9 @@ def _ours(tables: dict[str, Any]) -> dict[str, Any]:
     pasta_mbox = tables["PaStA"].get("MBOX")
     if pasta_mbox:
         ours["store"] = {"mbox": pasta_mbox} | ours.get("store", {})
+    pasta_groups = tables["PaStA"].get("PATCH_GROUPS")
+    if pasta_groups:
+        ours["push"] = {"groups": pasta_groups} | ours.get("push", {})
     return ours
 
 

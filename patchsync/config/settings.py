@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote, urlsplit
 
-from pydantic import Field, SecretStr, StringConstraints
+from pydantic import Field, SecretStr, StringConstraints, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from patchsync.config.push_tables import PushTable
 from patchsync.config.tables import (
     TOKEN_VARIABLE,
     AskTable,
@@ -58,6 +59,20 @@ class Config(BaseSettings):
     imports: ImportTable = Field(default=ImportTable(), alias="import")
     schedule: ScheduleTable = ScheduleTable()
     flower: FlowerTable = FlowerTable()
+    push: PushTable = PushTable()
+
+    @field_validator("push")
+    @classmethod
+    def _comments_where_we_are(cls, push: PushTable, info: ValidationInfo) -> PushTable:
+        if "mbox" in info.data:
+            known = [project.id for project in info.data["mbox"].patchwork.all_projects]
+            for key in push.comment.projects:
+                if key not in known:
+                    raise ValueError(
+                        f"has [push.comment] projects with {key!r}, which is not configured; "
+                        f"there are: {', '.join(known)}"
+                    )
+        return push
 
     @classmethod
     def settings_customise_sources(
@@ -112,6 +127,12 @@ class Config(BaseSettings):
     def d_mbox(self) -> Path:
         """PaStA's MBOX folder, absolute."""
         return self._absolute(self.store.mbox)
+
+    @property
+    def patch_groups(self) -> Path:
+        """PaStA's result, absolute; in parts it has other names (`patchsync.analysis.groups`)."""
+        groups = self.push.groups
+        return self._absolute(Path(groups)) if groups else self.d_mbox.parent / "patch-groups"
 
     @property
     def rate(self) -> float | None:
@@ -208,6 +229,15 @@ class Config(BaseSettings):
         if not re.fullmatch(r"[^:\s]+:\S+", login):
             raise ConfigError(f"[flower] login_file: {file} wants one line, user:password")
         return SecretStr(login)
+
+    def smtp_password(self) -> SecretStr | None:
+        """The password of `smtp_user`, or None where the server wants none.
+
+        Raises:
+            ConfigError: `smtp_password_file` cannot be read or is empty.
+        """
+        file = self.push.comment.smtp_password_file
+        return SecretStr(self._secret("[push.comment] smtp_password_file", file)) if file else None
 
     def _absolute(self, path: Path) -> Path:
         """A path of the file: relative to the file's folder, `~` is the user's."""

@@ -24,11 +24,13 @@ TOKEN_VARIABLE = "PATCHWORK_TOKEN"  # noqa: S105 - the variable's name, not a to
 ProjectKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
 
 
-class _Table(BaseModel):
+class Table(BaseModel):
+    """A table of ours: frozen, and without a key that we do not know."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
-class ProjectTable(_Table):
+class ProjectTable(Table):
     """One project to keep in step: its number or link name, and if known the list's address."""
 
     id: ProjectKey = Field(description="number or link name in Patchwork")
@@ -46,7 +48,7 @@ class ProjectTable(_Table):
         return str(value) if isinstance(value, int) else value
 
 
-class PatchworkTable(_Table):
+class PatchworkTable(Table):
     """`[mbox.patchwork]`: which Patchwork, which projects."""
 
     url: str = Field(validation_alias=AliasChoices("url", "uri"))
@@ -102,14 +104,14 @@ class MboxTable(BaseModel):
     patchwork: PatchworkTable
 
 
-class StoreTable(_Table):
+class StoreTable(Table):
     """`[store]`: where the mails go, and in which of PaStA's layouts."""
 
     mbox: Path = Path("resources/mbox")
     layout: Literal["raw", "patchwork"] = "raw"
 
 
-class RedisTable(_Table):
+class RedisTable(Table):
     """`[redis]`: without a url an embedded Redis is started and stopped with us."""
 
     url: SecretStr = SecretStr("")
@@ -136,7 +138,7 @@ class RedisTable(_Table):
         return self
 
 
-class AskTable(_Table):
+class AskTable(Table):
     """`[patchwork]`: how we behave as a guest."""
 
     contact: str | None = None
@@ -149,7 +151,7 @@ class AskTable(_Table):
     max_series_bytes: int = Field(default=64 * 2**20, ge=1024)
 
 
-class FleetTable(_Table):
+class FleetTable(Table):
     """`[fleet]`: how much at a time."""
 
     fetch_processes: int = Field(default=2, ge=1, description="processes of the fetch worker")
@@ -169,7 +171,7 @@ class FleetTable(_Table):
         return self
 
 
-class ImportTable(_Table):
+class ImportTable(Table):
     """`[import]`: how archives come in."""
 
     spool_bytes: int = Field(
@@ -179,15 +181,16 @@ class ImportTable(_Table):
     )
 
 
-class ScheduleTable(_Table):
+class ScheduleTable(Table):
     """`[schedule]`: how often beat enqueues what, per project."""
 
     probe_seconds: float = Field(default=60, ge=1)
     audit_seconds: float = Field(default=900, ge=1)
     audit_pages: int = Field(default=4, ge=1)
+    push_seconds: float = Field(default=300, ge=1)
 
 
-class FlowerTable(_Table):
+class FlowerTable(Table):
     """`[flower]`: the dashboard."""
 
     address: str = "127.0.0.1"

@@ -1,0 +1,1 @@
+"""Which mails are revisions of one patch: what PaStA's analysis found, and in which files."""

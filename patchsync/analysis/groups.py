@@ -1,0 +1,238 @@
+"""PaStA's result, `patch-groups`: which mails are revisions of one patch, and what is upstream.
+
+A line is a group: its message-ids, then ` => ` and the commits where it is upstream, with one space
+between. A line that begins with `=> ` has commits alone. Above 50 MiB the file is in parts,
+`patch-groups.000`, `.001` and so on; where both are, the one file counts. PaStA writes in place: a
+reader can meet a file that is half there.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator
+from glob import escape
+from hashlib import blake2b
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+from patchsync.errors import StoreDamaged, TryAgainLater
+from patchsync.store.files import storing
+from patchsync.store.layout import message_id_fault
+
+_ARROW = "=>"
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
+_COMMITS_OF_LINES = re.compile(rb"=> [0-9a-f ]+$", re.MULTILINE)
+_BLOCK = 2**20  # bytes of lines at a time
+# Sets of a million numbers are large: half of all numbers are looked at, then the other half.
+_HALVES = (-(2**63), 0, 2**63)
+_AGAIN = "PaStA is writing it, or was stopped while it did; run its analysis again if this stays"
+
+
+class Group(NamedTuple):
+    """Mails that are one patch, and the commits that it became. Both sorted, one may be empty."""
+
+    message_ids: tuple[str, ...]
+    commits: tuple[str, ...]
+
+
+class _Part(NamedTuple):
+    """A file, and what tells whether it was written since."""
+
+    path: Path
+    inode: int
+    size: int  # bytes
+    mtime: int  # nanoseconds
+
+
+def read_groups(path: Path) -> Iterator[Group]:
+    """Yield the groups of the file `path`, or of its parts, in its order and in flat memory.
+
+    Raises:
+        TryAgainLater: it is absent, is being written, or was while it was read. What was yielded
+            by then is not to be used.
+        StoreDamaged: a line is no group; the message names file and line.
+    """
+    reading = _Reading(path)
+    for part, first, lines in reading.blocks():
+        for number, line in enumerate(lines, first):
+            if line.strip():
+                yield reading.group(part, number, line)
+    reading.finish()
+
+
+class Changes:
+    """The groups of a file whose lines are not among those that are done.
+
+    Iterate once: each item is a line's hash and its group. When that has ended, and only then, what
+    came is the truth, and `hashes` is known.
+    """
+
+    def __init__(self, path: Path, done: array[int]) -> None:
+        """`path`: as for `read_groups`; `done`: the `hashes` of before, less what is to come anew.
+
+        Both are of the type 'q', as SQLite keeps numbers, and ascending.
+        """
+        self._path = path
+        self._done = done
+        # Of all lines of the file.
+        self.hashes: array[int] = array("q")
+
+    def __iter__(self) -> Iterator[tuple[int, Group]]:
+        """Yield hash and group of each line that is not done.
+
+        Raises:
+            TryAgainLater, StoreDamaged: as `read_groups`; also where a message-id stands twice.
+        """
+        reading = _Reading(self._path)
+        found: array[int] = array("q")
+        for _, _, lines in reading.blocks():
+            found.frombytes(b"".join([blake2b(line, digest_size=8).digest() for line in lines]))
+        new = set(_absent(found, self._done))
+        if new:
+            yield from self._groups(reading, found, new)
+        reading.finish()
+        del new
+        self.hashes = array("q", sorted(found))
+
+    def _groups(
+        self, reading: _Reading, found: array[int], new: set[int]
+    ) -> Iterator[tuple[int, Group]]:
+        message_ids: array[int] = array("q")
+        at = 0
+        for part, first, lines in reading.blocks():
+            message_ids.extend(map(hash, _message_ids(lines)))
+            hashes = found[at : at + len(lines)]
+            at += len(lines)
+            if new.isdisjoint(hashes):
+                continue
+            # Fewer hashes than lines: written in between, as the end will tell.
+            for number, (line, line_hash) in enumerate(zip(lines, hashes, strict=False), first):
+                if line_hash in new and line.strip():
+                    yield line_hash, reading.group(part, number, line)
+        # That no message-id stands in two lines that are done was found when they were new.
+        reading.refuse_twice(set(_twice(message_ids)))
+
+
+class _Reading:
+    """The file or its parts, as they were when the reading began."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._parts = _parts(path)
+        for part in self._parts:
+            self._expect_whole(part)
+
+    def blocks(self) -> Iterator[tuple[Path, int, list[bytes]]]:
+        """Yield file, number of the first line, and lines, some at a time."""
+        for part in self._parts:
+            with storing(part.path), part.path.open("rb") as file:
+                number = 1
+                while lines := file.readlines(_BLOCK):
+                    yield part.path, number, lines
+                    number += len(lines)
+
+    def group(self, part: Path, number: int, line: bytes) -> Group:
+        """The group that a line is."""
+        try:
+            text = line.decode().removesuffix("\n")
+        except UnicodeDecodeError:
+            self._damaged(part, number, "it is not UTF-8")
+        before, arrow, after = _split(text)
+        message_ids, commits = list(filter(None, before)), list(filter(None, after))
+        for message_id in message_ids:
+            if fault := message_id_fault(message_id):
+                self._damaged(part, number, fault)
+        if len(set(message_ids)) < len(message_ids):
+            self._damaged(part, number, "a message-id stands in it twice")
+        if arrow and not commits:
+            self._damaged(part, number, f"no commit follows {_ARROW!r}")
+        for commit in commits:
+            if not _COMMIT.fullmatch(commit):
+                self._damaged(part, number, f"{commit[:100]!r} is no commit's hash")
+        return Group(tuple(sorted(message_ids)), tuple(sorted(set(commits))))
+
+    def refuse_twice(self, suspects: set[int]) -> None:
+        """Raise StoreDamaged if a message-id with a hash of these stands in two lines."""
+        if not suspects:
+            return
+        seen: dict[bytes, tuple[Path, int]] = {}
+        for part, first, lines in self.blocks():
+            for number, line in enumerate(lines, first):
+                for message_id in _message_ids([line]):
+                    if hash(message_id) not in suspects:
+                        continue
+                    if before := seen.get(message_id):
+                        where = f"{before[0]}, line {before[1]}"
+                        name = message_id.decode(errors="replace")
+                        self._damaged(part, number, f"{name} stands in {where} too")
+                    seen[message_id] = part, number
+
+    def finish(self) -> None:
+        """Raise TryAgainLater if anything was written since the reading began."""
+        if _parts(self._path) != self._parts:
+            raise TryAgainLater(f"{self._path} was written while it was read")
+
+    def _damaged(self, part: Path, number: int, fault: str) -> NoReturn:
+        self.finish()
+        raise StoreDamaged(f"{part}, line {number}: not a group of mails: {fault}; correct it")
+
+    def _expect_whole(self, part: _Part) -> None:
+        with storing(part.path), part.path.open("rb") as file:
+            file.seek(max(part.size - 1, 0))
+            if file.read(1) != b"\n":
+                how = "ends within a line" if part.size else "is empty"
+                raise TryAgainLater(f"{part.path} {how}: {_AGAIN}")
+
+
+def _parts(path: Path) -> list[_Part]:
+    """The files that hold the groups, in order, as PaStA would choose them."""
+    with storing(path):
+        paths = [path]
+        if not path.exists():
+            paths = sorted(path.parent.glob(escape(path.name) + ".[0-9][0-9][0-9]"))
+            if not paths:
+                raise TryAgainLater(f"{path} is not there yet: PaStA's analysis writes it")
+            # What fits into one part is not split.
+            numbers = [int(part.suffix[1:]) for part in paths]
+            if numbers != list(range(max(len(paths), 2))):
+                raise TryAgainLater(f"{path}.000 and so on are not all there: {_AGAIN}")
+        found = [(part, part.stat()) for part in paths]
+    return [_Part(part, info.st_ino, info.st_size, info.st_mtime_ns) for part, info in found]
+
+
+def _split(text: str) -> tuple[list[str], bool, list[str]]:
+    """The fields before the arrow, whether there is one, and the fields after it.
+
+    A message-id may end as the arrow looks, so it counts only as a field of its own.
+    """
+    fields = text.split(" ")
+    if _ARROW not in fields:
+        return fields, False, []
+    at = fields.index(_ARROW)
+    return fields[:at], True, fields[at + 1 :]
+
+
+def _message_ids(lines: list[bytes]) -> list[bytes]:
+    text = b"".join(lines)
+    if b"=> " in text:
+        text = _COMMITS_OF_LINES.sub(b"", text)
+    return text.split()
+
+
+def _absent(found: array[int], done: array[int]) -> Iterator[int]:
+    """Those of `found` that are not in `done`, which is ascending."""
+    for low, high in pairwise(_HALVES):
+        known = set(done[bisect_left(done, low) : bisect_left(done, high)])
+        yield from (each for each in found if low <= each < high and each not in known)
+
+
+def _twice(numbers: array[int]) -> Iterator[int]:
+    """Those of the numbers that come more than once."""
+    for low, high in pairwise(_HALVES):
+        half = [each for each in numbers if low <= each < high]
+        if len(set(half)) < len(half):
+            yield from (each for each, times in Counter(half).items() if times > 1)

@@ -1,0 +1,151 @@
+"""The words of checks and comments: the templates of `[push]`, in Jinja's language.
+
+A template sees `number` and `total` (of this revision, from 1, and of all), `earlier` and `later`
+(lists, nearest first, of what has `message_id`, `date`, `patch_id` and `url`), `newest` (whether
+there is no later one), `commits` (full hashes; the filter `short` leaves 12 digits) and
+`commit_urls` (one for each commit, or none at all).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jinja2 import StrictUndefined, Template, TemplateSyntaxError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from patchsync.config.push_tables import PushTable
+from patchsync.errors import ConfigError
+
+LONGEST_DESCRIPTION = 1000  # characters; Patchwork has no limit, its list of checks gets unreadable
+CHECK_STATES = ("pending", "success", "warning", "fail")
+_ELLIPSIS = "…"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mention:
+    """Another revision, as it is called in the project of the patch that is written about."""
+
+    message_id: str
+    date: str  # YYYY/MM/DD, UTC
+    patch_id: int
+    url: str  # in the list's archive; empty where the project has none
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What a template sees."""
+
+    number: int
+    total: int
+    earlier: Sequence[Mention]
+    later: Sequence[Mention]
+    commits: Sequence[str]
+    commit_urls: Sequence[str]
+
+    @property
+    def newest(self) -> bool:
+        return not self.later
+
+
+class Wording:
+    """The templates of a configuration, ready to use."""
+
+    def __init__(self, push: PushTable) -> None:
+        """Read the templates, and try them on an example of each kind.
+
+        Raises:
+            ConfigError: one cannot be used; the message names its key.
+        """
+        self._description = _Text("[push.check] description", push.check.description)
+        self._state = _Text("[push.check] state", push.check.state)
+        self._comment = _Text("[push.comment] template", push.comment.template)
+        for view in _EXAMPLES:
+            self.description(view)
+            self.check_state(view)
+            self.comment(view)
+
+    def description(self, view: View) -> str:
+        """A check's description, one line of at most `LONGEST_DESCRIPTION`; raises ConfigError."""
+        line = " ".join(self._description.render(view).split())
+        if len(line) > LONGEST_DESCRIPTION:
+            line = line[: LONGEST_DESCRIPTION - len(_ELLIPSIS)].rstrip() + _ELLIPSIS
+        return line
+
+    def check_state(self, view: View) -> str | None:
+        """A check's state, None for no check; raises ConfigError."""
+        state = self._state.render(view).strip()
+        if state and state not in CHECK_STATES:
+            raise ConfigError(
+                f"{self._state.key}: it gives {state[:100]!r}; "
+                f"it may give {', '.join(CHECK_STATES)} or nothing"
+            )
+        return state or None
+
+    def comment(self, view: View) -> str | None:
+        """A comment's text, None for no comment; raises ConfigError."""
+        lines = self._comment.render(view).strip().splitlines()
+        return "\n".join(line.rstrip() for line in lines) or None
+
+
+class _Text:
+    """A template, and the key that it stands under."""
+
+    def __init__(self, key: str, source: str) -> None:
+        self.key = key
+        try:
+            self._template: Template = _JINJA.from_string(source)
+        except TemplateSyntaxError as error:
+            raise ConfigError(f"{key}: {error.message} (line {error.lineno} of it)") from error
+
+    def render(self, view: View) -> str:
+        seen = {name: getattr(view, name) for name in (*view.__dataclass_fields__, "newest")}
+        try:
+            return self._template.render(seen)
+        # Whatever its expressions can raise: all of it is the template's fault.
+        except Exception as error:
+            raise ConfigError(f"{self.key}: {error}") from error
+
+
+def _short(commit: str) -> str:
+    return commit[:12]
+
+
+def _jinja() -> ImmutableSandboxedEnvironment:
+    jinja = ImmutableSandboxedEnvironment(
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    jinja.filters["short"] = _short
+    return jinja
+
+
+_JINJA = _jinja()
+
+
+def _examples() -> list[View]:
+    mentions = [
+        Mention(message_id=f"<{n}@example.org>", date="2020/01/01", patch_id=n, url="")
+        for n in (1, 2)
+    ]
+    return [
+        View(
+            number=len(earlier) + 1,
+            total=len(earlier) + 1 + len(later),
+            earlier=earlier,
+            later=later,
+            commits=commits,
+            commit_urls=urls,
+        )
+        for earlier, later in ((mentions, []), ([], mentions), (mentions[:1], mentions[1:]))
+        for commits, urls in (
+            ([], []),
+            (["0" * 40], []),
+            (["0" * 40, "1" * 40], ["https://example.org/0", "https://example.org/1"]),
+        )
+    ]
+
+
+_EXAMPLES = _examples()

@@ -1,0 +1,558 @@
+"""The ledger: what is sent is sent once, whoever is killed, and what is unsettled is found at once.
+
+`python test_push_ledger.py <what> <ledger> <arguments>` is a process of its own, to be killed.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from patchsync.errors import GiveUp, StoreDamaged, StoreUnavailable
+from patchsync.push import ledger_file
+from patchsync.push.ledger import Ledger
+from patchsync.push.ledger_tables import (
+    Claimed,
+    HandsOff,
+    Needless,
+    Numbers,
+    Sink,
+    Trouble,
+    Unsure,
+    Wait,
+    Wanted,
+)
+
+ANSWER = 120.0  # seconds
+A, B = '{"state":"success"}', '{"state":"warning"}'
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "patchsync" / "push.example.sqlite"
+
+
+@pytest.fixture
+def ledger(path: Path) -> Iterator[Ledger]:
+    with Ledger(path) as ledger:
+        ledger.set_complete()
+        yield ledger
+
+
+def checks(ids: Iterable[int], value: str | None = A, project_id: int = 1) -> list[Wanted]:
+    return [Wanted(patch_id, project_id, Sink.CHECK, value) for patch_id in ids]
+
+
+def pending(
+    ledger: Ledger,
+    *,
+    sinks: Iterable[str] = Sink,
+    projects: Iterable[int] | None = None,
+    limit: int | None = None,
+    now: float = 1000.0,
+) -> list[int]:
+    """The patch ids of what is pending, ascending."""
+    found = ledger.pending(sinks, projects, limit, now=now, answer_seconds=ANSWER)
+    return sorted(entry.patch_id for entry in found)
+
+
+def claim(
+    ledger: Ledger, patch_id: int = 1, value: str | None = A, now: float = 1000.0
+) -> Claimed | Unsure | Wait | Needless:
+    return ledger.claim(patch_id, Sink.CHECK, value, now, ANSWER)
+
+
+def claimed(ledger: Ledger, patch_id: int = 1, value: str | None = A, now: float = 1000.0) -> int:
+    """The claim that the ledger must grant."""
+    result = claim(ledger, patch_id, value, now)
+    assert isinstance(result, Claimed)
+    return result.claim
+
+
+# --- what is pending -------------------------------------------------------------------------
+
+
+def test_pending_is_what_is_wanted_and_not_shown(ledger: Ledger) -> None:
+    """Also what shall not be there any more; by sink, by project, up to a limit."""
+    assert ledger.want(checks([1, 2]) + checks([3], project_id=2)) == 3
+    ledger.want([Wanted(4, 1, Sink.STATE, B), Wanted(5, 1, Sink.STATE, None)])
+    assert pending(ledger) == [1, 2, 3, 4]
+    assert pending(ledger, sinks=[Sink.CHECK]) == [1, 2, 3]
+    assert pending(ledger, projects=[1]) == [1, 2, 4]
+    assert len(pending(ledger, limit=2)) == 2
+    assert ledger.show(1, Sink.CHECK, A, 5.0, remote_id=77)
+    ledger.show(2, Sink.CHECK, B, 5.0)
+    assert pending(ledger) == [2, 3, 4]
+    ledger.want(checks([1], None))
+    assert pending(ledger) == [1, 2, 3, 4]
+    entry = ledger.entries(Sink.CHECK, range(1000))[1]
+    assert (entry.wanted, entry.shown, entry.remote_id, entry.project_id) == (None, A, 77, 1)
+
+
+def test_what_no_plan_ever_spoke_of_is_not_pending(ledger: Ledger) -> None:
+    """A rebuild shows what is there before the plan says whether it is wanted."""
+    ledger.show(1, Sink.CHECK, A, 5.0)
+    assert pending(ledger) == []
+    assert ledger.want(checks([1])) == 1
+    assert pending(ledger) == []
+    ledger.want(checks([1], B))
+    assert pending(ledger) == [1]
+
+
+def test_to_want_the_same_again_changes_nothing(ledger: Ledger) -> None:
+    """It is counted as no change; another project is one."""
+    ledger.want(checks(range(100)))
+    assert ledger.want(checks(range(100))) == 0
+    assert ledger.want(checks([1], project_id=2)) == 1
+    assert pending(ledger, projects=[2]) == [1]
+
+
+def test_nothing_is_sent_from_a_ledger_that_is_not_complete(path: Path) -> None:
+    """While it is rebuilt, it does not know what is there already."""
+    with Ledger(path) as ledger:
+        ledger.want(checks([1]))
+        assert not ledger.complete
+        assert pending(ledger) == []
+        assert claim(ledger) == Needless()
+        ledger.set_complete()
+        assert ledger.complete
+        assert pending(ledger) == [1]
+
+
+def test_what_is_pending_is_found_without_looking_at_the_rest(ledger: Ledger) -> None:
+    """Neither at what is shown nor at what is in trouble, nor does SQLite sort."""
+    many, few = range(20_000), range(50_000, 50_003)
+    with ledger.transaction():
+        ledger.want(checks(many))
+        for patch_id in many:
+            if patch_id % 2:
+                ledger.show(patch_id, Sink.CHECK, A, 5.0)
+            else:
+                ledger.trouble(patch_id, Sink.CHECK, Trouble.GONE, "gone", A, 5.0)
+        ledger.want(checks(few))
+    for projects in (None, [1, 2]):
+        steps = 0
+
+        def count() -> None:
+            nonlocal steps
+            steps += 100
+
+        with ledger._file.using() as sql:
+            sql.set_progress_handler(count, 100)
+            assert pending(ledger, projects=projects) == list(few)
+            sql.set_progress_handler(None, 0)
+        assert steps < 2000
+
+
+def test_what_is_shown_can_be_gone_through_and_written_meanwhile(ledger: Ledger) -> None:
+    """As undo does it."""
+    with ledger.transaction():
+        for patch_id in range(1203):
+            ledger.show(patch_id, Sink.CHECK, A, 5.0)
+    seen = []
+    for entry in ledger.showing(Sink.CHECK):
+        seen.append(entry.patch_id)
+        if entry.patch_id % 100 == 0:
+            ledger.show(entry.patch_id, Sink.CHECK, None, 6.0)
+    assert seen == list(range(1203))
+    assert len(list(ledger.showing(Sink.CHECK))) == 1203 - 13
+
+
+# --- claims ----------------------------------------------------------------------------------
+
+
+def test_one_gets_the_claim_and_the_others_wait(ledger: Ledger, path: Path) -> None:
+    """The ledger says for how long, and does not offer it meanwhile."""
+    ledger.want(checks([1]))
+    claimed(ledger)
+    with Ledger(path) as other:
+        assert claim(other, now=1100.0) == Wait(20.0)
+        assert pending(other, now=1119.0) == []
+        assert pending(other, now=1121.0) == [1]
+
+
+def test_a_claim_without_outcome_is_read_back_first(ledger: Ledger) -> None:
+    """Shown, it is settled; released, it can be claimed anew."""
+    ledger.want(checks([1, 2]))
+    first = {n: claimed(ledger, n) for n in (1, 2)}
+    for n in (1, 2):
+        assert claim(ledger, n, now=1120.0) == Unsure(first[n], A, 1000.0)
+    assert ledger.show(1, Sink.CHECK, A, 1121.0, remote_id=5, claim=first[1])
+    assert ledger.release(2, Sink.CHECK, first[2])
+    assert pending(ledger) == [2]
+    assert claim(ledger, 1, now=1122.0) == Needless()
+    assert claimed(ledger, 2, now=1122.0) != first[2]
+
+
+def test_who_looked_too_early_cannot_end_a_later_claim(ledger: Ledger, path: Path) -> None:
+    """Two are unsure of the same claim; while one sends again, the other's finding is void."""
+    ledger.want(checks([1]))
+    old = claimed(ledger)
+    with Ledger(path) as other:
+        assert claim(ledger, now=1200.0) == claim(other, now=1200.0) == Unsure(old, A, 1000.0)
+        assert ledger.release(1, Sink.CHECK, old)
+        new = claimed(ledger, now=1200.0)
+        assert not other.release(1, Sink.CHECK, old)
+        assert not other.show(1, Sink.CHECK, B, 1200.0, claim=old)
+        other.show(1, Sink.CHECK, B, 1200.0)
+        assert claim(other, now=1201.0) == Wait(119.0)
+        assert ledger.show(1, Sink.CHECK, A, 1202.0, claim=new)
+
+
+def test_a_claim_without_outcome_stays_pending_whatever_is_wanted(ledger: Ledger) -> None:
+    """What is wanted may be shown, but another value is on its way there, perhaps."""
+    ledger.want(checks([1]))
+    ledger.show(1, Sink.CHECK, A, 5.0)
+    ledger.want(checks([1], B))
+    token = claimed(ledger, value=B)
+    ledger.want(checks([1], A))
+    assert pending(ledger, now=1200.0) == [1]
+    assert claim(ledger, now=1200.0) == Unsure(token, B, 1000.0)
+    ledger.show(1, Sink.CHECK, B, 1201.0, claim=token)
+    assert claimed(ledger, now=1201.0)
+
+
+def test_a_late_message_claims_nothing(ledger: Ledger) -> None:
+    """Another value is wanted by now, or it is shown, or held back, or the patch is unknown."""
+    ledger.want(checks([1, 2, 3]))
+    assert claim(ledger, 1, B) == Needless()
+    ledger.show(2, Sink.CHECK, A, 5.0)
+    assert claim(ledger, 2) == Needless()
+    ledger.trouble(3, Sink.CHECK, Trouble.NO_RIGHT, "403", A, 5.0)
+    assert claim(ledger, 3) == Needless()
+    assert claim(ledger, 4) == Needless()
+
+
+def test_a_clock_that_is_set_back_neither_sends_early_nor_blocks_for_ever(ledger: Ledger) -> None:
+    """The waiting begins anew from what the clock says now."""
+    ledger.want(checks([1]))
+    token = claimed(ledger, now=1_000_000.0)
+    ledger.want(checks([1], B))
+    assert pending(ledger, now=50.0) == [1]
+    assert claim(ledger, value=B, now=50.0) == Wait(ANSWER)
+    assert claim(ledger, value=B, now=60.0) == Wait(ANSWER - 10)
+    assert claim(ledger, value=B, now=170.0) == Unsure(token, A, 50.0)
+
+
+def test_a_deleted_ledger_grants_nothing_to_who_still_has_it_open(
+    ledger: Ledger, path: Path
+) -> None:
+    """Nobody else would see that claim; the new file is incomplete until it is rebuilt."""
+    ledger.want(checks([1]))
+    for file in path.parent.iterdir():
+        file.unlink()
+    assert claim(ledger) == Needless()
+    assert not ledger.complete
+    assert ledger.numbers() == {}
+
+
+# --- killed ----------------------------------------------------------------------------------
+
+
+def send_all(path: Path, server: Path, now: float, patches: int, seed: str) -> None:
+    """What a send process does, with a file as server: a line for each POST."""
+    order = list(range(patches))
+    random.Random(seed).shuffle(order)
+    with Ledger(path) as ledger:
+        for patch_id in order:
+            result = claim(ledger, patch_id, now=now)
+            if isinstance(result, Unsure):
+                if str(patch_id) in server.read_text().split("\n"):
+                    ledger.show(patch_id, Sink.CHECK, A, now, claim=result.claim)
+                else:
+                    ledger.release(patch_id, Sink.CHECK, result.claim)
+                    result = claim(ledger, patch_id, now=now)
+            if isinstance(result, Claimed):
+                with server.open("a") as file:
+                    file.write(f"{patch_id}\n")
+                ledger.show(patch_id, Sink.CHECK, A, now, claim=result.claim)
+
+
+def kill_at(point: int) -> None:
+    """Kill this process at its `point`th call of a C function from push or from here."""
+    calls = 0
+
+    def count(frame: FrameType, event: str, argument: Any) -> None:
+        nonlocal calls
+        if event == "c_call" and "push" in frame.f_code.co_filename:
+            calls += 1
+            if calls > point:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.setprofile(count)
+
+
+def die_everywhere(path: Path, step: int) -> None:
+    """Have a child killed at each `step`th call while it plans; all it wrote, or nothing."""
+    died = 0
+    while True:
+        with Ledger(path) as ledger:
+            before = plan_of(ledger)
+        child = os.fork()
+        if child == 0:
+            kill_at(died * step)
+            with Ledger(path) as ledger:
+                ledger.commit_plan(checks(range(10), str(died)), b"%d" % died, {"n": str(died)})
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        with Ledger(path) as ledger:
+            after = plan_of(ledger)
+        assert after in (before, {str(died)}), (before, after)
+        if os.WIFEXITED(status):
+            break
+        died += 1
+    print(died)
+
+
+def plan_of(ledger: Ledger) -> set[str | None]:
+    """What the parts of a plan say of its number; one thing only, unless it was torn."""
+    wanted = {entry.wanted for entry in ledger.entries(Sink.CHECK, range(10)).values()}
+    return {*(wanted or {None}), ledger.lines.decode() or None, ledger.note("n")}
+
+
+def start(what: str, *arguments: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, __file__, what, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+
+
+def test_of_processes_that_are_killed_each_value_is_sent_once(ledger: Ledger, path: Path) -> None:
+    """Three at a time, each killed somewhere or let go on to its end, until nothing is pending."""
+    patches, chance = 60, random.Random(1)
+    server = path.with_name("server")
+    server.touch()
+    ledger.want(checks(range(patches)))
+    now, killed = 1000.0, 0
+    while pending(ledger, now=now):
+        assert killed < 200
+        points = [chance.randrange(20, 200) for _ in range(3)]
+        workers = [start("send", path, server, now, patches, chance.random(), p) for p in points]
+        for worker in workers:
+            worker.communicate()
+            assert worker.returncode in (0, -signal.SIGKILL)
+            killed += worker.returncode != 0
+        assert max(Counter(server.read_text().split()).values(), default=1) == 1
+        now += ANSWER + 1
+    assert Counter(server.read_text().split()) == {str(n): 1 for n in range(patches)}
+    assert killed > 20
+
+
+def test_of_threads_at_once_each_value_is_claimed_once(ledger: Ledger, path: Path) -> None:
+    """All try all patches in the same order, so that they meet."""
+    ledger.want(checks(range(100)))
+    granted: list[int] = []
+    barrier = threading.Barrier(4)
+
+    def try_all() -> None:
+        with Ledger(path) as own:
+            barrier.wait()
+            granted.extend(n for n in range(100) if isinstance(claim(own, n), Claimed))
+
+    threads = [threading.Thread(target=try_all) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(granted) == list(range(100))
+
+
+def test_a_plan_may_be_killed_between_any_two_calls(path: Path) -> None:
+    """What is wanted, the lines and the notes are all of the old plan, or all of the new."""
+    worker = start("die", path, 1)
+    out, _ = worker.communicate()
+    assert worker.returncode == 0
+    assert int(out) > 10
+
+
+def test_a_plan_that_fails_leaves_the_old_one(ledger: Ledger) -> None:
+    """Also when its rows come from something that raises."""
+
+    def rows() -> Iterator[Wanted]:
+        yield from checks([1], B)
+        raise OSError("the index cannot be read")
+
+    ledger.commit_plan(checks([1]), b"old", {"offset": "7", "undone": "yes"})
+    with pytest.raises(OSError, match="index"):
+        ledger.commit_plan(rows(), b"new", {"offset": "8"})
+    assert (ledger.lines, ledger.note("offset")) == (b"old", "7")
+    assert ledger.entries(Sink.CHECK, [1])[1].wanted == A
+    assert ledger.commit_plan([], b"new", {"undone": None}) == 0
+    assert (ledger.lines, ledger.note("offset"), ledger.note("undone")) == (b"new", "7", None)
+
+
+def test_steps_in_one_transaction_are_kept_together(ledger: Ledger, path: Path) -> None:
+    """Or none is."""
+    with Ledger(path) as other, suppress(KeyError), ledger.transaction():
+        ledger.show(1, Sink.RELATION, "[1,2]", 5.0)
+        ledger.hands.note_made([1, 2])
+        assert other.hands.made() == set()
+        raise KeyError
+    assert ledger.hands.made() == set()
+    assert ledger.entries(Sink.RELATION, [1]) == {}
+
+
+# --- trouble ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", Trouble)
+def test_trouble_holds_back_only_the_value_it_was_about(ledger: Ledger, kind: Trouble) -> None:
+    """Until another is wanted, or somebody asks to try again; a 409 does not hold back."""
+    held = [] if kind != Trouble.CHANGED else [1]
+    ledger.want(checks([1, 2]))
+    ledger.show(2, Sink.CHECK, A, 5.0)
+    assert ledger.trouble(1, Sink.CHECK, kind, "why", A, 6.0, claim=claimed(ledger))
+    assert pending(ledger) == held
+    ledger.want(checks([1]))
+    assert pending(ledger) == held
+    (entry,) = ledger.troubles(10)
+    assert (entry.patch_id, entry.trouble, entry.trouble_text, entry.trouble_at) == (
+        *(1, kind, "why"),
+        6.0,
+    )
+    assert ledger.trouble_counts() == {kind: 1}
+    ledger.want(checks([1], B))
+    assert pending(ledger) == [1]
+    assert ledger.troubles(10) == []
+    ledger.want(checks([1]))
+    assert pending(ledger) == [1]
+    for asked in ([1, 2, 3], None):
+        ledger.trouble(1, Sink.CHECK, kind, "why", A, 6.0)
+        assert ledger.retry([2]) == 0
+        assert ledger.retry(asked) == 1
+        assert pending(ledger) == [1]
+
+
+def test_trouble_with_what_is_wanted_no_more_is_not_noted(ledger: Ledger) -> None:
+    """But its claim is over; and what is shown as wanted is in no trouble any more."""
+    ledger.want(checks([1, 2]))
+    token = claimed(ledger)
+    ledger.want(checks([1], B))
+    assert not ledger.trouble(1, Sink.CHECK, Trouble.MISTAKE, "400", A, 5.0, claim=token)
+    assert claimed(ledger, 1, B)
+    ledger.trouble(2, Sink.CHECK, Trouble.MISTAKE, "400", A, 5.0)
+    ledger.show(2, Sink.CHECK, B, 6.0)
+    assert ledger.trouble_counts() == {Trouble.MISTAKE: 1}
+    ledger.show(2, Sink.CHECK, A, 6.0)
+    assert ledger.trouble_counts() == {}
+
+
+def test_troubles_are_told_latest_first(ledger: Ledger) -> None:
+    """As many as are asked for."""
+    ledger.want(checks(range(5)))
+    for n, at in enumerate([3.0, 1.0, 5.0, 4.0, 2.0]):
+        ledger.trouble(n, Sink.CHECK, Trouble.GONE, "404", A, at)
+    assert [entry.patch_id for entry in ledger.troubles(3)] == [2, 3, 0]
+
+
+def test_numbers_for_a_table(ledger: Ledger) -> None:
+    """By sink, of all projects or of some."""
+    ledger.want([*checks([1, 2, 3]), *checks([4], None), *checks([5], project_id=2)])
+    ledger.show(1, Sink.CHECK, A, 5.0)
+    ledger.show(4, Sink.CHECK, A, 5.0)
+    ledger.trouble(2, Sink.CHECK, Trouble.GONE, "404", A, 5.0)
+    ledger.show(1, Sink.STATE, A, 5.0)
+    check = Numbers(wanted=4, shown=2, pending=3, trouble=1)
+    assert ledger.numbers() == {Sink.CHECK: check, Sink.STATE: Numbers(0, 1, 0, 0)}
+    assert ledger.numbers([2]) == {Sink.CHECK: Numbers(1, 0, 1, 0)}
+
+
+# --- whose hand ------------------------------------------------------------------------------
+
+
+def test_it_knows_what_we_made_and_what_a_person_changed(ledger: Ledger) -> None:
+    """Of many patches at once; the first note of a person's change stays."""
+    hands = ledger.hands
+    hands.note_made(range(2000))
+    hands.note_made([5])
+    hands.forget_made(range(10, 2000))
+    assert hands.made() == set(range(10))
+    assert hands.made(range(5, 5000)) == set(range(5, 10))
+    first = HandsOff(Sink.RELATION, 7, "taken out", 5.0)
+    hands.keep_hands_off([first, HandsOff(Sink.STATE, 7, "set to rejected", 6.0)])
+    hands.keep_hands_off([HandsOff(Sink.RELATION, 7, "again", 9.0)])
+    assert hands.hands_off(Sink.RELATION) == {7: first}
+    hands.lift_hands_off(Sink.RELATION, [7])
+    assert hands.hands_off(Sink.RELATION) == {}
+    assert set(hands.hands_off(Sink.STATE)) == {7}
+
+
+# --- the file --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["no database", "damaged", "no tables"])
+def test_a_damaged_file_is_named_and_left_to_its_owner(path: Path, how: str) -> None:
+    """The message says that it may be deleted; nothing is removed."""
+    with Ledger(path) as ledger:
+        ledger.want(checks(range(1000)))
+    if how == "no tables":
+        with sqlite3.connect(path) as sql:
+            sql.execute("DROP TABLE entry")
+        sql.close()
+    else:
+        size = path.stat().st_size
+        with path.open("r+b") as file:
+            file.seek(0 if how == "no database" else 4096)
+            file.write(b"x" * (size - file.tell()))
+    before = path.read_bytes()
+    with Ledger(path) as ledger, pytest.raises(StoreDamaged, match="delete it") as raised:
+        ledger.want(checks(range(1000), B))
+    assert str(path) in str(raised.value)
+    assert path.read_bytes() == before
+
+
+def test_a_ledger_of_another_version_is_not_used(path: Path) -> None:
+    """The message names the file and what to do."""
+    with Ledger(path) as ledger:
+        ledger.set_complete()
+    with sqlite3.connect(path) as sql:
+        sql.execute("PRAGMA user_version = 99")
+    sql.close()
+    with Ledger(path) as ledger, pytest.raises(GiveUp, match=r"version 99.*delete it") as raised:
+        claim(ledger)
+    assert str(path) in str(raised.value)
+
+
+def test_what_passes_is_told_apart(
+    ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process that writes for too long, and a folder that cannot be made."""
+    monkeypatch.setattr(ledger_file, "_BUSY", 0.0)
+    ledger.want(checks([1]))
+    with Ledger(path) as other, ledger.transaction(), pytest.raises(StoreUnavailable, match="lock"):
+        claim(other)
+    with Ledger(path / "below" / "it") as wrong, pytest.raises(StoreUnavailable):
+        wrong.complete  # noqa: B018
+
+
+def test_a_claim_is_durable_before_anything_is_sent(ledger: Ledger) -> None:
+    """SQLite waits for the disk at each commit."""
+    with ledger._file.using() as sql:
+        assert sql.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert sql.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "send":
+        kill_at(int(sys.argv[7]))
+        send_all(
+            *(Path(sys.argv[2]), Path(sys.argv[3])),
+            *(float(sys.argv[4]), int(sys.argv[5]), sys.argv[6]),
+        )
+    else:
+        die_everywhere(Path(sys.argv[2]), int(sys.argv[3]))
