@@ -1,0 +1,156 @@
+"""`patchsync push`: one round of what Patchwork should show, or only what it would be."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+
+import click
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from patchsync.asking import open_annotator
+from patchsync.cli.signals import end_as_by_ctrl_c
+from patchsync.config import Config, load
+from patchsync.errors import PatchsyncError, TryAgainLater
+from patchsync.push.jobs import Job
+from patchsync.push.ledger_tables import Sink
+from patchsync.push.outcomes import Outcome
+from patchsync.push.session import Session
+from patchsync.sites import configured, find_site
+
+# So many rows are shown one by one; the rest is counted.
+MOST_ROWS = 100
+
+
+@click.command()
+@click.option("-p", "--project", "projects", multiple=True, metavar="P", help="Only this one.")
+@click.option("--dry-run", is_flag=True, help="Say what would be written; write nothing there.")
+@click.option("--limit", type=click.IntRange(min=1), help="Annotate at most so many patches.")
+@click.option("--yes", is_flag=True, help="Do not ask before the first push, or before --undo.")
+@click.option("--retry", is_flag=True, help="Try again what Patchwork refused before.")
+@click.option(
+    "--undo", is_flag=True, help="Take out our relations, and set our checks to pending instead."
+)
+def push(
+    projects: tuple[str, ...],
+    dry_run: bool,
+    limit: int | None,
+    yes: bool,
+    retry: bool,
+    undo: bool,
+) -> None:
+    """Show PaStA's groups in Patchwork, once: what is there already is not written again.
+
+    What is shown, and how, says [push] in the configuration: checks, relations, states, comments.
+    What people set by hand stays. The first push to a project asks; once somebody agreed, the
+    fleet's service `push` goes on by itself.
+
+    Exit status 0 if Patchwork took all of it; what it refused is told, and in `patchsync status`.
+    """
+    config = load()
+    end_as_by_ctrl_c()
+    with Session(config, open_annotator(config)) as session:
+        for reading in session.learn():
+            _say_where(f"{reading.project}: {reading.number} {reading.what}")
+        ids = _project_ids(config, session, projects)
+        if undo:
+            ids = _undo(session, yes=yes, dry_run=dry_run)
+        else:
+            session.plan()
+            if not dry_run:
+                _agree(session, ids, yes=yes)
+        if retry:
+            session.ledger.retry()
+        extra = [] if undo else session.look_on(ids)
+        clean = _run(session, [*extra, *session.jobs(ids, limit)], dry_run=dry_run)
+    if not clean:
+        sys.exit(1)
+
+
+def _project_ids(config: Config, session: Session, keys: tuple[str, ...]) -> set[int]:
+    for name in session.identity.others:
+        click.echo(f"{name}: left alone: the token's user does not maintain it", err=True)
+    if not keys:
+        return set(session.identity.projects)
+    sites = [find_site(config, configured(config, key).id) for key in keys]
+    return {site.paths.project_id for site in sites if site}
+
+
+def _agree(session: Session, ids: set[int], *, yes: bool) -> None:
+    """Have somebody agree to the first push of each project."""
+    new = ids - session.confirmed()
+    if session.undone:
+        new = ids
+    for number in sorted(new):
+        name = session.identity.projects[number].link_name
+        counts = Counter(entry.sink for entry in session.pending({number}))
+        told = ", ".join(f"{count} x {sink}" for sink, count in sorted(counts.items()))
+        click.echo(f"{name}: first push, as {session.identity.user.username}: {told or 'nothing'}")
+    if new and not yes:
+        if not sys.stdin.isatty():
+            raise click.ClickException("the first push of a project wants --yes (see --dry-run)")
+        click.confirm("Write this to Patchwork?", abort=True)
+    if new:
+        session.confirm(new)
+
+
+def _undo(session: Session, *, yes: bool, dry_run: bool) -> set[int]:
+    ours = session.count_ours()
+    click.echo(
+        f"to undo: {ours[Sink.CHECK]} patches show a check of ours, which becomes pending; "
+        f"{ours[Sink.RELATION]} are in a relation by us, which they leave"
+    )
+    if dry_run:
+        click.echo("nothing is written")
+        sys.exit(0)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise click.ClickException("--undo wants --yes")
+        click.confirm("Undo it?", abort=True)
+    session.want_nothing()
+    return set(session.identity.projects)
+
+
+def _run(session: Session, jobs: list[Job], *, dry_run: bool) -> bool:
+    """Do the jobs and show what came of them. Returns whether nothing is in the way."""
+    rows: list[Outcome] = []
+    failed: PatchsyncError | None = None
+    console = Console()
+    shown = track(jobs, "pushing", console=console, disable=not console.is_terminal)
+    for job in shown:
+        try:
+            for outcome in session.do(job, dry_run=dry_run):
+                rows.append(outcome)
+        except TryAgainLater as error:
+            failed = error
+            break
+    _show(console, rows, dry_run=dry_run)
+    counts = Counter(row.sink for row in rows if row.written)
+    told = ", ".join(f"{count} x {sink}" for sink, count in sorted(counts.items())) or "nothing"
+    troubles = sum(row.trouble for row in rows)
+    click.echo(
+        f"{'would write' if dry_run else 'wrote'}: {told}"
+        + (f"; {troubles} reports" if troubles else "")
+    )
+    if failed:
+        click.echo(f"patchsync: {failed}; the next round goes on", err=True)
+    return failed is None and not troubles
+
+
+def _show(console: Console, rows: list[Outcome], *, dry_run: bool) -> None:
+    if not rows:
+        return
+    table = Table("patch", "sink", "would be" if dry_run else "is", box=None, pad_edge=False)
+    for row in rows[:MOST_ROWS]:
+        table.add_row(str(row.patch_id), row.sink, row.text, style="yellow" if row.trouble else "")
+    console.print(table, soft_wrap=not console.is_terminal)
+    if len(rows) > MOST_ROWS:
+        console.print(f"... and {len(rows) - MOST_ROWS} more")
+
+
+def _say_where(text: str) -> None:
+    """On a terminal, in one line; elsewhere it would only fill a log."""
+    if sys.stderr.isatty():
+        click.echo(f"\r\x1b[K{text}", err=True, nl=False)

@@ -1,0 +1,55 @@
+"""Cuts what is pending into jobs that can be done side by side, each by its patch ids alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+from patchsync.push.ledger_tables import Entry, Sink
+from patchsync.push.neighbourhood import members_of
+
+# Checks, states or comments in one job
+PER_JOB = 25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What one task does: patches of one project in one sink, or all that a relation links."""
+
+    # Of a project that these are in, as the configuration spells it
+    key: str
+    sink: str
+    patch_ids: tuple[int, ...]
+
+
+def cut(pending: Iterable[Entry], key_of: Mapping[int, str]) -> Iterator[Job]:
+    """The jobs for what is pending; `key_of`: the projects' keys by id."""
+    by_place: dict[tuple[str, int], list[Entry]] = {}
+    for entry in pending:
+        by_place.setdefault((entry.sink, entry.project_id or 0), []).append(entry)
+    relations: list[Entry] = []
+    for (sink, number), entries in by_place.items():
+        if sink == Sink.RELATION:
+            relations += entries
+            continue
+        ids = iter(sorted(entry.patch_id for entry in entries))
+        while some := tuple(islice(ids, PER_JOB)):
+            yield Job(key=key_of[number], sink=sink, patch_ids=some)
+    for linked in linked_patches(relations):
+        first = next(entry for entry in relations if entry.patch_id in linked)
+        yield Job(
+            key=key_of[first.project_id or 0], sink=Sink.RELATION, patch_ids=tuple(sorted(linked))
+        )
+
+
+def linked_patches(entries: Iterable[Entry]) -> list[set[int]]:
+    """The patches that wanted or shown relations link, as far as these entries tell."""
+    home: dict[int, set[int]] = {}
+    for entry in entries:
+        linked = {entry.patch_id} | members_of(entry.wanted) | members_of(entry.shown)
+        for each in list(linked):
+            linked |= home.get(each, set())
+        for each in linked:
+            home[each] = linked
+    return list({id(linked): linked for linked in home.values()}.values())

@@ -1,0 +1,116 @@
+"""Brings what is wanted in Patchwork up to date with PaStA's groups, by what changed in them.
+
+Asks nobody. What it costs follows the change: a group whose line in patch-groups is the one that
+was looked at before, and whose mails are the same patches, is passed over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+
+from patchsync.analysis.groups import Changes, Group, read_groups
+from patchsync.config import Config
+from patchsync.push.annotations import Annotation, ProjectFacts, annotate
+from patchsync.push.identity import Identity
+from patchsync.push.ledger import Ledger
+from patchsync.push.ledger_tables import Sink, Wanted
+from patchsync.push.patches import Patches
+from patchsync.push.wording import Wording
+from patchsync.sites import Site
+
+RULES = "rules"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """What a plan changed, in numbers."""
+
+    # Groups that were looked at
+    groups: int
+    # Annotations that are wanted otherwise than before
+    changed: int
+
+
+def plan(config: Config, ledger: Ledger, sites: list[Site], identity: Identity) -> Planned:
+    """Take over what changed in patch-groups since the last plan.
+
+    Raises:
+        ConfigError: a template cannot be used.
+        TryAgainLater: patch-groups is not there, or is being written.
+        StoreDamaged: it is something else.
+    """
+    wording = Wording(config.push)
+    facts = {number: project.facts for number, project in identity.projects.items()}
+    rules = _fingerprint(config, identity)
+    with Patches(sites) as patches, ledger.transaction():
+        positions = patches.positions()
+        moved = patches.moved_since({name: ledger.note(name) for name in positions})
+        done = array("q")
+        if moved is not None and ledger.note(RULES) == rules:
+            done.frombytes(ledger.lines)
+        changes = Changes(config.patch_groups, done)
+        count = 0
+
+        def rows() -> Iterator[Wanted]:
+            nonlocal count
+            for group in _groups(config, changes, moved if done else None):
+                count += 1
+                yield from _rows(config, patches, group, facts, wording)
+
+        changed = ledger.want(rows())
+        notes: Mapping[str, str | None] = positions | {RULES: rules}
+        ledger.commit_plan((), changes.hashes.tobytes(), notes)
+    return Planned(groups=count, changed=changed)
+
+
+def _groups(config: Config, changes: Changes, moved: set[str] | None) -> Iterator[Group]:
+    """Those whose line is new, and those with a mail that became another patch, too."""
+    for _, group in changes:
+        yield group
+    if moved:
+        for group in read_groups(config.patch_groups):
+            if not moved.isdisjoint(group.message_ids):
+                yield group
+
+
+def _rows(
+    config: Config,
+    patches: Patches,
+    group: Group,
+    facts: Mapping[int, ProjectFacts],
+    wording: Wording,
+) -> Iterator[Wanted]:
+    revisions = [patches.revision(message_id) for message_id in group.message_ids]
+    project_of = {ref.patch_id: ref.project_id for each in revisions for ref in each.patches}
+    found = annotate(revisions, group.commits, facts, config.push, wording)
+    for patch_id, annotation in found.items():
+        for sink, value in _values(annotation):
+            if sink in config.push.sinks:
+                yield Wanted(patch_id, project_of[patch_id], sink, value)
+
+
+def _values(annotation: Annotation) -> Iterator[tuple[Sink, str | None]]:
+    """As the ledger has them."""
+    yield Sink.CHECK, _json(asdict(annotation.check)) if annotation.check else None
+    yield Sink.RELATION, _json(annotation.relation) if annotation.relation else None
+    yield Sink.STATE, _json(asdict(annotation.state)) if annotation.state else None
+    # What was said stays said.
+    if annotation.comment:
+        yield Sink.COMMENT, _json({"text": annotation.comment})
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _fingerprint(config: Config, identity: Identity) -> str:
+    """Of all that decides what is wanted, beside groups and patches."""
+    rules = config.push.model_dump(
+        mode="json", include={"sinks", "check", "relation", "state", "comment"}
+    )
+    text = _json([rules, asdict(identity)])
+    return hashlib.sha256(text.encode()).hexdigest()

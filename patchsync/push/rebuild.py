@@ -1,0 +1,106 @@
+"""Learns from Patchwork what it shows from us: for a ledger that is new, or was lost.
+
+Only reads. A relation that nothing shows to be ours counts as a person's.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from patchsync.errors import GoneThere
+from patchsync.patchwork.authorship import shown_to_be_ours
+from patchsync.patchwork.shown import PatchView, RelationEvent
+from patchsync.patchwork.writing import Annotator
+from patchsync.push.checks import value_of
+from patchsync.push.identity import Identity, Maintained
+from patchsync.push.ledger import Ledger
+from patchsync.push.ledger_tables import Sink
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How far it is: of which project what was read."""
+
+    project: str
+    what: str
+    number: int
+
+
+def rebuild(
+    ledger: Ledger,
+    annotator: Annotator,
+    identity: Identity,
+    context: str,
+    answer_seconds: float,
+    clock: Callable[[], float] = time.time,
+) -> Iterator[Reading]:
+    """Fill a ledger that is not complete; yields after each request or so.
+
+    Args:
+        ledger: what is known in the end.
+        annotator: the Patchwork.
+        identity: whose annotations are ours, and where.
+        context: of our checks.
+        answer_seconds: what the ledger knew to be under way has come by then.
+        clock: seconds since 1970.
+    """
+    began = clock()
+    yield from _relations(ledger, annotator, identity, began)
+    for project in identity.projects.values():
+        if annotator.own_checks(project.key, identity.user):
+            # We were here before: a check may be under way that the lost ledger knew of.
+            while (left := began + answer_seconds - clock()) > 0:
+                yield Reading(project.link_name, "seconds to wait for lost answers", round(left))
+                time.sleep(min(left, 1.0))
+            yield from _checks(ledger, annotator, identity, project, context, clock())
+    ledger.set_complete()
+
+
+def _relations(
+    ledger: Ledger, annotator: Annotator, identity: Identity, now: float
+) -> Iterator[Reading]:
+    relations: set[frozenset[int]] = set()
+    events: dict[int, RelationEvent] = {}
+    for project in identity.projects.values():
+        for number, views in enumerate(_pages(annotator, project.key), 1):
+            relations |= {frozenset({view.id, *view.related}) for view in views if view.related}
+            yield Reading(project.link_name, "pages of patches", number)
+        events |= annotator.relation_events(project.key)
+        yield Reading(project.link_name, "events of relations", len(events))
+    with ledger.transaction():
+        for members in relations:
+            value = json.dumps(sorted(members))
+            for each in members:
+                ledger.show(each, Sink.RELATION, value, now)
+            if shown_to_be_ours(members, events, identity.user.id):
+                ledger.hands.note_made(members)
+
+
+def _checks(
+    ledger: Ledger,
+    annotator: Annotator,
+    identity: Identity,
+    project: Maintained,
+    context: str,
+    now: float,
+) -> Iterator[Reading]:
+    own = annotator.own_checks(project.key, identity.user)
+    for number, patch_id in enumerate(sorted(each for each, named in own if named == context), 1):
+        # An event does not have the description.
+        try:
+            check = annotator.newest_check(project.key, patch_id, identity.user.id, context)
+        except GoneThere:
+            continue
+        if check is not None:
+            ledger.show(patch_id, Sink.CHECK, value_of(check), now, remote_id=check.id)
+        yield Reading(project.link_name, "checks", number)
+
+
+def _pages(annotator: Annotator, key: str) -> Iterator[tuple[PatchView, ...]]:
+    page = 1
+    while views := annotator.list_views(key, page):
+        yield views
+        page += 1

@@ -1,0 +1,236 @@
+"""Carries out what the planner of relations says, all that is linked at a time.
+
+Before a request the ledger notes what becomes ours by it, and only afterwards that it is done:
+killed anywhere, the next round reads what is there and goes on from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from patchsync.errors import ChangedThere, NotWritten
+from patchsync.patchwork.writing import Annotator
+from patchsync.push.ledger import Ledger
+from patchsync.push.ledger_tables import Sink, Trouble
+from patchsync.push.neighbourhood import (
+    Neighbourhood,
+    gather,
+    members_of,
+    relation_of,
+    taken_away,
+)
+from patchsync.push.outcomes import Outcome, trouble_of
+from patchsync.push.relation_steps import Step
+from patchsync.push.relations import Component, Report, Terms, plan
+
+# What a request of ours may have taken out of a relation, for a kill between request and note
+LEAVING = "leaving"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What the configuration and our rights say of relations."""
+
+    # Link name or number, for the requests of each project that we maintain, by its id
+    key_of: Mapping[int, str]
+    # Patches in one relation
+    most: int
+    # Whether what a person related is joined
+    join: bool
+
+
+@dataclass(kw_only=True)
+class Look:
+    """What there is, and what is to be done."""
+
+    around: Neighbourhood
+    components: tuple[Component, ...]
+
+
+class Relating:
+    """Makes Patchwork's relations those of the groups, as far as people let it."""
+
+    def __init__(self, ledger: Ledger, annotator: Annotator, rules: Rules) -> None:
+        self._ledger = ledger
+        self._annotator = annotator
+        self._rules = rules
+
+    def look(self, patch_ids: Iterable[int], now: float) -> Look:
+        """Read from Patchwork what is linked to some patches, and plan; writes nothing there.
+
+        Raises:
+            GiveUp: it is too much to be one patch's revisions.
+            TryAgainLater: it changed while it was read.
+        """
+        key = next(iter(self._rules.key_of.values()))
+        around = gather(self._ledger, lambda each: self._annotator.view(key, each), patch_ids)
+        made, leaving = self._ledger.hands.made(around.views), self._leaving()
+        with self._ledger.transaction():
+            self._ledger.hands.keep_hands_off(taken_away(around, made, leaving, now))
+            # What a killed process left open: whether it was done is seen now.
+            self._note_out(
+                [each for each in leaving & around.views.keys() if not around.views[each].related],
+                now,
+            )
+            self._set_leaving(leaving - around.views.keys())
+        off = self._ledger.hands.hands_off(Sink.RELATION)
+        around.hands_off = frozenset(off.keys() & around.views.keys())
+        return Look(around=around, components=self._plan(around))
+
+    def outcomes(
+        self, patch_ids: Collection[int], now: float, *, dry_run: bool = False
+    ) -> Iterator[Outcome]:
+        """Do what `look` says, or only say so, and note how it ended.
+
+        Raises:
+            AnswerLost, ServerUnavailable: the next round reads what came of it.
+        """
+        found = self.look(patch_ids, now)
+        if dry_run:
+            for component in found.components:
+                yield from map(_told, component.steps)
+                yield from map(_reported, component.reports)
+            return
+        troubles: dict[int, tuple[Trouble, str]] = {}
+        there = {each: relation_of(view) for each, view in found.around.views.items()}
+        for component in found.components:
+            for report in component.reports:
+                troubles |= dict.fromkeys(report.group, (Trouble.REPORT, str(report)))
+                yield _reported(report)
+            try:
+                yield from self._do_all(component.steps, found.around, there, now)
+            except NotWritten as error:
+                troubles |= dict.fromkeys(component.patches, (trouble_of(error), str(error)))
+                yield _failed(component.patches[0], str(error))
+        self._settle(found.around, there, troubles, now)
+
+    def _plan(self, around: Neighbourhood) -> tuple[Component, ...]:
+        terms = Terms(
+            may={
+                view.id for view in around.views.values() if view.project_id in self._rules.key_of
+            },
+            most=self._rules.most,
+            join=self._rules.join,
+        )
+        current = around.relations(self._ledger.hands.made(around.views))
+        return plan(current, around.groups(), terms)
+
+    def _do_all(
+        self,
+        steps: Iterable[Step],
+        around: Neighbourhood,
+        there: dict[int, frozenset[int]],
+        now: float,
+    ) -> Iterator[Outcome]:
+        """Take the steps; `there`: the relation of each patch, which changes with them."""
+        for step in steps:
+            before = there[step.patch_id]
+            after = step.leaves.members if step.leaves else frozenset()
+            if step.related:
+                self._join(step, around)
+            else:
+                self._leave(step, around, before, now)
+            yield _told(step)
+            there |= {
+                each: after if each in after else frozenset({each}) for each in before | after
+            }
+        # An answer does not tell what is now.
+        for members in {there[step.patch_id] for step in steps if step.related}:
+            view = self._annotator.view(self._key(min(members), around), min(members))
+            if view is None or relation_of(view) != members:
+                raise ChangedThere(f"the relation of patch {min(members)} is not as we left it")
+
+    def _key(self, patch_id: int, around: Neighbourhood) -> str:
+        return self._rules.key_of[around.views[patch_id].project_id]
+
+    def _join(self, step: Step, around: Neighbourhood) -> None:
+        ours = step.leaves.ours if step.leaves else frozenset()
+        new = ours - self._ledger.hands.made(ours)
+        self._ledger.hands.note_made(ours)
+        try:
+            self._relate(step, around)
+        except NotWritten:
+            self._ledger.hands.forget_made(new)
+            raise
+
+    def _leave(self, step: Step, around: Neighbourhood, before: frozenset[int], now: float) -> None:
+        out = {step.patch_id} if step.leaves else set(before)
+        with self._ledger.transaction():
+            self._set_leaving(self._leaving() | out)
+        self._relate(step, around)
+        with self._ledger.transaction():
+            self._note_out(out, now)
+            self._set_leaving(self._leaving() - out)
+
+    def _relate(self, step: Step, around: Neighbourhood) -> None:
+        """Send a step; at a 409 a patch may stand in a relation alone, which nobody sees."""
+        key = self._key(step.patch_id, around)
+        try:
+            self._annotator.relate(key, step.patch_id, step.related)
+        except ChangedThere:
+            alone = [
+                each
+                for each in (step.patch_id, *step.related)
+                if (view := self._annotator.view(key, each)) is not None and not view.related
+            ]
+            for each in alone:
+                self._annotator.relate(self._key(each, around), each, ())
+            if not alone:
+                raise
+            self._annotator.relate(key, step.patch_id, step.related)
+
+    def _settle(
+        self,
+        around: Neighbourhood,
+        there: Mapping[int, frozenset[int]],
+        troubles: Mapping[int, tuple[Trouble, str]],
+        now: float,
+    ) -> None:
+        """Note what each patch has now; where that is not what is wanted, why."""
+        with self._ledger.transaction():
+            for each, entry in around.entries.items():
+                members = there.get(each, frozenset())
+                value = json.dumps(sorted(members)) if len(members) > 1 else None
+                self._ledger.show(each, Sink.RELATION, value, now)
+                if value != entry.wanted:
+                    kind, text = troubles.get(each, (Trouble.REPORT, _why(each, around)))
+                    self._ledger.trouble(each, Sink.RELATION, kind, text, entry.wanted, now)
+
+    def _note_out(self, patch_ids: Collection[int], now: float) -> None:
+        self._ledger.hands.forget_made(patch_ids)
+        for each in self._ledger.entries(Sink.RELATION, patch_ids):
+            self._ledger.show(each, Sink.RELATION, None, now)
+
+    def _leaving(self) -> set[int]:
+        return set(json.loads(self._ledger.note(LEAVING) or "[]"))
+
+    def _set_leaving(self, patch_ids: Collection[int]) -> None:
+        self._ledger.write_notes({LEAVING: json.dumps(sorted(patch_ids)) if patch_ids else None})
+
+
+def _told(step: Step) -> Outcome:
+    text = f"related to {_listed(step.related)}" if step.related else "taken out of its relation"
+    return Outcome(patch_id=step.patch_id, sink=Sink.RELATION, text=text, written=True)
+
+
+def _reported(report: Report) -> Outcome:
+    return _failed(report.patches[0], str(report))
+
+
+def _failed(patch_id: int, text: str) -> Outcome:
+    return Outcome(patch_id=patch_id, sink=Sink.RELATION, text=text, trouble=True)
+
+
+def _why(patch_id: int, around: Neighbourhood) -> str:
+    """Why a patch has not all that is wanted, where the planner has nothing to report."""
+    wanted = members_of(around.entries[patch_id].wanted)
+    out, gone = wanted & around.hands_off, wanted - around.views.keys()
+    if out:
+        return f"a person took patches {_listed(out)} out of their relation: they stay out"
+    return f"patches {_listed(gone)} are gone from Patchwork"
+
+
+def _listed(patch_ids: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(patch_ids)))

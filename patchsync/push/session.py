@@ -1,0 +1,233 @@
+"""One configuration's push: what is planned, what is due, and how one job of it is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from patchsync.config import Config
+from patchsync.errors import ConfigError, GiveUp
+from patchsync.patchwork.writing import Annotator
+from patchsync.push import planning
+from patchsync.push.audit import look_on
+from patchsync.push.checks import Checks
+from patchsync.push.identity import Identity, ask_identity, note_identity, noted_identity
+from patchsync.push.jobs import Job, cut
+from patchsync.push.ledger import Ledger
+from patchsync.push.ledger_tables import Entry, Sink, Wanted
+from patchsync.push.outcomes import Outcome
+from patchsync.push.rebuild import Reading, rebuild
+from patchsync.push.relating import Relating, Rules
+from patchsync.push.states import States
+from patchsync.sites import find_site
+from patchsync.store.layout import OWN_FOLDER
+from patchsync.store.lock import store_lock
+
+CONFIRMED = "confirmed"
+UNDONE = "undone"
+# Relations are changed by one process at a time, on this machine.
+RELATIONS_WAIT = 60.0
+
+
+def ledger_path(config: Config) -> Path:
+    """Where the ledger of a configuration lies: beside the stores, one for each Patchwork."""
+    return config.d_mbox / OWN_FOLDER / f"push.{config.instance}.sqlite"
+
+
+class Session:
+    """Push at work; a context."""
+
+    def __init__(
+        self, config: Config, annotator: Annotator, clock: Callable[[], float] = time.time
+    ) -> None:
+        """Nothing is read or written yet.
+
+        Raises:
+            ConfigError: no sink is switched on.
+        """
+        if not config.push.sinks:
+            raise ConfigError(
+                f'{config.source}: nothing is switched on; set [push] sinks = ["check", "relation"]'
+            )
+        self.ledger = Ledger(ledger_path(config))
+        self.sites = [
+            site for table in config.projects if (site := find_site(config, table.id)) is not None
+        ]
+        self._config = config
+        self._annotator = annotator
+        self._clock = clock
+        self._identity: Identity | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.ledger.close()
+
+    @property
+    def identity(self) -> Identity:
+        """Who we are; asked for at the first time."""
+        if self._identity is None:
+            self._identity = noted_identity(self.ledger) or self.refresh_identity()
+        return self._identity
+
+    def refresh_identity(self) -> Identity:
+        """Ask Patchwork anew who we are."""
+        if not self.sites:
+            raise GiveUp("no project is in the store yet; run `patchsync sync` first")
+        self._identity = ask_identity(self._annotator, self.sites)
+        note_identity(self.ledger, self._identity)
+        return self._identity
+
+    # Before anything is sent
+
+    def learn(self) -> Iterator[Reading]:
+        """Have a new ledger know what Patchwork shows from us; yields how far it is."""
+        if not self.ledger.complete:
+            self.refresh_identity()
+            yield from rebuild(
+                self.ledger,
+                self._annotator,
+                self.identity,
+                self._config.push.check.context,
+                self._answer_seconds,
+                self._clock,
+            )
+
+    def plan(self) -> planning.Planned:
+        """Take over what changed in PaStA's groups; see `planning.plan`."""
+        return planning.plan(self._config, self.ledger, self.sites, self.identity)
+
+    def look_on(self, project_ids: set[int]) -> list[Job]:
+        """Look at some of the list pages, in rotation; the jobs that what people did makes."""
+        if Sink.RELATION not in self._config.push.sinks:
+            return []
+        jobs: list[Job] = []
+        for number, project in self.identity.projects.items():
+            if number in project_ids:
+                pages = self._config.push.audit_pages
+                changed = look_on(self.ledger, self._annotator, number, project, pages)
+                entries = self.ledger.entries(Sink.RELATION, changed).values()
+                keys = dict.fromkeys(self.identity.projects, project.key)
+                jobs += cut(entries, keys | {0: project.key})
+        return jobs
+
+    def confirmed(self) -> set[int]:
+        """The ids of the projects to which somebody agreed to push."""
+        noted = (self.ledger.note(CONFIRMED) or "").split()
+        return {int(number) for number in noted} & self.identity.projects.keys()
+
+    def confirm(self, project_ids: set[int]) -> None:
+        """Note that somebody agreed."""
+        agreed = " ".join(map(str, sorted(self.confirmed() | project_ids)))
+        self.ledger.write_notes({CONFIRMED: agreed, UNDONE: None})
+
+    def pending(self, project_ids: set[int], limit: int | None = None) -> list[Entry]:
+        """What is to be sent now to some projects."""
+        return self.ledger.pending(
+            self._config.push.sinks,
+            project_ids & self.identity.projects.keys(),
+            limit,
+            now=self._clock(),
+            answer_seconds=self._answer_seconds,
+        )
+
+    def jobs(self, project_ids: set[int], limit: int | None = None) -> list[Job]:
+        """As `pending`, cut into jobs."""
+        keys = {number: each.key for number, each in self.identity.projects.items()}
+        return list(cut(self.pending(project_ids, limit), keys))
+
+    def count_ours(self) -> dict[str, int]:
+        """How many patches show a check of ours, and how many we placed in a relation."""
+        return {
+            Sink.CHECK: sum(1 for _ in self.ledger.showing(Sink.CHECK)),
+            Sink.RELATION: len(self.ledger.hands.made()),
+        }
+
+    def want_nothing(self) -> None:
+        """Have our checks and relations withdrawn by the next jobs, and nothing planned again.
+
+        Until somebody agrees to push again.
+        """
+        made = self.ledger.hands.made()
+        with self.ledger.transaction():
+            for sink in (Sink.CHECK, Sink.RELATION):
+                self.ledger.want(
+                    Wanted(entry.patch_id, entry.project_id, sink, None)
+                    for entry in self._said(sink, made)
+                    if entry.project_id is not None
+                )
+            self.ledger.commit_plan((), b"", {CONFIRMED: None, UNDONE: str(self._clock())})
+
+    def _said(self, sink: Sink, made: set[int]) -> Iterator[Entry]:
+        for entry in self.ledger.showing(sink):
+            if sink == Sink.CHECK or entry.patch_id in made:
+                yield entry
+
+    @property
+    def undone(self) -> bool:
+        """Whether somebody had everything withdrawn, and nobody agreed to push since."""
+        return self.ledger.note(UNDONE) is not None
+
+    # Sending
+
+    def do(self, job: Job, *, dry_run: bool = False) -> Iterator[Outcome]:
+        """Do a job, or only say what would be done; yields what came of each patch.
+
+        Raises:
+            AnswerLost, ServerUnavailable: the next round goes on.
+            Refused, NotPatchwork: nothing can be written at all.
+        """
+        if job.sink == Sink.RELATION:
+            yield from self._relate(job, dry_run)
+            return
+        for entry in self.ledger.entries(job.sink, job.patch_ids).values():
+            if entry.wanted != entry.shown or not dry_run:
+                outcome = self._send(job, entry, dry_run)
+                if outcome:
+                    yield outcome
+
+    def _send(self, job: Job, entry: Entry, dry_run: bool) -> Outcome | None:
+        now = self._clock()
+        if job.sink == Sink.CHECK:
+            checks = Checks(
+                self.ledger,
+                self._annotator,
+                self.identity.user,
+                context=self._config.push.check.context,
+                answer_seconds=self._answer_seconds,
+            )
+            return checks.would_send(entry) if dry_run else checks.send(job.key, entry, now)
+        if job.sink == Sink.STATE:
+            states = States(self.ledger, self._annotator, self._config.push.state.only_from)
+            return states.send(job.key, entry, now, dry_run=dry_run)
+        raise GiveUp(f"there is no sink {job.sink!r}")
+
+    def _relate(self, job: Job, dry_run: bool) -> Iterator[Outcome]:
+        rules = Rules(
+            key_of={number: each.key for number, each in self.identity.projects.items()},
+            most=self._config.push.relation.most,
+            join=self._config.push.relation.foreign == "join",
+        )
+        relating = Relating(self.ledger, self._annotator, rules)
+        with ExitStack() as stack:
+            if not dry_run:
+                path = ledger_path(self._config)
+                lock = path.with_name(path.name + ".lock")
+                stack.enter_context(store_lock(lock, RELATIONS_WAIT))
+            yield from relating.outcomes(job.patch_ids, self._clock(), dry_run=dry_run)
+
+    @property
+    def _answer_seconds(self) -> float:
+        """From a claim on: by then the answer is there, or never comes."""
+        ask = self._config.patchwork
+        return self._config.push.answer_seconds + ask.connect_timeout + ask.read_timeout

@@ -1,0 +1,64 @@
+"""Sets the states of patches, only from those that the configuration lists, never twice."""
+
+from __future__ import annotations
+
+import json
+
+from patchsync.errors import NotWritten
+from patchsync.patchwork.shown import PatchView
+from patchsync.patchwork.writing import Annotator
+from patchsync.push.ledger import Ledger
+from patchsync.push.ledger_tables import Entry, Sink, Trouble
+from patchsync.push.outcomes import Outcome, trouble_of
+
+
+class States:
+    """Brings the states of patches to what is wanted, where no person chose another."""
+
+    def __init__(self, ledger: Ledger, annotator: Annotator, only_from: tuple[str, ...]) -> None:
+        self._ledger = ledger
+        self._annotator = annotator
+        self._only_from = only_from
+
+    def send(self, key: str, entry: Entry, now: float, *, dry_run: bool = False) -> Outcome | None:
+        """Set the state that is wanted of a patch; None where it is so already.
+
+        A patch whose state is not the one that we set, or not one of those that we may change, is
+        left alone: somebody chose it.
+
+        Raises:
+            AnswerLost, ServerUnavailable: the next round reads what came of it.
+        """
+        patch_id, value = entry.patch_id, entry.wanted
+        view = self._annotator.view(key, patch_id)
+        if view is None:
+            return self._left(entry, Trouble.GONE, "it is gone from Patchwork", now, dry_run)
+        wanted = json.loads(value) if value else None
+        if wanted is None or _is_so(view, wanted):
+            if not dry_run:
+                self._ledger.show(patch_id, Sink.STATE, value, now)
+            return None
+        before = json.loads(entry.shown)["state"] if entry.shown else None
+        # What we set ourselves we may change; what somebody set after us we may not.
+        if view.state != before and (before is not None or view.state not in self._only_from):
+            return self._left(
+                entry, Trouble.REPORT, f"somebody set it to {view.state}: it stays so", now, dry_run
+            )
+        text = f"{view.state} -> {wanted['state']}"
+        if not dry_run:
+            try:
+                self._annotator.set_state(key, patch_id, wanted["state"], wanted["commit_ref"])
+            except NotWritten as error:
+                return self._left(entry, trouble_of(error), str(error), now, dry_run)
+            self._ledger.show(patch_id, Sink.STATE, value, now)
+        return Outcome(patch_id=patch_id, sink=Sink.STATE, text=text, written=True)
+
+    def _left(self, entry: Entry, kind: Trouble, text: str, now: float, dry_run: bool) -> Outcome:
+        if not dry_run:
+            self._ledger.trouble(entry.patch_id, Sink.STATE, kind, text, entry.wanted, now)
+        return Outcome(patch_id=entry.patch_id, sink=Sink.STATE, text=text, trouble=True)
+
+
+def _is_so(view: PatchView, wanted: dict[str, str | None]) -> bool:
+    commit = wanted["commit_ref"]
+    return view.state == wanted["state"] and (commit is None or view.commit_ref == commit)

@@ -1,0 +1,61 @@
+"""Tasks that annotate Patchwork: what is to be said (`plan`), and saying it (`send`)."""
+
+from __future__ import annotations
+
+import logging
+
+from patchsync.errors import AnswerLost, GiveUp
+from patchsync.push.jobs import Job
+from patchsync.sites import find_site
+from workers import context, messages
+from workers.celery import app
+from workers.tasks import OPTIONS, told
+
+log = logging.getLogger(__name__)
+
+# Jobs that one plan enqueues; the next plan takes more.
+MOST_JOBS = 200
+
+
+@app.task(name="workers.push.plan", **OPTIONS)
+def plan(project: str) -> None:
+    """Find what Patchwork should show of a project and does not, and enqueue it."""
+    with told("plan", project):
+        config = context.config()
+        key = config.project(project).id
+        site = find_site(config, key)
+        if site is None:
+            return  # Nothing is synced yet.
+        with context.push() as session:
+            number = site.paths.project_id
+            if session.undone or not session.ledger.complete or number not in session.confirmed():
+                raise GiveUp(
+                    f"nothing is pushed to {site.name} until somebody agrees: run "
+                    f"`patchsync push --project {key}` once"
+                )
+            planned = session.plan()
+            jobs = [*session.look_on({number}), *session.jobs({number})]
+        log.info(
+            "%s: %d groups changed, %d annotations, %d jobs",
+            site.name,
+            planned.groups,
+            planned.changed,
+            len(jobs),
+        )
+        for job in jobs[:MOST_JOBS]:
+            messages.push(job)
+
+
+@app.task(name="workers.push.send", **OPTIONS)
+def send(project: str, sink: str, patch_ids: list[int]) -> None:
+    """Show what is wanted of some patches; all that a relation links goes together."""
+    with told("send", project):
+        key = context.config().project(project).id
+        job = Job(key=key, sink=sink, patch_ids=tuple(int(each) for each in patch_ids))
+        with context.push() as session:
+            try:
+                for outcome in session.do(job):
+                    level = logging.WARNING if outcome.trouble else logging.INFO
+                    log.log(level, "%s: patch %d: %s", sink, outcome.patch_id, outcome.text)
+            except AnswerLost as error:
+                log.warning("%s of %s: %s; it is looked up later", sink, key, error)
