@@ -8,7 +8,8 @@ from patchsync.config import Config
 
 
 def entries(config: Config) -> dict[str, dict[str, Any]]:
-    """Celery's `beat_schedule`: per project a probe and a step of the audit, each at its interval.
+    """Celery's `beat_schedule`: per project a probe, a step of the audit, and a plan of what to
+    push if anything is switched on, each at its interval.
 
     What nobody took before the next one is due expires, so that two beats, or workers that come
     back after an hour, do not make a queue of probes.
@@ -16,11 +17,12 @@ def entries(config: Config) -> dict[str, dict[str, Any]]:
     schedule: dict[str, dict[str, Any]] = {}
     for project in config.projects:
         for task, seconds in (
-            ("probe", config.schedule.probe_seconds),
-            ("audit", config.schedule.audit_seconds),
+            ("fetch.probe", config.schedule.probe_seconds),
+            ("fetch.audit", config.schedule.audit_seconds),
+            *([("push.plan", config.schedule.push_seconds)] if config.push.sinks else []),
         ):
-            schedule[f"{task} {project.id}"] = {
-                "task": f"workers.fetch.{task}",
+            schedule[f"{task.partition('.')[2]} {project.id}"] = {
+                "task": f"workers.{task}",
                 "schedule": seconds,
                 "args": [project.id],
                 "options": {"expires": seconds, "argsrepr": f"({project.called})"},

@@ -26,7 +26,7 @@ from patchsync.board import Board
 from patchsync.config import Config, load
 from patchsync.fleet import Fleet
 from patchsync.roster import Roster
-from patchsync.services import QUEUES
+from patchsync.services import SYNC_QUEUES
 from patchsync.sites import find_site
 from patchsync.standin.process import Control, running_standin
 
@@ -171,7 +171,7 @@ def main(
         patchwork.control.add(SMALL, 50)
         with Fleet(config) as fleet:
             fleet.ensure_redis()
-            fleet.ensure([*QUEUES, "beat"])
+            fleet.ensure([*SYNC_QUEUES, "beat"])
             while lines(config, SMALL) < 50:
                 time.sleep(0.1)
             quiet = Newcomers(config, patchwork.control, QUIET_PATCHES)
@@ -183,7 +183,7 @@ def main(
         count = len(patchwork.control.ids(LARGE))
         with Fleet(config) as fleet:
             fleet.ensure_redis()
-            fleet.ensure([*QUEUES, "beat"])
+            fleet.ensure([*SYNC_QUEUES, "beat"])
             watch, new = Watch(config), Newcomers(config, patchwork.control)
             began = told = time.monotonic()
             watch.start()

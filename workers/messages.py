@@ -10,6 +10,7 @@ from dataclasses import asdict
 from patchsync.backlog import FIRST, LATER
 from patchsync.delivery import Delivery
 from patchsync.pages import lease_of
+from patchsync.push.jobs import Job
 from patchsync.sync import Want
 from workers.celery import app
 from workers.context import config
@@ -69,6 +70,16 @@ def index_mails(project: str, delivery: Delivery) -> None:
         args=[project, delivery.to_message()],
         argsrepr=index_story(project, delivery),
         compression="zlib",
+    )
+
+
+def push(job: Job) -> None:
+    """Enqueue what is to be shown of some patches."""
+    app.send_task(
+        "workers.push.send",
+        args=[job.key, job.sink, list(job.patch_ids)],
+        argsrepr=f"({config().project(job.key).called}: {job.sink}, {len(job.patch_ids)} patches)",
+        expires=config().fleet.lease_seconds,
     )
 
 

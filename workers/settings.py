@@ -13,6 +13,7 @@ from kombu import Exchange, Queue
 import beat_schedule as schedule
 from patchsync.backlog import LATER, PRIORITY_SEPARATOR, PRIORITY_STEPS
 from patchsync.roster import SIGN_IN_SECONDS
+from patchsync.services import QUEUES
 from workers.context import config
 from workers.logs import LINE
 
@@ -64,9 +65,7 @@ worker_send_task_events = True
 task_inherit_parent_priority = True
 task_create_missing_queues = False
 task_default_queue = "probe"
-task_queues = [
-    Queue(name, Exchange(name), routing_key=name) for name in ("probe", "fetch", "index")
-]
+task_queues = [Queue(name, Exchange(name), routing_key=name) for name in QUEUES]
 task_routes = {
     "workers.fetch.probe": {"queue": "probe"},
     # An audit does not keep a round of another project waiting.
@@ -74,6 +73,10 @@ task_routes = {
     "workers.fetch.fetch_page": {"queue": "fetch"},
     "workers.fetch.fetch_patches": {"queue": "fetch"},
     "workers.index.index_mails": {"queue": "index"},
+    # What is new goes before an archive.
+    "workers.push.plan": {"queue": "push"},
+    "workers.push.send": {"queue": "push"},
+    "workers.index.import_archive": {"queue": "index", "priority": LATER},
 }
 
 beat_schedule = schedule.entries(_config)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from patchsync.archive.source import ArchiveFault
 from patchsync.patchwork.mbox import (
     FIRST_LINE,
+    FIRST_WORDS,
     ID_LINE,
     NO_EMPTY_LINE,
     MailError,
@@ -24,7 +25,7 @@ from patchsync.patchwork.mbox import (
 )
 
 _CHUNK = 128 << 10  # bytes; more is slower, for it leaves the cache
-_FIRST_WORDS = b"\nFrom patchwork "
+_BEGINNING = b"\n" + FIRST_WORDS
 _EMPTY_LINE = re.compile(rb"\n\n")  # twice as fast as bytes.find with so many lines
 _ID_NAME = b"\nX-Patchwork-Id:"
 # Patchwork writes its id third; this far from a first line it is looked for.
@@ -45,8 +46,9 @@ class FoundMail:
     patch_id: int
     # Patchwork's date of the patch in seconds since 1970, UTC; 0 where its date is at fault.
     when: int
-    # None where its headers are at fault.
+    # Both None where its headers are at fault; the date as the store has it.
     message_id: str | None
+    date: str | None
     # Why it cannot be stored.
     fault: str | None
 
@@ -86,7 +88,7 @@ class _Beginning(NamedTuple):
 
 def _found(mail: _Beginning, length: int, head: bytes | None, whole: bool) -> FoundMail:
     """`head`: what is before the empty line, None without one; not `whole`: no newline ends it."""
-    message_id = fault = None
+    message_id = date = fault = None
     when = 0
     if head is None and length > _LONGEST_HEADERS:
         fault = f"its headers are longer than {_LONGEST_HEADERS} bytes"
@@ -97,7 +99,8 @@ def _found(mail: _Beginning, length: int, head: bytes | None, whole: bool) -> Fo
     try:
         when = seconds_since_1970(mail.first_line)
         if head is not None and fault is None:
-            message_id = parse_head(head).message_id
+            said = parse_head(head)
+            message_id, date = said.message_id, said.date
     except MailError as error:
         fault = fault or str(error)[:_LONGEST_FAULT]
     return FoundMail(
@@ -106,6 +109,7 @@ def _found(mail: _Beginning, length: int, head: bytes | None, whole: bool) -> Fo
         patch_id=mail.patch_id,
         when=when,
         message_id=message_id,
+        date=date,
         fault=fault,
     )
 
@@ -126,7 +130,7 @@ class _Scanner:
     def next_beginning(self, offset: int) -> tuple[int, _Beginning | None]:
         """The beginning of a mail behind `offset`, and where; without one, where the mbox ends."""
         while True:
-            at = self._bytes.find(_FIRST_WORDS, offset - self._start)
+            at = self._bytes.find(_BEGINNING, offset - self._start)
             if at >= 0:
                 offset = self._start + at + 1
                 mail = self.beginning_at(offset)
@@ -135,7 +139,7 @@ class _Scanner:
             elif self._ended:
                 return self.end, None
             else:
-                offset = max(offset, self.end - len(_FIRST_WORDS) + 1)
+                offset = max(offset, self.end - len(_BEGINNING) + 1)
                 self._reach(self.end + 1, keep=offset)
 
     def beginning_at(self, offset: int) -> _Beginning | None:

@@ -12,6 +12,8 @@ from patchsync.cli.check import check
 from patchsync.cli.demo import demo
 from patchsync.cli.enqueue import enqueue
 from patchsync.cli.health import health
+from patchsync.cli.importing import import_archives
+from patchsync.cli.push import push
 from patchsync.cli.run import run
 from patchsync.cli.status import status
 from patchsync.cli.sync import sync
@@ -25,6 +27,7 @@ A first run:
   patchsync demo                  all of it at work on a sample Patchwork
   $EDITOR patchsync.toml          name a Patchwork and its projects (see README)
   patchsync check                 does the configuration work?
+  patchsync import dump.tar.gz    take in a dumparchive first, if there is one
   patchsync sync                  bring all projects in step, once
   patchsync status                what is so now
 
@@ -70,5 +73,5 @@ def main(file: Path | None) -> None:
         os.environ[FILE_VARIABLE] = str(file.absolute())
 
 
-for command in (check, sync, up, status, enqueue, run, health, demo):
+for command in (check, import_archives, sync, push, up, status, enqueue, run, health, demo):
     main.add_command(command)

@@ -13,7 +13,7 @@ from patchsync.config import Config, load
 from patchsync.errors import PatchsyncError
 from patchsync.fleet import Fleet
 from patchsync.roster import Roster
-from patchsync.services import SERVICES, demand_free_port, flower_url
+from patchsync.services import SERVICES, demand_free_port, flower_url, wanted_services
 
 LOOK_SECONDS = 0.5
 # After a start that failed
@@ -30,7 +30,7 @@ def up(services: tuple[str, ...]) -> None:
     ends is started again. All log to stdout, a line each with the service's name before it.
     """
     config = load()
-    wanted = services or SERVICES
+    wanted = services or wanted_services(config)
     if "flower" in wanted:
         demand_free_port(config)
     end_as_by_ctrl_c()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
+from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -172,9 +173,17 @@ class MboxPatchwork:
         entry = self.entry(patch_id)
         return None if entry is None else entry.message_id
 
+    def message_ids(self, patch_ids: Iterable[int]) -> dict[int, str]:
+        """Those of `patch_ids` that are stored, with their message-ids."""
+        return self._side_index.message_ids(patch_ids)
+
     def entry(self, patch_id: int) -> IndexEntry | None:
         """The index entry of a stored patch, None when it is not stored."""
         return self._side_index.entry(patch_id)
+
+    def entries_of(self, message_id: str) -> list[IndexEntry]:
+        """All index entries with this message-id, in the order of the index."""
+        return self._side_index.entries_of(message_id)
 
     def writer(self) -> StoreWriter:
         """Return a writer for this store, to be entered."""

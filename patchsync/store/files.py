@@ -23,7 +23,7 @@ _REMEDY = {
 
 
 @contextmanager
-def storing(path: Path) -> Iterator[None]:
+def storing(path: Path | str) -> Iterator[None]:
     """Report what the system refuses at `path` as StoreUnavailable, with the remedy."""
     try:
         yield

@@ -85,7 +85,7 @@ class ContainerPaths:
 
     def mail(self, date: str, md5: str) -> Path:
         """Return the file of the mail with this date (YYYY/MM/DD) and md5."""
-        return self.mails / date / md5
+        return self.mails / mail_name(date, md5)
 
     @property
     def own(self) -> Path:
@@ -138,9 +138,29 @@ class ContainerPaths:
         return self.own / "requests.json"
 
     @property
+    def imports(self) -> Path:
+        """The folder of what an import needs while it is under way."""
+        return self.own / "import"
+
+    @property
+    def import_lock(self) -> Path:
+        """Empty file that is locked while an import is under way."""
+        return self.imports / "lock"
+
+    @property
+    def expected(self) -> Path:
+        """Ids of the patches that this import will bring."""
+        return self.imports / "expected"
+
+    @property
     def halted(self) -> Path:
         """Present while the project must not be synced; holds the reason."""
         return self.own / "halted"
+
+
+def mail_name(date: str, md5: str) -> str:
+    """The name of a mail's file within the folder of mails."""
+    return f"{date}/{md5}"
 
 
 def format_line(entry: IndexEntry) -> bytes:
@@ -191,7 +211,7 @@ def is_date(text: str) -> bool:
     if not _DATE.fullmatch(text):
         return False
     try:
-        datetime.strptime(text, "%Y/%m/%d")
+        datetime.fromisoformat(text.replace("/", "-"))
     except ValueError:
         return False
     return True

@@ -51,6 +51,23 @@ def store_lock(path: Path, wait: float = LOCK_WAIT) -> Iterator[None]:
         os.close(fd)
 
 
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds `store_lock` on `path`. Raises StoreUnavailable."""
+    with storing(path):
+        try:
+            fd = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            # Shared, so that those who only look do not hold each other for the owner.
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(fd)
+        return False
+
+
 def _open_lock(path: Path) -> int:
     with storing(path):
         make_folder(path.parent)

@@ -28,6 +28,7 @@ from patchsync.store.layout import (
     IndexEntry,
     format_line,
     is_date,
+    mail_name,
     message_id_fault,
 )
 from patchsync.store.lock import LOCK_WAIT, Fence, store_lock
@@ -199,6 +200,7 @@ class StoreWriter:
         known = self._side_index.message_ids(mail.patch_id for mail in mails)
         written: dict[int, IndexEntry] = {}
         refused: list[tuple[int, str]] = []
+        folder = str(self._paths.mails)
         for mail in mails:
             if mail.patch_id in known or mail.patch_id in written:
                 continue
@@ -206,7 +208,7 @@ class StoreWriter:
             if fault is None and not is_date(mail.date):
                 fault = f"its date {mail.date!r} is not YYYY/MM/DD"
             entry = IndexEntry(mail.patch_id, mail.date, mail.message_id, md5_of(mail.content))
-            path = self._paths.mail(entry.date, entry.md5)
+            path = f"{folder}/{mail_name(entry.date, entry.md5)}"
             if fault is None and not write_mail(path, mail.content, self._token):
                 fault = "another mail has the same md5"
             if fault is None:

@@ -12,7 +12,7 @@ import redis
 
 from patchsync import rounds
 from patchsync.fleet import Fleet
-from patchsync.services import QUEUES
+from patchsync.services import SYNC_QUEUES
 from patchsync.sites import find_site
 from patchsync.standin.process import StandinProcess, running_standin
 from tests.faults.contents import Contents, contents_of
@@ -66,7 +66,7 @@ def fleet_at_work(installation: Installation) -> Iterator[Fleet]:
     """Redis, a worker per queue, and beat; all is killed when the test is through."""
     with Fleet(installation.config) as fleet:
         fleet.ensure_redis()
-        fleet.ensure([*QUEUES, "beat"])
+        fleet.ensure([*SYNC_QUEUES, "beat"])
         yield fleet
         fleet.kill()
 

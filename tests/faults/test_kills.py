@@ -9,12 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 
-from patchsync.services import QUEUES
+from patchsync.services import SYNC_QUEUES
 from tests.faults.conftest import fleet_at_work, in_step
 from tests.faults.contents import Contents, assert_same_store
 from tests.integration.conftest import Installation, processes_of, wait_until
 
-SERVICES = (*QUEUES, "beat")
+SERVICES = (*SYNC_QUEUES, "beat")
 
 
 def parent_of(pid: int) -> int | None:
@@ -40,9 +40,9 @@ def test_kill_9_of_any_process_at_random(installation: Installation, quiet: Cont
     installation.patchwork.control.latency(0.25)
     killed = []
     with fleet_at_work(installation) as fleet:
-        wait_until(lambda: all(victims(installation, name)[1] for name in QUEUES), "all work")
+        wait_until(lambda: all(victims(installation, name)[1] for name in SYNC_QUEUES), "all work")
         # Each kind in a random order, some of them twice, and then no more.
-        rounds = random.sample([(name, main) for name in QUEUES for main in (True, False)], 6)
+        rounds = random.sample([(name, main) for name in SYNC_QUEUES for main in (True, False)], 6)
         rounds.insert(random.randrange(6), ("beat", True))
         for service, main in rounds:
             time.sleep(random.uniform(0.1, 0.8))

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from patchsync.services import QUEUES
+from patchsync.services import SYNC_QUEUES
 from tests.faults.conftest import await_step, key_of, pages_in_flight, redis_of
 from tests.faults.contents import Contents, assert_same_store
 from tests.integration.conftest import (
@@ -109,7 +109,7 @@ def lose_a_message(installation: Installation, queue: str) -> None:
     assert client.hlen(key_of(installation, "unacked")) == 0, "it is nowhere in Redis"
 
 
-@pytest.mark.parametrize("queue", QUEUES)
+@pytest.mark.parametrize("queue", SYNC_QUEUES)
 def test_a_message_that_is_gone_for_ever(
     installation: Installation, quiet: Contents, queue: str
 ) -> None:

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from patchsync.fleet import redis_trouble
-from patchsync.services import QUEUES, embedded_redis_server
+from patchsync.services import SYNC_QUEUES, embedded_redis_server
 from patchsync.standin.process import StandinProcess
 from tests.faults.conftest import HASTY, await_step, fleet_at_work, pages_in_flight
 from tests.faults.contents import Contents, assert_same_store
 from tests.integration.conftest import configured, main_process, wait_until
 
-SERVICES = (*QUEUES, "beat")
+SERVICES = (*SYNC_QUEUES, "beat")
 
 
 def free_port() -> int:
@@ -67,7 +67,7 @@ def test_killed_in_mid_round(
         before = [main_process(installation, service) for service in SERVICES]
         server.kill()
         wait_until(
-            lambda: installation.logs().count("Connection to broker lost") >= len(QUEUES),
+            lambda: installation.logs().count("Connection to broker lost") >= len(SYNC_QUEUES),
             "each worker has noticed",
         )
         server.start()

@@ -20,7 +20,7 @@ import requests
 
 from patchsync.config import Config, load
 from patchsync.fleet import Fleet
-from patchsync.services import QUEUES
+from patchsync.services import SYNC_QUEUES
 from patchsync.sites import find_site
 from patchsync.standin.process import StandinProcess, running_standin
 
@@ -121,7 +121,7 @@ def running_fleet(installation: Installation) -> Iterator[Fleet]:
     """Redis and a worker per queue, as processes."""
     with Fleet(installation.config) as fleet:
         fleet.ensure_redis()
-        fleet.ensure(QUEUES)
+        fleet.ensure(SYNC_QUEUES)
         yield fleet
 
 

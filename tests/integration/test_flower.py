@@ -18,7 +18,7 @@ import requests
 
 from patchsync.config import FILE_VARIABLE
 from patchsync.fleet import Fleet
-from patchsync.services import QUEUES, embedded_redis_server, flower_url
+from patchsync.services import SYNC_QUEUES, embedded_redis_server, flower_url
 from patchsync.sites import find_site
 from patchsync.standin.process import StandinProcess
 from tests.integration.conftest import Installation, configured, wait_until
@@ -108,7 +108,7 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
 
 @contextmanager
 def watched(
-    installation: Installation, login: str | None = None, queues: tuple[str, ...] = QUEUES
+    installation: Installation, login: str | None = None, queues: tuple[str, ...] = SYNC_QUEUES
 ) -> Iterator[Dashboard]:
     """Flower, Redis and workers of some queues; Flower sees them before anything happens."""
     config = installation.config

@@ -13,7 +13,7 @@ import redis
 from patchsync.fleet import Fleet
 from patchsync.patchwork.limits import RedisGate, Spent, fleet_gate
 from patchsync.rounds import kept_requests
-from patchsync.services import QUEUES
+from patchsync.services import SYNC_QUEUES
 from patchsync.standin.process import StandinProcess, running_standin
 from tests.integration.conftest import Installation, configured, wait_until
 
@@ -52,7 +52,7 @@ def test_a_flush_causes_no_burst(tmp_path: Path, patchwork: StandinProcess) -> N
         return int(patchwork.control.stats()["requests"])
 
     seen: list[tuple[float, int, float]] = []
-    with fleet(installation, *QUEUES, "beat"):
+    with fleet(installation, *SYNC_QUEUES, "beat"):
         wait_until(lambda: requests() > 2 * BURST, "pages are fetched")
         began = flushed = time.monotonic()
         while time.monotonic() < began + 9:
@@ -84,7 +84,7 @@ def test_the_budget_of_the_day_outlives_redis(tmp_path: Path, patchwork: Standin
     def kept() -> int:
         return sum(kept_requests(config, spent().day).values())
 
-    with fleet(installation, *QUEUES, "beat"):
+    with fleet(installation, *SYNC_QUEUES, "beat"):
         wait_until(lambda: kept() == budget, "all of the budget is spent, and kept")
         assert patchwork.control.stats()["requests"] == budget
         for _ in range(3):
@@ -103,7 +103,7 @@ def test_a_dead_server_is_left_alone_and_named(tmp_path: Path, patchwork: Standi
     config = installation.config
     gate = fleet_gate(config, redis.Redis.from_url(config.redis_url))
     patchwork.control.fault("status", times=-1, status=503)
-    with fleet(installation, *QUEUES, "beat"):
+    with fleet(installation, *SYNC_QUEUES, "beat"):
         wait_until(lambda: installation.status("sample")["trouble"], "its trouble is told", 60)
         trouble = installation.status("sample")["trouble"]
         assert "status 503" in trouble["message"], trouble

@@ -21,10 +21,12 @@ FLOORS = [
     ["patchsync.sync", "patchsync.roster"],
     ["patchsync.patchwork"],
     ["patchsync.store"],
+    ["patchsync.archive", "patchsync.analysis"],
     ["patchsync.delivery", "patchsync.board", "patchsync.backlog", "patchsync.services"],
     ["patchsync.fleet"],
     ["patchsync.pages", "patchsync.sites"],
-    ["patchsync.rounds"],
+    ["patchsync.rounds", "patchsync.vacancies"],
+    ["patchsync.imports", "patchsync.asking", "patchsync.push"],
     ["beat_schedule", "workers"],
     ["patchsync.status", "patchsync.check"],
     ["patchsync.oneshot"],
@@ -145,7 +147,10 @@ def test_every_task_is_late_bounded_and_routed(described: dict[str, dict[str, ob
         "workers.fetch.fetch_page",
         "workers.fetch.fetch_patches",
         "workers.fetch.probe",
+        "workers.index.import_archive",
         "workers.index.index_mails",
+        "workers.push.plan",
+        "workers.push.send",
     }
     assert all(described["late"].values())
     assert all(isinstance(limit, int) for limit in described["retries"].values())
@@ -154,7 +159,10 @@ def test_every_task_is_late_bounded_and_routed(described: dict[str, dict[str, ob
         "workers.fetch.fetch_page": "fetch",
         "workers.fetch.fetch_patches": "fetch",
         "workers.fetch.probe": "probe",
+        "workers.index.import_archive": "index",
         "workers.index.index_mails": "index",
+        "workers.push.plan": "push",
+        "workers.push.send": "push",
     }
     # Redis delivers again what is not acknowledged by then, also while it runs.
     assert all(
@@ -164,7 +172,9 @@ def test_every_task_is_late_bounded_and_routed(described: dict[str, dict[str, ob
 
 def test_a_queue_is_bound_to_itself_alone(described: dict[str, dict[str, object]]) -> None:
     """Queues that share an exchange and key would each get every message."""
-    assert described["bound"] == {name: [name, name] for name in ("probe", "fetch", "index")}
+    assert described["bound"] == {
+        name: [name, name] for name in ("probe", "fetch", "index", "push")
+    }
 
 
 def test_every_scheduled_name_is_a_task(described: dict[str, dict[str, object]]) -> None:
@@ -182,7 +192,7 @@ def test_no_task_option_is_misspelt() -> None:
     from workers.tasks import OPTIONS
 
     given = {"bind", "name", *OPTIONS}
-    for name in ("fetch", "index"):
+    for name in ("fetch", "index", "push"):
         tree = ast.parse((ROOT / f"workers/{name}.py").read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "app.task":

@@ -1,0 +1,69 @@
+"""A bar with mails, speed and time left on a terminal, a plain line each few seconds elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+import click
+from rich import progress as bars
+
+from patchsync.imports.feed import Progress
+
+LINE_SECONDS = 5.0
+
+
+class Bar:
+    """Shows how far a step is; a context."""
+
+    def __init__(self, what: str, total_bytes: int) -> None:
+        self._what = what
+        self._total = total_bytes
+        self._bars = bars.Progress(
+            bars.TextColumn("{task.description}"),
+            bars.BarColumn(),
+            bars.TextColumn("{task.fields[mails]} mails"),
+            bars.DownloadColumn(),
+            bars.TransferSpeedColumn(),
+            bars.TimeRemainingColumn(),
+        )
+        self._row = self._bars.add_task(what, total=total_bytes, mails=0)
+        self._terminal = self._bars.console.is_terminal
+        self._began = time.monotonic()
+        self._next_line = self._began + LINE_SECONDS
+        self._last = Progress()
+
+    def __enter__(self) -> Self:
+        if self._terminal:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._terminal:
+            self._bars.stop()
+        elif error is None:
+            self._line()
+
+    def update(self, now: Progress) -> None:
+        """Show what is so now."""
+        self._last = now
+        if self._terminal:
+            self._bars.update(self._row, completed=now.bytes, mails=now.mails)
+        elif time.monotonic() > self._next_line:
+            self._next_line = time.monotonic() + LINE_SECONDS
+            self._line()
+
+    def _line(self) -> None:
+        seconds = time.monotonic() - self._began
+        speed = self._last.bytes / max(seconds, 0.001)
+        left = (self._total - self._last.bytes) / speed if speed else 0.0
+        click.echo(
+            f"{self._what}: {self._last.mails} mails, {self._last.bytes / 1e6:.1f} of "
+            f"{self._total / 1e6:.1f} MB, {speed / 1e6:.1f} MB/s, {left:.0f} s left"
+        )

@@ -1,0 +1,81 @@
+"""Which of the patches that an archive claims Patchwork lists otherwise, or not at all.
+
+All pages are listed, one request for 250 patches. To compare the numbers, as a sync does first,
+would not do: one claim that is made up, and one patch that the archive lacks, leave them equal.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from patchsync.errors import UnknownProject
+from patchsync.known import Page
+from patchsync.sync import PAGE, Remote
+
+# Those of some patchwork ids that are claimed, with the claimed message-ids
+Claims = Callable[[Iterable[int]], Mapping[int, str | None]]
+
+
+@dataclass
+class Contradictions:
+    """What the server says of claimed patches: their ids."""
+
+    # It does not list them
+    absent: set[int] = field(default_factory=set)
+    # It lists them under another message-id
+    renamed: set[int] = field(default_factory=set)
+
+
+def contradictions(
+    remote: Remote, claimed: array[int], claims: Claims, found: Contradictions, at_once: int
+) -> Iterator[tuple[int, int]]:
+    """Hold what is claimed against the server's list.
+
+    A patch that is deleted meanwhile may let another one slide past the pages: that one counts as
+    not listed, and the next sync finds it.
+
+    Args:
+        remote: the project.
+        claimed: all ids that are claimed, ascending.
+        claims: looks up what is claimed.
+        found: gets what is found.
+        at_once: requests side by side.
+
+    Yields:
+        How many pages were seen, of how many.
+
+    Raises:
+        UnknownProject: the server does not have the project.
+    """
+    _, count = remote.newest()
+    if not count and not remote.exists():
+        raise UnknownProject("the server has no such project (it would list as an empty one)")
+    pages = max(1, -(-count // PAGE))
+    highest = 0
+    with ThreadPoolExecutor(at_once) as pool:
+        first, last = 1, False
+        while not last:
+            # A few at a time: what they list waits in memory.
+            some = min(4 * at_once, max(1, pages - first + 1))
+            asked = [Page("id", PAGE, number) for number in range(first, first + some)]
+            for answer in pool.map(remote.list_page, asked):
+                last = answer is None or answer.last
+                if answer is None:
+                    break
+                listed = dict(answer.entries)
+                top = max(listed, default=highest)
+                here = claimed[bisect_right(claimed, highest) : bisect_right(claimed, top)]
+                found.absent.update(each for each in here if each not in listed)
+                for each, message_id in claims(listed).items():
+                    if message_id not in (None, listed[each]):
+                        found.renamed.add(each)
+                highest = max(highest, top)
+                yield answer.page.page, max(pages, answer.page.page)
+                if last:
+                    break
+            first += some
+    found.absent.update(claimed[bisect_right(claimed, highest) :])

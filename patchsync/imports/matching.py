@@ -1,0 +1,73 @@
+"""Which configured project an mbox is of: a dumparchive calls it by its link name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from patchsync.config import Config
+from patchsync.errors import GiveUp
+from patchsync.patchwork.client import Client
+from patchsync.sites import Site, find_site, locate_site, locate_site_offline
+
+
+class Projects:
+    """The projects whose mails are wanted."""
+
+    def __init__(
+        self, config: Config, keys: Sequence[str], client: Client | None, *, chosen: bool
+    ) -> None:
+        """Ask Patchwork for what is not known of them yet; without `client` nobody is asked.
+
+        Args:
+            config: the configuration.
+            keys: the projects, as the configuration spells them.
+            client: the Patchwork.
+            chosen: somebody said that the archive is of these.
+
+        Raises:
+            UnknownProject: Patchwork does not have one of them.
+            GiveUp: it belongs to another place in the store.
+        """
+        self._config = config
+        self._keys = list(keys)
+        self._chosen = chosen
+        self._sites = [
+            site
+            for key in keys
+            if (site := locate_site(config, client, key) if client else find_site(config, key))
+        ]
+
+    def names(self) -> str:
+        """For messages."""
+        return ", ".join([site.name for site in self._sites] or self._keys)
+
+    def site_of(self, link_name: str | None, path: Path) -> Site | None:
+        """Whose mbox it is; None if it is of no project that is wanted.
+
+        Args:
+            link_name: what the archive calls the project; None for a bare mbox.
+            path: the archive, whose name counts for a bare mbox.
+
+        Raises:
+            GiveUp: that cannot be told.
+        """
+        if link_name is None and self._chosen and len(self._keys) == 1:
+            return self._only(path.name.partition(".")[0])
+        name = link_name or path.name.partition(".")[0]
+        for site in self._sites:
+            # Patchwork does not tell link names apart by case.
+            if site.name.lower() == name.lower():
+                return site
+        if not self._sites and len(self._keys) == 1 and (link_name or self._chosen):
+            return self._only(name)
+        if link_name is None:
+            raise GiveUp(
+                f"{path} does not say of which project it is ({self.names()}); name it by --project"
+            )
+        return None
+
+    def _only(self, name: str) -> Site:
+        if not self._sites:
+            return locate_site_offline(self._config, self._keys[0], name)
+        return self._sites[0]

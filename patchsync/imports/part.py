@@ -1,0 +1,170 @@
+"""One project's mbox in an archive: what of it is to be stored, and what must not be."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+from patchsync.archive.plan import Plan, PlannedMail
+from patchsync.archive.spool import Spool
+from patchsync.config import Config
+from patchsync.errors import GiveUp
+from patchsync.imports.listed import Contradictions, contradictions
+from patchsync.patchwork.download import too_large
+from patchsync.sites import Site
+from patchsync.store.container import MboxPatchwork
+from patchsync.sync import Remote
+
+# In the store; cannot be stored; in doubt, and Patchwork does not list such a patch; in doubt, and
+# to be had from Patchwork; to be stored
+Verdict = Literal["known", "set aside", "not listed", "in doubt", "new"]
+
+Tell = Callable[[int, int], object]
+
+_BLOCK = 4096  # bytes that a file takes at least
+_LINE = 512  # bytes that a mail takes in the index and its cache
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """How many mails of an mbox are what."""
+
+    mails: int = 0
+    known: int = 0
+    set_aside: int = 0
+    not_listed: int = 0
+    in_doubt: int = 0
+    new: int = 0
+    # Of those that are new: in the mbox, and on the store's disk
+    new_bytes: int = 0
+    disk_bytes: int = 0
+
+
+def _nobody(seen: int, pages: int) -> None:
+    """Tell nobody."""
+
+
+class Part:
+    """An mbox, and the project that it is of; its mails are in `plan` once that is complete."""
+
+    def __init__(self, config: Config, site: Site, plan: Plan, spool: Spool) -> None:
+        self.site = site
+        self.plan = plan
+        self.spool = spool
+        self._config = config
+        # Mails in doubt that Patchwork does not list, so that nobody can fetch them
+        self.absent: frozenset[int] = frozenset()
+
+    def judge(self, remote: Remote | None, *, bare: bool, tell: Tell = _nobody) -> None:
+        """Find out which mails are in doubt; without `remote` only by what the archive says.
+
+        Args:
+            remote: the project's list in Patchwork.
+            bare: nothing tells where the mbox should end.
+            tell: is told how many pages of the list were seen, and of how many.
+
+        Raises:
+            GiveUp: it is another project's archive.
+            UnknownProject: the server does not have the project.
+        """
+        plan = self.plan
+        plan.forget_doubts()
+        plan.doubt_what_contradicts_itself()
+        with self.site.open() as box:
+            renamed = self._renamed_here(box)
+        plan.doubt_ids(renamed, "the store has another message-id for its patchwork id")
+        told = Contradictions()
+        if remote is not None:
+            at_once = self._config.fleet.downloads
+            for seen, pages in contradictions(remote, plan.ids(), plan.claims, told, at_once):
+                tell(seen, pages)
+            plan.doubt_ids(told.absent, "Patchwork does not list it")
+            plan.doubt_ids(told.renamed, "Patchwork has another message-id for its patchwork id")
+            if bare:
+                plan.doubt_the_end("it is the last one, and may be cut off")
+        self.absent = frozenset(told.absent)
+        wrong = len(told.absent | told.renamed | renamed)
+        if 2 * wrong > len(plan):
+            raise GiveUp(
+                f"this is not the archive of {self.site.name} at {self._config.base_url}: of "
+                f"{len(plan)} patches in it {wrong} are not listed there, or under another "
+                "message-id"
+            )
+
+    def verdicts(self, aside: Collection[int] = ()) -> Iterator[tuple[PlannedMail, Verdict]]:
+        """What is to become of each mail, in the order of the mbox.
+
+        `aside`: patchwork ids that the store has set aside.
+        """
+        with self.site.open() as box:
+            held = box.ids()
+        for mail in self.plan.mails():
+            place = bisect_left(held, mail.patch_id)
+            if place < len(held) and held[place] == mail.patch_id:
+                yield mail, "known"
+            elif mail.patch_id in aside:
+                yield mail, "set aside"
+            elif mail.doubt is not None:
+                yield mail, "not listed" if mail.patch_id in self.absent else "in doubt"
+            elif self.fault(mail) is not None:
+                yield mail, "set aside"
+            else:
+                yield mail, "new"
+
+    def fault(self, mail: PlannedMail) -> str | None:
+        """Why a mail cannot be stored, None if it can."""
+        if mail.fault is not None:
+            return f"what the archive holds is not its mail: {mail.fault}"
+        limit = self._config.patchwork.max_mail_bytes
+        # The server serves it without the newline of the dump.
+        return too_large(limit) if mail.length - 1 > limit else None
+
+    def tally(self) -> Tally:
+        """Count what is so now."""
+        with self.site.open() as box:
+            aside = box.set_aside()
+        counts: Counter[Verdict] = Counter()
+        new_bytes = disk_bytes = 0
+        for mail, verdict in self.verdicts(aside):
+            counts[verdict] += 1
+            if verdict == "new":
+                new_bytes += mail.length
+                disk_bytes += -(-mail.length // _BLOCK) * _BLOCK + _LINE
+        return Tally(
+            mails=counts.total(),
+            known=counts["known"],
+            set_aside=counts["set aside"],
+            not_listed=counts["not listed"],
+            in_doubt=counts["in doubt"],
+            new=counts["new"],
+            new_bytes=new_bytes,
+            disk_bytes=disk_bytes,
+        )
+
+    def reasons(self) -> Iterator[tuple[int, str]]:
+        """The patches that are not in the store and cannot be stored from here, and why."""
+        with self.site.open() as box:
+            aside = box.set_aside()
+        for mail, verdict in self.verdicts(aside):
+            if verdict == "set aside":
+                there = aside.get(mail.patch_id)
+                yield mail.patch_id, there.reason if there else self.fault(mail) or ""
+            elif verdict in ("not listed", "in doubt"):
+                yield mail.patch_id, mail.doubt or ""
+
+    def to_fetch(self) -> list[int]:
+        """The patches that are in doubt here, are not stored, and may be had from Patchwork."""
+        return sorted({mail.patch_id for mail, verdict in self.verdicts() if verdict == "in doubt"})
+
+    def _renamed_here(self, box: MboxPatchwork) -> set[int]:
+        """The ids that the store has under another message-id than is claimed."""
+        ids = iter(self.plan.ids())
+        renamed = set()
+        while some := list(islice(ids, 10_000)):
+            ours, claimed = box.message_ids(some), self.plan.claims(some)
+            renamed |= {each for each in ours if claimed[each] not in (ours[each], None)}
+        return renamed

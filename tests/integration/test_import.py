@@ -1,0 +1,402 @@
+"""`patchsync import` with a real Redis, real index workers and a Patchwork over HTTP."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import requests
+
+from patchsync.config import load
+from patchsync.fleet import Fleet
+from patchsync.roster import Member, Roster
+from patchsync.standin.process import StandinProcess
+from tests.dumparchive import date_of, dump, imitation, mbox_of, write_tar
+from tests.faults.contents import Contents, assert_same_store, contents_of
+from tests.integration.conftest import (
+    Installation,
+    configured,
+    processes_of,
+)
+
+DATA = Path(os.environ.get("PATCHSYNC_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
+REAL_ARCHIVE = DATA / "jailhouse" / "dumparchive.tar.gz"
+PROJECTS = ("sample", "neighbour")
+
+
+def synced(folder: Path, patchwork: StandinProcess, extra: str = "") -> Contents:
+    """What a sync of the same patches stores, and that it mirrors the server."""
+    folder.mkdir()
+    other = configured(folder, patchwork, extra)
+    other.patchsync("sync")
+    for project in PROJECTS:
+        if not extra:
+            other.assert_mirrors(project)
+    return contents_of(other)
+
+
+def imported(installation: Installation, *arguments: str | Path) -> str:
+    """`patchsync import`, which must succeed; returns what it said."""
+    done = installation.patchsync("import", *map(str, arguments))
+    assert done.returncode == 0, done.stdout + done.stderr + installation.logs()
+    return done.stdout
+
+
+def refused(installation: Installation, *arguments: str | Path) -> str:
+    """`patchsync import`, which must fail and leave nothing; returns what it said."""
+    before = tree(installation.config.d_mbox)
+    done = installation.patchsync("import", *map(str, arguments))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert tree(installation.config.d_mbox) == before
+    return done.stdout + done.stderr
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """All files below a folder, and the folders, which are empty here."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def assert_synced_already(installation: Installation) -> None:
+    """A sync agrees with what is there and fetches no mail."""
+    control = installation.patchwork.control
+    control.reset_stats()
+    installation.sync()
+    kinds = control.stats()["kinds"]
+    assert not [kind for kind in kinds if "mbox" in kind], kinds
+
+
+def served(patchwork: StandinProcess, patch_id: int) -> bytes:
+    return requests.get(f"{patchwork.url}/patch/{patch_id}/mbox/", timeout=10).content
+
+
+def listed(patchwork: StandinProcess, patch_id: int) -> dict[str, Any]:
+    answer = requests.get(f"{patchwork.url}/api/1.3/patches/{patch_id}/", timeout=10)
+    entry: dict[str, Any] = answer.json()
+    return entry
+
+
+def by_date(patchwork: StandinProcess, project: str = "sample") -> list[int]:
+    """The patches of a project in the order of a dumparchive."""
+    entries = [listed(patchwork, number) for number in patchwork.control.ids(project)]
+    return [entry["id"] for entry in sorted(entries, key=lambda each: (each["date"], each["id"]))]
+
+
+# What is stored
+
+
+def as_gzip(folder: Path, patchwork: StandinProcess) -> list[list[str | Path]]:
+    return [[dump(folder / "dump.tar.gz", patchwork, *PROJECTS)]]
+
+
+def as_plain_tar(folder: Path, patchwork: StandinProcess) -> list[list[str | Path]]:
+    mboxes = {project: mbox_of(patchwork, project) for project in PROJECTS}
+    return [[write_tar(folder / "dump.tar.gz", mboxes, compressed=False)]]
+
+
+def as_bare_mboxes(folder: Path, patchwork: StandinProcess) -> list[list[str | Path]]:
+    for project in PROJECTS:
+        (folder / f"of-{project}").write_bytes(mbox_of(patchwork, project))
+    return [["--project", project, folder / f"of-{project}"] for project in PROJECTS]
+
+
+@pytest.mark.parametrize("made", [as_gzip, as_plain_tar, as_bare_mboxes])
+def test_the_store_is_that_of_a_sync(
+    installation: Installation,
+    tmp_path: Path,
+    made: Callable[[Path, StandinProcess], list[list[str | Path]]],
+) -> None:
+    """Byte for byte, whatever the archive is packed in; a sync after it fetches no mail."""
+    for arguments in made(tmp_path, installation.patchwork):
+        installation.patchwork.control.reset_stats()
+        said = imported(installation, *arguments)
+        assert re.search(r"\d+ mails in the archive: \d+ stored", said), said
+        # The end of a bare mbox is nowhere written: its last mail comes from Patchwork.
+        mails = installation.patchwork.control.stats()["kinds"].get("mbox", 0)
+        assert mails == (1 if "--project" in arguments else 0)
+    assert_same_store(installation, synced(tmp_path / "synced", installation.patchwork))
+    assert_synced_already(installation)
+    assert not processes_of(installation), "nothing that it started is left"
+    again = [imported(installation, *each) for each in made(tmp_path, installation.patchwork)]
+    assert "stored" not in "".join(again), again
+
+
+def test_archives_of_the_configuration(tmp_path: Path, patchwork: StandinProcess) -> None:
+    """Without an argument the initial_archives are taken, each for its project."""
+    for project in PROJECTS:
+        (tmp_path / f"{project}.dump").write_bytes(
+            dump(tmp_path / "dump", patchwork, project).read_bytes()
+        )
+    archives = [[project, f"{project}.dump"] for project in PROJECTS]
+    installation = configured(tmp_path, patchwork, f"initial_archives = {json.dumps(archives)}")
+    imported(installation, "--project", "neighbour")
+    assert [*contents_of(installation).lines] == ["raw.neighbour@lists.example.org.patchwork.2"]
+    imported(installation)
+    assert_same_store(installation, synced(tmp_path / "synced", patchwork))
+
+
+def test_a_project_that_is_not_configured_is_left_alone(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """And it is named; so is one that --project leaves out."""
+    patchwork = installation.patchwork
+    mboxes = {project: mbox_of(patchwork, project) for project in PROJECTS}
+    stranger = mboxes["neighbour"].replace(b"X-Patchwork-Id: ", b"X-Patchwork-Id: 9")
+    archive = write_tar(tmp_path / "dump", {"stranger": stranger} | mboxes)
+    said = imported(installation, "--project", "sample", archive)
+    assert "neighbour.mbox" in said
+    said = imported(installation, archive)
+    assert "stranger.mbox is of no configured project" in said
+    assert "neighbour.mbox" not in said
+    assert_same_store(installation, synced(tmp_path / "synced", patchwork))
+    others = write_tar(tmp_path / "others", {"stranger": stranger})
+    assert "stranger" in refused(installation, others)
+
+
+def test_the_real_archive_offline(tmp_path: Path, patchwork: StandinProcess) -> None:
+    """1,535 of 1,535 mails, with the index lines that PaStA's data has; nobody is asked."""
+    if not REAL_ARCHIVE.exists():
+        pytest.skip(f"{REAL_ARCHIVE} is not here; set PATCHSYNC_SHARED_DATA")
+    file = tmp_path / "patchsync.toml"
+    file.write_text(
+        f"""
+        [mbox.patchwork]
+        url = "{patchwork.url}"
+        projects = [{{ id = 1, list_email = "jailhouse-dev@googlegroups.com" }}]
+        """
+    )
+    installation = Installation(patchwork, load(file))
+    imported(installation, "--offline", REAL_ARCHIVE)
+    lines = installation.lines("1")
+    expected = (DATA / "jailhouse" / "patchwork.1").read_text().splitlines()
+    assert len(lines) == len(expected) == 1535
+    assert set(lines) == set(expected)
+    for name, content in contents_of(installation).mails.items():
+        assert hashlib.md5(content).hexdigest() == name[-32:]
+    assert patchwork.control.stats()["requests"] == 0
+
+
+# Bodies that imitate a beginning
+
+
+def id_of_nobody(patchwork: StandinProcess, _: int) -> tuple[int, str, str]:
+    """An id between those that there are, which was deleted."""
+    absent = patchwork.control.ids("sample")[30]
+    patchwork.control.delete([absent])
+    return absent, "<nobody@example.org>", "same"
+
+
+def id_of_another_patch(patchwork: StandinProcess, _: int) -> tuple[int, str, str]:
+    """A patch of the project, with its message-id and its date."""
+    other = by_date(patchwork)[-1]
+    return other, listed(patchwork, other)["msgid"], date_of(served(patchwork, other))
+
+
+def id_of_another_project(patchwork: StandinProcess, _: int) -> tuple[int, str, str]:
+    """A patch that went to two lists, and was pasted from the other one."""
+    other = patchwork.control.ids("neighbour")[5]
+    return other, listed(patchwork, other)["msgid"], "same"
+
+
+def id_above_all(patchwork: StandinProcess, _: int) -> tuple[int, str, str]:
+    """An id that is not given yet."""
+    return 10**6, "<above@example.org>", "same"
+
+
+def its_own_id(patchwork: StandinProcess, writer: int) -> tuple[int, str, str]:
+    """The patch quotes itself."""
+    return writer, listed(patchwork, writer)["msgid"], "same"
+
+
+IMITATIONS = [id_of_nobody, id_of_another_patch, id_of_another_project, id_above_all, its_own_id]
+
+
+@pytest.mark.parametrize("claim", IMITATIONS)
+def test_an_imitated_beginning(
+    installation: Installation,
+    tmp_path: Path,
+    claim: Callable[[StandinProcess, int], tuple[int, str, str]],
+) -> None:
+    """It smuggles no mail in and cuts none short: the store is that of a sync."""
+    patchwork = installation.patchwork
+    writer = by_date(patchwork)[40]
+    number, message_id, date = claim(patchwork, writer)
+    date = date_of(served(patchwork, writer)) if date == "same" else date
+    pasted = imitation(number, message_id, date)
+    patchwork.control.rewrite(writer, f"See this:\n\n{pasted}\nThat was it.\n")
+    archive = dump(tmp_path / "dump", patchwork, *PROJECTS)
+    patchwork.control.reset_stats()
+    done = installation.patchsync("import", str(archive))
+    assert "Traceback" not in done.stderr
+    requests_for_mails = patchwork.control.stats()["kinds"]["mbox"]
+    assert requests_for_mails <= 8, "only what is in doubt comes from Patchwork"
+    assert_same_store(installation, synced(tmp_path / "synced", patchwork))
+    assert_synced_already(installation)
+
+
+def test_an_imitation_beside_a_patch_that_the_archive_lacks(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """One too many and one too few leave the numbers of the server as they are."""
+    patchwork = installation.patchwork
+    (late,) = patchwork.control.add("sample", 1, visible=False)
+    (other,) = patchwork.control.add("neighbour", 1)
+    patchwork.control.add("sample", 1)
+    writer = by_date(patchwork)[40]
+    pasted = imitation(other, "<pasted@example.org>", date_of(served(patchwork, writer)))
+    patchwork.control.rewrite(writer, f"See this:\n\n{pasted}\nThat was it.\n")
+    archive = dump(tmp_path / "dump", patchwork, *PROJECTS)
+    patchwork.control.commit([late])
+    installation.patchsync("import", str(archive))
+    installation.sync()
+    assert_same_store(installation, synced(tmp_path / "synced", patchwork))
+
+
+# Mails that cannot be stored
+
+
+def test_mails_that_cannot_be_stored_are_set_aside(
+    tmp_path: Path, patchwork: StandinProcess
+) -> None:
+    """With the reason, and as a sync does it; the rest is in; it is told by the exit status."""
+    huge, odd = patchwork.control.ids("sample")[10:12]
+    patchwork.control.rewrite(huge, "x" * 150_000 + "\n")
+    patchwork.control.replace(odd, "<a space@example.org>")
+    limit = "[patchwork]\nmax_mail_bytes = 100000\n"
+    installation = configured(tmp_path, patchwork, limit)
+    archive = dump(tmp_path / "dump", patchwork, *PROJECTS)
+    done = installation.patchsync("import", str(archive))
+    assert done.returncode == 1
+    assert "2 set aside" in done.stdout
+    assert re.search(rf"patch {huge}: .*100000", done.stdout), done.stdout
+    assert re.search(rf"patch {odd}: .*white space", done.stdout), done.stdout
+    assert_same_store(installation, synced(tmp_path / "synced", patchwork, limit))
+    assert not {huge, odd} & installation.ids("sample")
+    told = installation.status("sample")["ours"]["set_aside"]
+    assert {each["id"] for each in told} == {huge, odd}
+    assert_synced_already(installation)
+
+
+# What is refused, and what only looks
+
+
+def test_a_dry_run_writes_nothing(installation: Installation, tmp_path: Path) -> None:
+    """It tells the numbers, starts nothing, and says by its exit status whether all would be in."""
+    patchwork = installation.patchwork
+    archive = dump(tmp_path / "dump", patchwork, *PROJECTS)
+    before = tree(tmp_path)
+    said = imported(installation, "--dry-run", archive)
+    assert "sample: 80 mails in the archive: 80 to store" in said
+    assert "neighbour: 40 mails in the archive: 40 to store" in said
+    assert tree(tmp_path) == before
+    assert not installation.config.run_dir.exists()
+
+    huge = patchwork.control.ids("sample")[10]
+    patchwork.control.rewrite(huge, "x" * (11 * 2**20) + "\n")
+    archive = dump(tmp_path / "dump", patchwork, *PROJECTS)
+    done = installation.patchsync("import", "--dry-run", str(archive))
+    assert done.returncode == 1
+    assert "79 to store" in done.stdout
+    assert f"patch {huge}: " in done.stdout
+
+    installation.sync()
+    before = tree(installation.config.d_mbox)
+    done = installation.patchsync("import", "--dry-run", str(archive))
+    assert "sample: 80 mails in the archive: 79 known, 1 set aside" in done.stdout
+    assert tree(installation.config.d_mbox).keys() == before.keys()
+
+
+def test_another_projects_archive_is_refused(installation: Installation, tmp_path: Path) -> None:
+    """Whether it says nothing of its project or names a wrong one: nothing is written."""
+    neighbour = mbox_of(installation.patchwork, "neighbour")
+    bare = tmp_path / "some.mbox"
+    bare.write_bytes(neighbour)
+    said = refused(installation, "--project", "sample", bare)
+    assert "this is not the archive of sample" in said
+    tar = write_tar(tmp_path / "dump", {"sample": neighbour})
+    assert "this is not the archive of sample" in refused(installation, tar)
+    assert "--project" in refused(installation, bare)
+    installation.sync()
+    assert "this is not the archive of sample" in refused(installation, tar)
+
+
+def test_a_broken_archive_is_refused(installation: Installation, tmp_path: Path) -> None:
+    """All of it is read before anything is written; the message names the file."""
+    whole = dump(tmp_path / "dump", installation.patchwork, *PROJECTS).read_bytes()
+    broken = tmp_path / "broken.tar.gz"
+    for content in (whole[: len(whole) // 2], whole[:-4], b"", b"hello"):
+        broken.write_bytes(content)
+        assert str(broken) in refused(installation, broken)
+    assert str(tmp_path / "absent") in refused(installation, tmp_path / "absent")
+
+
+def test_one_bad_archive_does_not_keep_the_others_out(
+    installation: Installation, tmp_path: Path
+) -> None:
+    """The exit status tells that one is missing."""
+    archive = dump(tmp_path / "dump", installation.patchwork, *PROJECTS)
+    broken = tmp_path / "broken"
+    broken.write_bytes(archive.read_bytes()[:1000])
+    done = installation.patchsync("import", str(broken), str(archive))
+    assert done.returncode == 1
+    assert str(broken) in done.stderr
+    assert_same_store(installation, synced(tmp_path / "synced", installation.patchwork))
+
+
+def test_a_disk_without_room_is_refused(tmp_path: Path, patchwork: StandinProcess) -> None:
+    """Before a mail is written, with what is needed and what there is."""
+    archive = dump(tmp_path / "dump", patchwork, *PROJECTS)
+    spool = 10 * shutil.disk_usage(tmp_path).total
+    installation = configured(tmp_path, patchwork, f"[import]\nspool_bytes = {spool}\n")
+    done = installation.patchsync("import", str(archive))
+    assert done.returncode == 1
+    wanted = r"needs [0-9.]+ GiB there, and [0-9.]+ GiB are free"
+    assert re.search(wanted, done.stderr), done.stderr
+    assert {each.name for each in installation.config.d_mbox.iterdir()} == {"patchsync"}
+
+
+# What goes through Redis
+
+
+def test_messages_hold_no_mail_no_path_and_no_token(
+    tmp_path: Path, patchwork: StandinProcess
+) -> None:
+    """Only project, archive, offset and length; nothing else in Redis gives them away either."""
+    installation = configured(tmp_path, patchwork, 'token = "sample-token"')
+    config = installation.config
+    archive = dump(tmp_path / "secret-place.tar.gz", patchwork, *PROJECTS)
+    with Fleet(config) as fleet:
+        fleet.ensure_redis()
+        client = redis.Redis.from_url(config.redis_url)
+        # One that is there and takes nothing.
+        Roster(client, config.namespace).sign_in(Member(service="index"))
+        done = installation.patchsync("import", "--patience", "2", str(archive))
+        assert done.returncode == 1
+        assert "is one running?" in done.stderr
+        assert "start it again to go on" in done.stderr
+        (queue,) = [key for key in client.keys("*index*") if client.type(key) == b"list"]
+        messages = [json.loads(text) for text in client.lrange(queue, 0, -1)]
+        everything = b"".join(client.dump(key) for key in client.keys("*"))
+    for message in messages:
+        arguments, options, _ = json.loads(base64.b64decode(message["body"]))
+        project, identity, offset, length = arguments
+        assert project == "sample"
+        assert re.fullmatch("[0-9a-f]{64}", identity)
+        assert (type(offset), type(length), options) == (int, int, {})
+    text = everything + json.dumps(messages).encode()
+    for secret in (b"secret-place", str(tmp_path).encode(), b"From patchwork", b"sample-token"):
+        assert secret not in text
+    imported(installation, archive)
+    assert_same_store(installation, synced(tmp_path / "synced", patchwork))

@@ -1,0 +1,115 @@
+"""Made-up mboxes, a configuration with one project, and a Patchwork that lists what it is told."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from patchsync.archive.plan import Plan
+from patchsync.archive.scan import scan
+from patchsync.archive.source import Archive, Member
+from patchsync.archive.spool import Spool
+from patchsync.config import Config, load
+from patchsync.imports.part import Part
+from patchsync.imports.storing import spool_of
+from patchsync.known import Answer, Page
+from patchsync.patchwork.mbox import parse_mail
+from patchsync.sites import Site, locate_site_offline, settle
+from patchsync.store.writer import Batch, StoreWriter
+
+ARCHIVE = "a" * 64
+
+
+def rendered(number: int, size: int = 0, message_id: str | None = None) -> bytes:
+    """A mail as the API serves it; those of ascending numbers below 60 are in order of date."""
+    head = (
+        f"From patchwork Mon Apr 29 08:54:{number % 60:02} 2019\n"
+        f"X-Patchwork-Id: {number}\n"
+        f"Message-Id: {message_id or f'<{number}@example.org>'}\n\n"
+    )
+    return head.encode() + b"x" * max(size - len(head) - 1, 1) + b"\n"
+
+
+def mbox_of(*mails: bytes) -> bytes:
+    """As a dumparchive has them."""
+    return b"".join(mail + b"\n" for mail in mails)
+
+
+def config_in(folder: Path, tables: str = "") -> Config:
+    """A configuration for the project 1, whose list is known."""
+    file = folder / "patchsync.toml"
+    project = 'projects = [{ id = 1, list_email = "list@example.org" }]'
+    file.write_text(
+        f'[mbox.patchwork]\nurl = "https://patchwork.example.org"\n{project}\n{tables}\n'
+    )
+    return load(file)
+
+
+def site_in(config: Config) -> Site:
+    """The place of its project, called `sample`."""
+    site = locate_site_offline(config, "1", "sample")
+    settle(config, site)
+    return site
+
+
+def store(site: Site, *mails: bytes, set_aside: tuple[tuple[int, str], ...] = ()) -> None:
+    """Have these in the store."""
+    with StoreWriter(site.paths) as writer:
+        writer.apply(Batch(mails=tuple(map(parse_mail, mails)), set_aside=set_aside))
+
+
+@contextmanager
+def part_of(config: Config, mbox: bytes) -> Iterator[Part]:
+    """A part whose plan holds the mails of `mbox`; not judged."""
+    site = site_in(config)
+    with Plan(site.paths.imports / "plan") as plan:
+        for _ in plan.fill(scan(io.BytesIO(mbox).read)):
+            pass
+        yield Part(config, site, plan, spool_in(site))
+
+
+def spool_in(site: Site) -> Spool:
+    """The spool of the archive ARCHIVE."""
+    spool = spool_of(site.paths, ARCHIVE)
+    spool.clear()
+    return spool
+
+
+@contextmanager
+def member_of(folder: Path, mbox: bytes) -> Iterator[Member]:
+    """The mbox as it is read from a file."""
+    file = folder / "some.mbox"
+    file.write_bytes(mbox)
+    with Archive(file) as archive:
+        yield next(archive.members())
+
+
+class FakeRemote:
+    """A project that lists these patches: ids and message-ids."""
+
+    def __init__(self, patches: Mapping[int, str]) -> None:
+        self.patches = dict(patches)
+        self.pages = 0
+        self.there = True
+
+    def newest(self) -> tuple[int | None, int]:
+        return max(self.patches, default=None), len(self.patches)
+
+    def exists(self) -> bool:
+        return self.there
+
+    def list_page(self, page: Page) -> Answer | None:
+        self.pages += 1
+        ids = sorted(self.patches, reverse=page.order == "-id")
+        start = (page.page - 1) * page.per_page
+        if start and start >= len(ids):
+            return None
+        entries = [(each, self.patches[each]) for each in ids[start : start + page.per_page]]
+        return Answer(page, tuple(entries), last=start + page.per_page >= len(ids))
+
+
+def listing(*numbers: int) -> FakeRemote:
+    """A project with these patches, under the message-ids of `rendered`."""
+    return FakeRemote({number: f"<{number}@example.org>" for number in numbers})

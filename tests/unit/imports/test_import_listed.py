@@ -1,0 +1,90 @@
+"""What an archive claims, held against what the server lists."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable
+from random import Random
+
+import pytest
+from import_fakes import FakeRemote, listing
+
+from patchsync.errors import UnknownProject
+from patchsync.imports.listed import Contradictions, contradictions
+from patchsync.known import Answer, Page
+
+
+def against(remote: FakeRemote, claimed: dict[int, str | None]) -> Contradictions:
+    def claims(ids: Iterable[int]) -> dict[int, str | None]:
+        return {each: claimed[each] for each in ids if each in claimed}
+
+    found = Contradictions()
+    seen = list(contradictions(remote, array("q", sorted(claimed)), claims, found, 3))
+    assert seen == [(number, len(seen)) for number in range(1, len(seen) + 1)]
+    return found
+
+
+def claim(*numbers: int) -> dict[int, str | None]:
+    return {number: f"<{number}@example.org>" for number in numbers}
+
+
+def test_what_agrees_costs_a_request_for_250_patches() -> None:
+    """And one for the count."""
+    remote = listing(*range(1, 2001))
+    assert against(remote, claim(*range(1, 1501))) == Contradictions()
+    assert remote.pages == 8
+
+
+@pytest.mark.parametrize("size", [0, 1, 249, 250, 251, 1000, 3333])
+def test_what_the_server_does_not_list_is_found(size: int) -> None:
+    """Wherever it lies, and whatever the archive lacks: equal numbers hide nothing."""
+    random = Random(size)
+    for _ in range(5):
+        there = set(random.sample(range(1, 5000), size))
+        claimed = {each for each in there if random.random() < 0.9}
+        made_up = set(random.sample(range(1, 6000), 20)) - there
+        found = against(listing(*there), claim(*claimed, *made_up))
+        assert found == Contradictions(absent=made_up)
+
+
+def test_other_message_ids_are_found() -> None:
+    """A mail whose headers are at fault has none, and contradicts nothing."""
+    claimed = claim(*range(1, 600)) | {9: "<other@example.org>", 10: None}
+    assert against(listing(*range(1, 700)), claimed) == Contradictions(renamed={9})
+
+
+def test_a_list_that_grows_meanwhile_is_read_to_its_end() -> None:
+    """Though the count told of fewer pages."""
+
+    class Growing(FakeRemote):
+        def newest(self) -> tuple[int | None, int]:
+            told = super().newest()
+            self.patches |= {each: f"<{each}@example.org>" for each in range(5000, 6000)}
+            return told
+
+    found = Contradictions()
+    remote = Growing(listing(*range(1, 300)).patches)
+    seen = list(contradictions(remote, array("q", [5999, 7000]), lambda _: {}, found, 2))
+    assert found.absent == {7000}
+    assert len(seen) == remote.pages == 6
+
+
+def test_a_list_that_shrinks_meanwhile_ends_where_it_ends() -> None:
+    """A page past the end is no answer; what is not seen counts as not listed."""
+
+    class Shrinking(FakeRemote):
+        def list_page(self, page: Page) -> Answer | None:
+            return super().list_page(page) if page.page < 3 else None
+
+    found = Contradictions()
+    remote = Shrinking(listing(*range(1, 1001)).patches)
+    list(contradictions(remote, array("q", range(1, 1001)), lambda _: {}, found, 2))
+    assert found.absent == set(range(501, 1001))
+
+
+def test_a_project_that_is_not_there_is_not_taken_for_an_empty_one() -> None:
+    """It would list as one."""
+    remote = listing()
+    remote.there = False
+    with pytest.raises(UnknownProject):
+        against(remote, claim(1))

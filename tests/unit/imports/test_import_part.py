@@ -1,0 +1,97 @@
+"""What is to become of each mail of an mbox."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from import_fakes import (
+    FakeRemote,
+    config_in,
+    listing,
+    mbox_of,
+    part_of,
+    rendered,
+    site_in,
+    store,
+)
+
+from patchsync.errors import GiveUp
+from patchsync.imports.part import Part
+
+LIMIT = "[patchwork]\nmax_mail_bytes = 2000\n"
+
+
+def verdicts(part: Part) -> dict[int, str]:
+    return {mail.patch_id: verdict for mail, verdict in part.verdicts()}
+
+
+def test_each_mail_has_its_verdict(tmp_path: Path) -> None:
+    """In the store; not listed, and the one before it; at fault, or too large; and new."""
+    config = config_in(tmp_path, LIMIT)
+    store(site_in(config), rendered(1))
+    mails = [rendered(1), rendered(2), rendered(3), rendered(4), rendered(5), rendered(6, 2001)]
+    mails += [rendered(7, 2000), rendered(8).replace(b"Message-Id", b"Other"), rendered(9)]
+    with part_of(config, mbox_of(*mails)) as part:
+        part.judge(listing(1, 2, 3, 5, 6, 7, 8, 9), bare=False)
+        assert verdicts(part) == {
+            1: "known", 2: "new", 3: "in doubt", 4: "not listed", 5: "new",
+            6: "set aside", 7: "new", 8: "set aside", 9: "new",
+        }  # fmt: skip
+        assert part.to_fetch() == [3]
+        tally = part.tally()
+        assert (tally.mails, tally.known, tally.new) == (9, 1, 4)
+        assert (tally.set_aside, tally.in_doubt, tally.not_listed) == (2, 1, 1)
+        assert tally.new_bytes == sum(len(mails[n - 1]) + 1 for n in (2, 5, 7, 9))
+        assert tally.disk_bytes >= 4 * 4096
+        reasons = dict(part.reasons())
+        assert "Patchwork does not list it" in reasons[4]
+        assert "2000" in reasons[6]
+        assert "Message-Id" in reasons[8]
+        assert reasons.keys() == {3, 4, 6, 8}
+
+
+def test_the_end_of_a_bare_mbox_is_in_doubt(tmp_path: Path) -> None:
+    """Nothing tells whether it is cut off between two lines; Patchwork has it, if it is asked."""
+    with part_of(config_in(tmp_path), mbox_of(*map(rendered, (1, 2, 3)))) as part:
+        part.judge(listing(1, 2, 3), bare=True)
+        assert verdicts(part) == {1: "new", 2: "new", 3: "in doubt"}
+        part.judge(listing(1, 2, 3), bare=False)
+        assert set(verdicts(part).values()) == {"new"}
+
+
+def test_what_the_store_has_set_aside_is_told_with_its_reason(tmp_path: Path) -> None:
+    """The one that it was set aside for."""
+    config = config_in(tmp_path)
+    store(site_in(config), rendered(1), set_aside=((2, "it is odd"),))
+    with part_of(config, mbox_of(*map(rendered, (1, 2)))) as part:
+        part.judge(None, bare=False)
+        assert part.tally().set_aside == 1
+        assert dict(part.reasons()) == {2: "it is odd"}
+        assert verdicts(part)[2] == "new", "it is tried again"
+
+
+WRONG = [(n, f"<{n}@elsewhere.org>") for n in range(1, 9)]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_another_projects_archive_is_refused(tmp_path: Path, asked: bool) -> None:
+    """Most of its ids are another message's: at the server, or in the store."""
+    config = config_in(tmp_path)
+    if not asked:
+        store(site_in(config), *(rendered(n, message_id=each) for n, each in WRONG))
+    with (
+        part_of(config, mbox_of(*map(rendered, (3, 4, 5, 50)))) as part,
+        pytest.raises(GiveUp, match="this is not the archive of sample"),
+    ):
+        part.judge(FakeRemote(dict(WRONG)) if asked else None, bare=False)
+
+
+def test_who_quotes_a_stored_id_is_in_doubt(tmp_path: Path) -> None:
+    """The store has another message-id for it."""
+    config = config_in(tmp_path)
+    store(site_in(config), rendered(9))
+    mails = [rendered(1), rendered(2), rendered(9, message_id="<x@example.org>"), rendered(10)]
+    with part_of(config, mbox_of(*mails)) as part:
+        part.judge(None, bare=False)
+        assert verdicts(part) == {1: "new", 2: "in doubt", 9: "known", 10: "new"}
