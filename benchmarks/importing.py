@@ -3,13 +3,13 @@
 python benchmarks/importing.py                                on generated patches
 python benchmarks/importing.py --archive dump.tar.gz          on yours, of one project
 
-Then the same for an archive that is --times as long. Everything is on the file system of TMPDIR;
+Then the same for an archive that is --times as long. Everything is on the file system of --folder;
 before each timing it is synced, and each timing ends with what makes the result durable. Patchwork
 is not asked (--offline): what it takes to answer a few requests is not measured here.
 
 Nothing is removed before the end, for ext4 searches past each inode that was freed in the last
-minutes when it makes a file: that needs three times --rounds the room of the mails, and a second
-run should begin five minutes after the first.
+minutes when it makes a file: that needs three times --rounds the room of the mails. A second run
+should begin five minutes after the first, or on a file system that was made for it.
 """
 
 from __future__ import annotations
@@ -67,14 +67,27 @@ class Runs:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="A dumparchive of one project; without it, one of generated patches.",
 )
+@click.option(
+    "--folder",
+    "parent",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Where all is written, in a folder of its own; without it where TMPDIR says.",
+)
 @click.option("--patches", default=1500, show_default=True, help="That are generated.")
 @click.option("--times", default=20, show_default=True, help="How much longer the long one is.")
 @click.option("--rounds", default=3, show_default=True, help="Each is one run of all three.")
 @click.option(
     "--only-import", is_flag=True, help="Neither cp nor loop, which holds the archive in memory."
 )
-def main(archive: Path | None, patches: int, times: int, rounds: int, only_import: bool) -> None:
-    with tempfile.TemporaryDirectory() as name:
+def main(
+    archive: Path | None,
+    parent: Path | None,
+    patches: int,
+    times: int,
+    rounds: int,
+    only_import: bool,
+) -> None:
+    with tempfile.TemporaryDirectory(dir=parent) as name:
         folder = Path(name)
         archive = archive or generated(folder / "generated.tar.gz", patches)
         one = pack(folder / "one.tar.gz", "one", islice(repeated(archive, 1), 1))
@@ -153,7 +166,7 @@ def time_import(folder: Path, archive: Path, peaks: Peaks | None = None) -> tupl
     sync()
     begin = time.monotonic()
     process = subprocess.Popen(
-        [program, "-c", str(file), "import", "--offline", str(archive)],
+        [program, "-c", str(file), "import", "--offline", "--project", "1", str(archive)],
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from patchsync.asking import open_client
-from patchsync.config import Config, ProjectTable
+from patchsync.config import TOKEN_VARIABLE, Config, ProjectTable
 from patchsync.errors import ConfigError, GiveUp, PatchsyncError
 from patchsync.fleet import redis_trouble
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.records import Project
+from patchsync.push import preconditions
 from patchsync.services import embedded_redis_server
 from patchsync.sites import find_site
 from patchsync.store.layout import ContainerPaths
@@ -41,9 +42,25 @@ def findings(config: Config) -> Iterator[Finding]:
         for project in projects:
             yield _finding(f"project {project.table.id}", project.look)
         yield _finding("[mbox.patchwork] token", lambda: _token(config, client, projects))
+        if config.push.sinks:
+            yield _finding("[push] sinks", lambda: preconditions.sinks(config, client))
+        if "comment" in config.push.sinks:
+            yield _finding("[push.comment] projects", lambda: _lists(config, projects))
     yield _finding("[patchwork] contact", lambda: _contact(config))
     yield _finding("[store] mbox", lambda: _store(config))
     yield _finding("[redis] url", lambda: _redis(config))
+    yield from _push(config)
+
+
+def _push(config: Config) -> Iterator[Finding]:
+    """What push needs beside the Patchwork."""
+    if not config.push.sinks:
+        yield Finding("[push] sinks", True, "none: nothing is pushed")
+        return
+    yield _finding("[push] templates", lambda: preconditions.wording(config))
+    yield _finding("[push] groups", lambda: preconditions.groups(config))
+    if "comment" in config.push.sinks:
+        yield _finding("[push.comment]", lambda: preconditions.mail_server(config))
 
 
 class _Project:
@@ -57,7 +74,7 @@ class _Project:
 
     def look(self) -> str:
         self.found = project = self._client.project(self.table.id)
-        others = {table.id.lower() for table in self._config.projects if table is not self.table}
+        others = {table.id.lower() for table in self._config.projects if table.id != self.table.id}
         if others & {project.link_name.lower(), str(project.id)}:
             raise GiveUp(
                 f"{project.link_name} is configured twice, by number and by name; keep one"
@@ -94,7 +111,10 @@ def _api(client: Client, config: Config) -> str:
 
 
 def _token(config: Config, client: Client, projects: list[_Project]) -> str:
+    wanted = ", which [push] sinks wants" if config.push.sinks else ""
     if config.token() is None:
+        if wanted:
+            raise GiveUp(f"none is set{wanted}: set token_file there, or {TOKEN_VARIABLE}")
         return "none is set; reading needs none"
     client.verify_token()
     foreign = [
@@ -103,8 +123,22 @@ def _token(config: Config, client: Client, projects: list[_Project]) -> str:
         if project.found and not client.maintains(project.found)
     ]
     if foreign:
-        return f"it is valid, but its user does not maintain {', '.join(foreign)}; enough to read"
+        told = f"it is valid, but its user does not maintain {', '.join(foreign)}"
+        if wanted:
+            raise GiveUp(f"{told}{wanted}: let Patchwork's admins make it a maintainer there")
+        return f"{told}; enough to read"
     return "it is valid, and its user maintains all projects"
+
+
+def _lists(config: Config, projects: list[_Project]) -> str:
+    """Where comments go to."""
+    lists = []
+    for project in projects:
+        if project.table.id in config.push.comment.projects:
+            if project.found is None:
+                raise GiveUp(f"Patchwork does not tell of {project.table.id}; see above")
+            lists.append(project.table.list_email or project.found.list_email)
+    return f"mails go to {', '.join(lists)}"
 
 
 def _contact(config: Config) -> str:

@@ -275,7 +275,8 @@ def _known(site: Site, box: MboxPatchwork) -> tuple[Known, int]:
     coming = expected(site.paths)  # First: what arrives meanwhile is held by then.
     known = Known(box.held(), box.gone())
     held = len(known)
-    known.add(each for each in coming if each not in known.gone)
+    gone = known.gone
+    known.add(each for each in coming if each not in gone)
     return known, len(known) - held
 
 

@@ -13,6 +13,7 @@ from patchsync.config import Config
 from patchsync.errors import ServerUnavailable
 from patchsync.known import Known
 from patchsync.patchwork.limits import Hold, fleet_gate
+from patchsync.push.standing import PushStatus, push_status
 from patchsync.roster import Member, Roster
 from patchsync.rounds import last_audit, last_requests, last_round
 from patchsync.sites import Site, find_site
@@ -73,6 +74,8 @@ class ProjectStatus:
     in_flight: int | None = None
     halted: str | None = None
     trouble: Trouble | None = None
+    # None where nothing is to be pushed, or before the first round
+    push: PushStatus | None = None
 
 
 def fleet_status(config: Config) -> FleetStatus:
@@ -144,4 +147,5 @@ def project_status(config: Config, key: str) -> ProjectStatus:
         in_flight=in_flight,
         halted=halted(site.paths),
         trouble=trouble,
+        push=push_status(config, site) if config.push.sinks else None,
     )

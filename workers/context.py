@@ -9,7 +9,8 @@ import redis
 
 from patchsync.backlog import Backlog
 from patchsync.board import Board
-from patchsync.config import Config, load, make_run_dir
+from patchsync.config import TOKEN_VARIABLE, Config, load, make_run_dir
+from patchsync.errors import ConfigError
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.limits import RedisGate, fleet_gate
 from patchsync.patchwork.writing import Annotator
@@ -66,10 +67,16 @@ def backlog() -> Backlog:
 def annotator() -> Annotator:
     """The Patchwork with the token, for what is written there; opened where `push` runs only."""
     ask = config().patchwork
+    token = config().token()
+    if token is None:
+        # Without one each write would count as one that we have no right to.
+        raise ConfigError(
+            f"push has no token: set [mbox.patchwork] token_file, or {TOKEN_VARIABLE} where it runs"
+        )
     return Annotator(
         config().url,
         gate(has_store=True),
-        token=config().token(),
+        token=token,
         contact=ask.contact,
         timeout=(ask.connect_timeout, ask.read_timeout),
     )

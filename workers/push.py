@@ -53,6 +53,9 @@ def send(project: str, sink: str, patch_ids: list[int]) -> None:
         key = context.config().project(project).id
         job = Job(key=key, sink=sink, patch_ids=tuple(int(each) for each in patch_ids))
         with context.push() as session:
+            if session.undone or not session.confirmed():
+                log.info("%s of %s: nobody agrees to push any more", sink, key)
+                return
             try:
                 for outcome in session.do(job):
                     level = logging.WARNING if outcome.trouble else logging.INFO

@@ -149,12 +149,6 @@ class Plan:
         with self._reporting():
             yield from map(PlannedMail._make, self._sql.execute(query))
 
-    def in_doubt(self) -> Iterator[tuple[int, str]]:
-        """The patchwork ids of the mails that are in doubt, each with the reason."""
-        query = "SELECT patch_id, reason FROM doubt JOIN mail USING (number) ORDER BY number"
-        with self._reporting():
-            yield from self._sql.execute(query)
-
     # What speaks against a beginning
 
     def forget_doubts(self) -> None:
@@ -179,6 +173,13 @@ class Plan:
             self._sql.execute("DELETE FROM told")
             self._sql.executemany("INSERT INTO told VALUES (?)", ((each,) for each in ids))
         self._doubt("SELECT number FROM mail WHERE patch_id IN told", reason)
+
+    def doubt_the_newest(self, number: int, reason: str) -> None:
+        """Doubt the mails with the highest patchwork ids, so many."""
+        self._doubt(
+            f"SELECT number FROM mail ORDER BY patch_id DESC LIMIT {int(number)}",  # noqa: S608
+            reason,
+        )
 
     def doubt_the_end(self, reason: str) -> None:
         """Doubt the last mail: what follows it may be missing."""

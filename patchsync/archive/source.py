@@ -6,17 +6,17 @@ memory whatever its size, and nothing in it is trusted.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import os
 import re
 import stat
 import tarfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
+
+from isal import igzip, isal_zlib
 
 from patchsync.errors import GiveUp
 
@@ -162,7 +162,7 @@ class _Content:
         self._file = file
         self._size = os.fstat(file.fileno()).st_size
         file.seek(0)
-        self._gzip = gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == _GZIP else None
+        self._gzip = igzip.IGzipFile(fileobj=file) if file.peek(2)[:2] == _GZIP else None  # type: ignore[no-untyped-call]
 
     def read(self, n: int) -> bytes:
         """At most `n` bytes and 4 MiB; fewer only at the end or where `n` is more."""
@@ -171,7 +171,7 @@ class _Content:
             data = source.read(min(n, _LARGEST_READ))
         except EOFError as error:
             raise self.cut_short() from error
-        except (gzip.BadGzipFile, zlib.error) as error:
+        except (igzip.BadGzipFile, isal_zlib.IsalError) as error:  # type: ignore[misc]
             raise self.fault(f"is damaged gzip {self._here()} ({error}); copy it again") from error
         except OSError as error:
             raise _unreadable(self.path, error) from error

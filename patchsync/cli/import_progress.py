@@ -60,6 +60,9 @@ class Bar:
             self._line()
 
     def _line(self) -> None:
+        if not self._total:
+            click.echo(f"{self._what}: {self._last.mails} mails")
+            return
         seconds = time.monotonic() - self._began
         speed = self._last.bytes / max(seconds, 0.001)
         left = (self._total - self._last.bytes) / speed if speed else 0.0

@@ -19,10 +19,10 @@ from patchsync.board import Board
 from patchsync.cli.import_progress import LINE_SECONDS, Bar
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import Config, load
-from patchsync.errors import ConfigError, PatchsyncError, TryAgainLater
+from patchsync.errors import ConfigError, GiveUp, PatchsyncError, TryAgainLater
 from patchsync.fleet import Fleet
-from patchsync.imports.feed import Enqueue, Feed
-from patchsync.imports.fetching import fetch_in_doubt
+from patchsync.imports.feed import Enqueue, Feed, Progress
+from patchsync.imports.fetching import fetch
 from patchsync.imports.intake import Intake
 from patchsync.imports.matching import Projects
 from patchsync.imports.part import Part, Tally
@@ -63,7 +63,7 @@ def import_archives(
     It may be interrupted at any moment: started again it goes on. A fleet, and a sync, may run
     beside it. Mails that are in doubt, such as two that claim one id, come from Patchwork instead.
 
-    Exit status 0 only if all mails of the archive are in the store.
+    Exit status 0 only if all mails of the archive that Patchwork lists are in the store.
     """
     config = load()
     wanted = _wanted(config, archives, project)
@@ -153,13 +153,15 @@ class _Import:
             for name in intake.others:
                 click.echo(f"{path}: {name}.mbox is of no configured project; left alone")
             if self._workers is None:
-                for part, tally in zip(intake.parts, before, strict=True):
-                    _tell(part, tally)
-                return all(tally.known + tally.new == tally.mails for tally in before)
-            intake.demand_room()
+                all_in = [
+                    _tell(part, tally, offline=self._offline)
+                    for part, tally in zip(intake.parts, before, strict=True)
+                ]
+                return all(all_in)
+            intake.demand_room(before)
             self._store(intake, before, self._workers)
             all_in = [
-                _tell(part, part.tally(), tally)
+                _tell(part, part.tally(), tally, offline=self._offline)
                 for part, tally in zip(intake.parts, before, strict=True)
             ]
             intake.clean_up()
@@ -174,7 +176,7 @@ class _Import:
             client = self._client
             remote_of = (lambda site: ProjectRemote(client, site.key)) if client else None
             intake.judge(remote_of, _tell_pages)
-        except PatchsyncError:
+        except GiveUp:
             intake.clean_up()
             raise
 
@@ -187,11 +189,13 @@ class _Import:
         if self._client is None:
             return
         for part in intake.parts:
-            if part.to_fetch():
+            ids = part.to_fetch()
+            if ids:
                 workers.vacancies.need("fetch")
-                click.echo(f"{part.site.name}: what is in doubt comes from Patchwork")
-            for _ in fetch_in_doubt(part, workers.enqueue, DOUBT_PATIENCE_SECONDS):
-                self._tend()
+                with Bar(f"fetching what is in doubt of {part.site.name}", 0) as bar:
+                    for left in fetch(part.site, ids, workers.enqueue, DOUBT_PATIENCE_SECONDS):
+                        bar.update(Progress(len(ids) - left))
+                        self._tend()
 
     def _feed_of(self, intake: Intake, workers: _Workers) -> Callable[[Part], Feed]:
         client = redis.Redis.from_url(self._config.redis_url, socket_timeout=5)
@@ -229,21 +233,23 @@ def _tell_pages(site: Site) -> Callable[[int, int], None]:
     return tell
 
 
-def _tell(part: Part, now: Tally, before: Tally | None = None) -> bool:
+def _tell(part: Part, now: Tally, before: Tally | None = None, *, offline: bool) -> bool:
     """Say what became of a project's mails, or would. Returns whether all are in."""
-    if before:
-        numbers = [(now.known - before.known, "stored"), (before.known, "known already")]
-    else:
-        numbers = [(now.new, f"to store ({now.new_bytes / 1e6:.1f} MB)"), (now.known, "known")]
-    numbers += [
+    later = "in doubt, left to the next sync" if before or offline else "to fetch, being in doubt"
+    numbers = [
+        (now.known - before.known if before else 0, "stored"),
+        (0 if before else now.new, f"to store ({now.new_bytes / 1e6:.1f} MB)"),
+        (before.known if before else now.known, "known already"),
         (now.set_aside, "set aside"),
         (now.not_listed, "not listed by Patchwork, left out"),
-        (now.in_doubt, "in doubt"),
+        (now.in_doubt, later),
+        (now.new if before else 0, "not stored: start it again"),
     ]
-    if before:
-        numbers.append((now.new, "not stored"))
     told = ", ".join(f"{number} {what}" for number, what in numbers if number)
     click.echo(f"{part.site.name}: {now.mails} mails in the archive: {told or 'none'}")
-    for number, reason in islice(part.reasons(), NAMED):
-        click.echo(f"  patch {number}: {reason}")
-    return not (now.set_aside or now.in_doubt or (before and now.new))
+    asked_for = not before and not offline
+    reasons = (each for each in part.reasons() if not (asked_for and each.verdict == "in doubt"))
+    for reason in islice(reasons, NAMED):
+        click.echo(f"  patch {reason.patch_id}: {reason.text}")
+    left = now.in_doubt and not asked_for
+    return not (now.set_aside or left or (before and now.new))

@@ -9,11 +9,18 @@ import click
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from patchsync.asking import open_annotator
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import Config, load
-from patchsync.errors import PatchsyncError, TryAgainLater
+from patchsync.errors import (
+    GiveUp,
+    PatchsyncError,
+    ServerUnavailable,
+    StoreUnavailable,
+    TryAgainLater,
+)
 from patchsync.push.jobs import Job
 from patchsync.push.ledger_tables import Sink
 from patchsync.push.outcomes import Outcome
@@ -54,6 +61,9 @@ def push(
     with Session(config, open_annotator(config)) as session:
         for reading in session.learn():
             _say_where(f"{reading.project}: {reading.number} {reading.what}")
+        if retry:
+            session.refresh_identity()
+            session.ledger.retry()
         ids = _project_ids(config, session, projects)
         if undo:
             ids = _undo(session, yes=yes, dry_run=dry_run)
@@ -61,8 +71,6 @@ def push(
             session.plan()
             if not dry_run:
                 _agree(session, ids, yes=yes)
-        if retry:
-            session.ledger.retry()
         extra = [] if undo else session.look_on(ids)
         clean = _run(session, [*extra, *session.jobs(ids, limit)], dry_run=dry_run)
     if not clean:
@@ -74,8 +82,14 @@ def _project_ids(config: Config, session: Session, keys: tuple[str, ...]) -> set
         click.echo(f"{name}: left alone: the token's user does not maintain it", err=True)
     if not keys:
         return set(session.identity.projects)
-    sites = [find_site(config, configured(config, key).id) for key in keys]
-    return {site.paths.project_id for site in sites if site}
+    tables = [configured(config, key) for key in keys]
+    sites = {table.called: find_site(config, table.id) for table in tables}
+    for name, site in sites.items():
+        if site is None:
+            raise GiveUp(f"{name} is not in the store yet; run `patchsync sync` first")
+        if site.paths.project_id not in session.identity.projects:
+            raise GiveUp(f"{name}: the token's user does not maintain it")
+    return {site.paths.project_id for site in sites.values() if site}
 
 
 def _agree(session: Session, ids: set[int], *, yes: bool) -> None:
@@ -123,9 +137,11 @@ def _run(session: Session, jobs: list[Job], *, dry_run: bool) -> bool:
         try:
             for outcome in session.do(job, dry_run=dry_run):
                 rows.append(outcome)
-        except TryAgainLater as error:
+        except (ServerUnavailable, StoreUnavailable) as error:
             failed = error
             break
+        except TryAgainLater as error:
+            failed = error
     _show(console, rows, dry_run=dry_run)
     counts = Counter(row.sink for row in rows if row.written)
     told = ", ".join(f"{count} x {sink}" for sink, count in sorted(counts.items())) or "nothing"
@@ -144,7 +160,9 @@ def _show(console: Console, rows: list[Outcome], *, dry_run: bool) -> None:
         return
     table = Table("patch", "sink", "would be" if dry_run else "is", box=None, pad_edge=False)
     for row in rows[:MOST_ROWS]:
-        table.add_row(str(row.patch_id), row.sink, row.text, style="yellow" if row.trouble else "")
+        style = "yellow" if row.trouble else ""
+        # Square brackets of others are no markup.
+        table.add_row(str(row.patch_id), row.sink, Text(row.text), style=style)
     console.print(table, soft_wrap=not console.is_terminal)
     if len(rows) > MOST_ROWS:
         console.print(f"... and {len(rows) - MOST_ROWS} more")

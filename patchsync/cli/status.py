@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 import click
 
 from patchsync.config import Config, load
+from patchsync.push.ledger_tables import Trouble
+from patchsync.push.standing import PushStatus
+from patchsync.services import wanted_services
 from patchsync.sites import configured
 from patchsync.status import FleetStatus, ProjectStatus, fleet_status, project_status
 
@@ -18,6 +21,7 @@ WITHOUT = {
     "probe": "nothing is compared with Patchwork",
     "fetch": "nothing is downloaded",
     "index": "nothing is written to the store",
+    "push": "nothing is annotated in Patchwork",
     "beat": "nothing is enqueued by itself",
 }
 
@@ -26,10 +30,11 @@ WITHOUT = {
 @click.option("-p", "--project", "projects", multiple=True, metavar="P", help="Only this one.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def status(projects: tuple[str, ...], as_json: bool) -> None:
-    """Show who is alive, and per project what the server had at the last round and what we have.
+    """Show who is alive, per project what the server had at the last round and what we have, and
+    what of it is pushed.
 
     Asks the server nothing. Exit status 1 if a project is not in step, is halted, or never had
-    a round.
+    a round; what is still to be pushed, or was refused, does not count.
     """
     config = load()
     keys = [configured(config, key).id for key in projects] or [each.id for each in config.projects]
@@ -50,7 +55,10 @@ def _fleet_lines(config: Config, fleet: FleetStatus) -> list[str]:
         where = "the embedded Redis" if config.embedded_redis else "the Redis of [redis] url"
         return [f"fleet: not running, or {where} does not answer: {fleet.redis_trouble}"]
     lines = ["fleet"]
-    for service, without in WITHOUT.items():
+    for service in wanted_services(config):
+        without = WITHOUT.get(service)
+        if without is None:
+            continue
         there = [each for each in fleet.members if each.service == service]
         places = ", ".join(f"process {each.pid} on {each.host}" for each in there)
         lines.append(f"{service:<12}{places or f'none: {without}'}")
@@ -93,7 +101,44 @@ def _lines(each: ProjectStatus) -> list[str]:
         f" {entry.reason}"
         for entry in each.ours.set_aside
     ]
+    if each.push:
+        lines += _push_lines(each.project, each.push)
     return lines
+
+
+def _push_lines(key: str, push: PushStatus) -> list[str]:
+    lines = [
+        f"push        {sink}: {each.wanted} wanted, {each.shown} shown, {each.pending} pending,"
+        f" {each.trouble} in trouble"
+        for sink, each in push.sinks.items()
+    ]
+    why_not = _why_not(key, push)
+    if why_not:
+        lines.append(f"NOT PUSHING {why_not}")
+    lines += [
+        f"{f'patch {each.patch_id}':<11} {each.sink}, {each.kind.replace('_', ' ')},"
+        f" {_time(each.at)}: {each.text}"
+        for each in push.troubles
+    ]
+    if any(each.kind != Trouble.CHANGED for each in push.troubles):
+        lines.append("            after a remedy: `patchsync push --retry`")
+    return lines
+
+
+def _why_not(key: str, push: PushStatus) -> str | None:
+    """Why the service `push` leaves a project alone; None where it does not."""
+    remedy = f"run `patchsync push --project {key}` once"
+    if push.ledger_trouble:
+        return push.ledger_trouble
+    if push.maintained is False:
+        return "the token's user does not maintain this project"
+    if push.undone:
+        return f"all of ours was withdrawn; to begin again {remedy}"
+    if push.begun and not push.complete:
+        return f"the ledger does not know yet all that Patchwork shows from us; {remedy}"
+    if not push.confirmed:
+        return f"nobody agreed to it yet; {remedy}"
+    return None
 
 
 def _how(each: ProjectStatus) -> str:

@@ -11,7 +11,7 @@ from patchsync.imports.part import Part
 from patchsync.patchwork.mbox import FIRST_WORDS, Mail
 
 # Long enough that what each piece costs does not matter, short enough for the memory of a worker.
-PIECE_BYTES = 8 * 2**20
+PIECE_BYTES = 16 * 2**20
 PIECE_MAILS = 2000
 _READ = 2**20
 

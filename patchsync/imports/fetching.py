@@ -3,35 +3,46 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 
 from patchsync.errors import TryAgainLater
-from patchsync.imports.feed import Enqueue
-from patchsync.imports.part import Part
+from patchsync.imports.feed import ASK_AGAIN_SECONDS, Enqueue
+from patchsync.sites import Site
 
 TASK = "fetch.fetch_patches"
 PER_TASK = 20
+# So many tasks at a time: what is lost with Redis is asked for again.
+TASKS = 5
 LOOK_SECONDS = 0.2
 
 
-def fetch_in_doubt(part: Part, enqueue: Enqueue, patience: float) -> Iterator[int]:
-    """Have the patches fetched that are in doubt; yields how many are still to come.
+def fetch(site: Site, ids: Iterable[int], enqueue: Enqueue, patience: float) -> Iterator[int]:
+    """Have patches fetched; yields how many are still to come, often.
 
     What does not come within `patience` seconds after the last is left to the next sync.
     """
-    left = set(part.to_fetch())
-    ids = iter(sorted(left))
-    with suppress(TryAgainLater):  # The next sync finds what is missing.
-        while some := list(islice(ids, PER_TASK)):
-            enqueue(TASK, part.site.key, some)
-    moved_at = time.monotonic()
+    left = set(ids)
+    asked = set[int]()
+    moved_at = asked_at = time.monotonic()
     while left and time.monotonic() < moved_at + patience:
+        now = time.monotonic()
+        if not asked & left or now > max(moved_at, asked_at) + ASK_AGAIN_SECONDS:
+            asked = set(sorted(left)[: TASKS * PER_TASK])
+            _ask(site, asked, enqueue)
+            asked_at = now
         yield len(left)
         time.sleep(LOOK_SECONDS)
-        with part.site.open() as box:
+        with site.open() as box:
             arrived = box.message_ids(left).keys() | (box.set_aside().keys() & left)
         if arrived:
             left -= arrived
             moved_at = time.monotonic()
+
+
+def _ask(site: Site, patch_ids: Iterable[int], enqueue: Enqueue) -> None:
+    ids = iter(sorted(patch_ids))
+    with suppress(TryAgainLater):  # It is asked for again.
+        while some := list(islice(ids, PER_TASK)):
+            enqueue(TASK, site.key, some)

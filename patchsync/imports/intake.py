@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -23,10 +23,11 @@ from patchsync.errors import GiveUp, LockHeld
 from patchsync.imports.cutting import PIECE_BYTES, pieces
 from patchsync.imports.feed import Feed, Progress
 from patchsync.imports.matching import Projects
-from patchsync.imports.part import Part, Tell
+from patchsync.imports.part import Part, Tally, Tell
 from patchsync.imports.storing import spool_of
 from patchsync.sites import Site, settle
 from patchsync.store.lock import store_lock
+from patchsync.store.record import halted
 from patchsync.sync import Remote
 
 
@@ -91,6 +92,14 @@ class Intake:
             if site is None:
                 self.others.append(member.link_name or "")
                 continue
+            if any(part.site.paths == site.paths for part in self.parts):
+                raise ArchiveFault(
+                    f"{self.path} has more than one mbox that may be of {site.name}; unpack the "
+                    "right one and name it"
+                )
+            reason = halted(site.paths)
+            if reason:
+                raise GiveUp(f"{site.name} is halted: {reason} See `patchsync status`")
             part = self._part(site)
             self.parts.append(part)
             if not part.plan.complete:
@@ -118,15 +127,18 @@ class Intake:
             remote = remote_of(part.site) if remote_of else None
             part.judge(remote, bare=self.bare, tell=tell(part.site))
 
-    def demand_room(self) -> None:
+    def demand_room(self, tallies: Iterable[Tally]) -> None:
         """See that the store's disk has room for all that is new, and for what waits meanwhile.
+
+        `tallies`: of the parts.
 
         Raises:
             GiveUp: it has not.
         """
-        tallies = [part.tally() for part in self.parts]
-        needed = sum(each.disk_bytes for each in tallies) + self._config.imports.spool_bytes
-        files = sum(each.new for each in tallies)
+        needed, files = self._config.imports.spool_bytes, 0
+        for each in tallies:
+            needed += each.disk_bytes
+            files += each.new
         d_mbox = self._config.d_mbox
         folder = next(each for each in (d_mbox, *d_mbox.parents) if each.exists())
         free = shutil.disk_usage(folder).free
@@ -188,7 +200,7 @@ class Intake:
         folder = self._plans or site.paths.imports
         if self._plans is None:
             try:
-                self._stack.enter_context(store_lock(site.paths.import_lock, wait=0))
+                self._stack.enter_context(store_lock(site.paths.import_lock, wait=1))
             except LockHeld as error:
                 raise GiveUp(f"another import of {site.name} is under way; wait for it") from error
         plan = self._stack.enter_context(Plan(folder / f"{self.identity}.{site.key}.plan"))

@@ -20,18 +20,24 @@ from patchsync.sync import PAGE, Remote
 Claims = Callable[[Iterable[int]], Mapping[int, str | None]]
 
 
+def _ids() -> array[int]:
+    return array("q")
+
+
 @dataclass
-class Contradictions:
-    """What the server says of claimed patches: their ids."""
+class Comparison:
+    """What the server says of claimed patches: their ids, ascending."""
 
     # It does not list them
-    absent: set[int] = field(default_factory=set)
+    absent: array[int] = field(default_factory=_ids)
     # It lists them under another message-id
-    renamed: set[int] = field(default_factory=set)
+    renamed: array[int] = field(default_factory=_ids)
+    # How many it lists as they are claimed
+    confirmed: int = 0
 
 
-def contradictions(
-    remote: Remote, claimed: array[int], claims: Claims, found: Contradictions, at_once: int
+def hold_against(
+    remote: Remote, claimed: array[int], claims: Claims, found: Comparison, at_once: int
 ) -> Iterator[tuple[int, int]]:
     """Hold what is claimed against the server's list.
 
@@ -69,13 +75,14 @@ def contradictions(
                 listed = dict(answer.entries)
                 top = max(listed, default=highest)
                 here = claimed[bisect_right(claimed, highest) : bisect_right(claimed, top)]
-                found.absent.update(each for each in here if each not in listed)
-                for each, message_id in claims(listed).items():
-                    if message_id not in (None, listed[each]):
-                        found.renamed.add(each)
+                found.absent.extend(each for each in here if each not in listed)
+                known = claims(each for each in here if each in listed)
+                other = sorted(each for each in known if known[each] not in (None, listed[each]))
+                found.renamed.extend(other)
+                found.confirmed += len(known) - len(other)
                 highest = max(highest, top)
                 yield answer.page.page, max(pages, answer.page.page)
                 if last:
                     break
             first += some
-    found.absent.update(claimed[bisect_right(claimed, highest) :])
+    found.absent.extend(claimed[bisect_right(claimed, highest) :])

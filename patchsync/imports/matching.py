@@ -52,22 +52,28 @@ class Projects:
         Raises:
             GiveUp: that cannot be told.
         """
-        if link_name is None and self._chosen and len(self._keys) == 1:
-            return self._only(path.name.partition(".")[0])
-        name = link_name or path.name.partition(".")[0]
+        if link_name is None and self._chosen and self._sites:
+            return self._sites[0]
+        name = link_name or _stem(path)
         for site in self._sites:
             # Patchwork does not tell link names apart by case.
             if site.name.lower() == name.lower():
                 return site
-        if not self._sites and len(self._keys) == 1 and (link_name or self._chosen):
-            return self._only(name)
+        if not self._sites and self._chosen and link_name:
+            # Somebody says whose archive it is, and the archive what that project is called.
+            return locate_site_offline(self._config, self._keys[0], link_name)
+        if link_name is None and not self._sites:
+            raise GiveUp(
+                f"{path}: the place of {self.names()} in the store is not known; let Patchwork be "
+                "asked, or sync or import its tar first"
+            )
         if link_name is None:
             raise GiveUp(
                 f"{path} does not say of which project it is ({self.names()}); name it by --project"
             )
         return None
 
-    def _only(self, name: str) -> Site:
-        if not self._sites:
-            return locate_site_offline(self._config, self._keys[0], name)
-        return self._sites[0]
+
+def _stem(path: Path) -> str:
+    """What the file of a bare mbox is called for."""
+    return path.name.removesuffix(".gz").removesuffix(".mbox")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from patchsync.archive.plan import Plan, PlannedMail
 from patchsync.archive.spool import Spool
 from patchsync.config import Config
 from patchsync.errors import GiveUp
-from patchsync.imports.listed import Contradictions, contradictions
+from patchsync.imports.listed import Comparison, hold_against
 from patchsync.patchwork.download import too_large
 from patchsync.sites import Site
 from patchsync.store.container import MboxPatchwork
@@ -25,6 +26,8 @@ Verdict = Literal["known", "set aside", "not listed", "in doubt", "new"]
 
 Tell = Callable[[int, int], object]
 
+# A body that imitates a patch which came after the archive was made has an id above all in it.
+NEWEST = 4
 _BLOCK = 4096  # bytes that a file takes at least
 _LINE = 512  # bytes that a mail takes in the index and its cache
 
@@ -44,6 +47,14 @@ class Tally:
     disk_bytes: int = 0
 
 
+class Reason(NamedTuple):
+    """Why a mail is not stored from here."""
+
+    patch_id: int
+    verdict: Verdict
+    text: str
+
+
 def _nobody(seen: int, pages: int) -> None:
     """Tell nobody."""
 
@@ -56,8 +67,8 @@ class Part:
         self.plan = plan
         self.spool = spool
         self._config = config
-        # Mails in doubt that Patchwork does not list, so that nobody can fetch them
-        self.absent: frozenset[int] = frozenset()
+        # Mails in doubt that Patchwork does not list, so that nobody can fetch them; ascending
+        self.absent = array("q")
 
     def judge(self, remote: Remote | None, *, bare: bool, tell: Tell = _nobody) -> None:
         """Find out which mails are in doubt; without `remote` only by what the archive says.
@@ -75,24 +86,25 @@ class Part:
         plan.forget_doubts()
         plan.doubt_what_contradicts_itself()
         with self.site.open() as box:
-            renamed = self._renamed_here(box)
+            renamed, same = self._compare_here(box)
         plan.doubt_ids(renamed, "the store has another message-id for its patchwork id")
-        told = Contradictions()
+        told = Comparison()
+        foreign = len(renamed) > same and 2 * len(renamed) > len(plan)
         if remote is not None:
             at_once = self._config.fleet.downloads
-            for seen, pages in contradictions(remote, plan.ids(), plan.claims, told, at_once):
+            for seen, pages in hold_against(remote, plan.ids(), plan.claims, told, at_once):
                 tell(seen, pages)
             plan.doubt_ids(told.absent, "Patchwork does not list it")
             plan.doubt_ids(told.renamed, "Patchwork has another message-id for its patchwork id")
+            plan.doubt_the_newest(NEWEST, "it may be of a patch that came after the archive")
             if bare:
                 plan.doubt_the_end("it is the last one, and may be cut off")
-        self.absent = frozenset(told.absent)
-        wrong = len(told.absent | told.renamed | renamed)
-        if 2 * wrong > len(plan):
+            foreign = not told.confirmed and len(plan) > 0
+        self.absent = told.absent
+        if foreign:
             raise GiveUp(
-                f"this is not the archive of {self.site.name} at {self._config.base_url}: of "
-                f"{len(plan)} patches in it {wrong} are not listed there, or under another "
-                "message-id"
+                f"this is not the archive of {self.site.name} at {self._config.base_url}: none of "
+                f"the {len(plan)} patches in it is there under the same message-id"
             )
 
     def verdicts(self, aside: Collection[int] = ()) -> Iterator[tuple[PlannedMail, Verdict]]:
@@ -103,13 +115,12 @@ class Part:
         with self.site.open() as box:
             held = box.ids()
         for mail in self.plan.mails():
-            place = bisect_left(held, mail.patch_id)
-            if place < len(held) and held[place] == mail.patch_id:
+            if _holds(held, mail.patch_id):
                 yield mail, "known"
             elif mail.patch_id in aside:
                 yield mail, "set aside"
             elif mail.doubt is not None:
-                yield mail, "not listed" if mail.patch_id in self.absent else "in doubt"
+                yield mail, "not listed" if _holds(self.absent, mail.patch_id) else "in doubt"
             elif self.fault(mail) is not None:
                 yield mail, "set aside"
             else:
@@ -145,26 +156,36 @@ class Part:
             disk_bytes=disk_bytes,
         )
 
-    def reasons(self) -> Iterator[tuple[int, str]]:
+    def reasons(self) -> Iterator[Reason]:
         """The patches that are not in the store and cannot be stored from here, and why."""
         with self.site.open() as box:
             aside = box.set_aside()
         for mail, verdict in self.verdicts(aside):
             if verdict == "set aside":
                 there = aside.get(mail.patch_id)
-                yield mail.patch_id, there.reason if there else self.fault(mail) or ""
+                text = there.reason if there else self.fault(mail)
             elif verdict in ("not listed", "in doubt"):
-                yield mail.patch_id, mail.doubt or ""
+                text = mail.doubt
+            else:
+                continue
+            yield Reason(mail.patch_id, verdict, text or "")
 
     def to_fetch(self) -> list[int]:
         """The patches that are in doubt here, are not stored, and may be had from Patchwork."""
         return sorted({mail.patch_id for mail, verdict in self.verdicts() if verdict == "in doubt"})
 
-    def _renamed_here(self, box: MboxPatchwork) -> set[int]:
-        """The ids that the store has under another message-id than is claimed."""
+    def _compare_here(self, box: MboxPatchwork) -> tuple[set[int], int]:
+        """The claimed ids that the store has under another message-id, and how many under this."""
         ids = iter(self.plan.ids())
-        renamed = set()
+        renamed, same = set[int](), 0
         while some := list(islice(ids, 10_000)):
             ours, claimed = box.message_ids(some), self.plan.claims(some)
-            renamed |= {each for each in ours if claimed[each] not in (ours[each], None)}
-        return renamed
+            other = {each for each in ours if claimed[each] not in (ours[each], None)}
+            renamed |= other
+            same += len(ours) - len(other)
+        return renamed, same
+
+
+def _holds(ids: array[int], patch_id: int) -> bool:
+    place = bisect_left(ids, patch_id)
+    return place < len(ids) and ids[place] == patch_id

@@ -167,7 +167,7 @@ def find_patch_id(headers: bytes) -> int:
     """
     match = _PATCH_ID.search(headers)
     value = match.group(1).strip() if match else b""
-    if not re.fullmatch(rb"[1-9][0-9]{0,18}", value):
+    if not re.fullmatch(rb"[1-9][0-9]{0,17}", value):  # of 64 bits at most
         raise MailError("it has no header X-Patchwork-Id with a number")
     return int(value)
 
@@ -180,6 +180,7 @@ def _message_id(headers: bytes) -> str:
         # Some mailers encode it like a subject.
         try:
             text = str(make_header(decode_header(text)))
+            text.encode()  # Some encodings give characters that nobody can write.
         except (HeaderParseError, LookupError, ValueError) as error:
             raise MailError(f"its Message-Id cannot be decoded: {error}") from error
     text = " ".join(text.split())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 from patchsync.errors import AnswerLost, GoneThere, NotWritten, PatchsyncError
@@ -27,15 +29,17 @@ class Checks:
         *,
         context: str,
         answer_seconds: float,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """`answer_seconds`: after so long no answer comes any more."""
+        self._clock = clock
         self._ledger = ledger
         self._annotator = annotator
         self._user = user
         self._context = context
         self._answer_seconds = answer_seconds
 
-    def send(self, key: str, entry: Entry, now: float) -> Outcome | None:
+    def send(self, key: str, entry: Entry) -> Outcome | None:
         """Post the check that is wanted of a patch; None where that is needless by now.
 
         `key`: the project, for the request.
@@ -45,7 +49,7 @@ class Checks:
             ServerUnavailable: it was not.
             Refused, NotPatchwork: nothing can be posted at all.
         """
-        value = entry.wanted
+        value, now = entry.wanted, self._clock()
         claim = self._claim(entry, now)
         if isinstance(claim, Unsure):
             shown = self._shown(key, entry.patch_id)
@@ -60,9 +64,11 @@ class Checks:
                 )
             else:
                 self._ledger.release(entry.patch_id, Sink.CHECK, claim.claim)
+            # Reading may have taken long, and a claim counts from when something is sent.
+            now = self._clock()
             claim = self._claim(entry, now)
         if isinstance(claim, Wait):
-            text = f"an answer was lost; it is looked up in {claim.seconds:.0f} s"
+            text = f"somebody is at it, or an answer was lost: looked up in {claim.seconds:.0f} s"
             return Outcome(patch_id=entry.patch_id, sink=Sink.CHECK, text=text)
         if not isinstance(claim, Claimed):
             return None

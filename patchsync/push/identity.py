@@ -36,6 +36,11 @@ class Identity:
     # Link names of configured projects that it does not
     others: tuple[str, ...] = ()
 
+    @property
+    def names(self) -> set[str]:
+        """Link names of all configured projects, as they were then."""
+        return {project.link_name for project in self.projects.values()}.union(self.others)
+
 
 def ask_identity(annotator: Annotator, sites: list[Site]) -> Identity:
     """Ask Patchwork who the token's user is.

@@ -36,11 +36,10 @@ def cut(pending: Iterable[Entry], key_of: Mapping[int, str]) -> Iterator[Job]:
         ids = iter(sorted(entry.patch_id for entry in entries))
         while some := tuple(islice(ids, PER_JOB)):
             yield Job(key=key_of[number], sink=sink, patch_ids=some)
+    number_of = {entry.patch_id: entry.project_id or 0 for entry in relations}
     for linked in linked_patches(relations):
-        first = next(entry for entry in relations if entry.patch_id in linked)
-        yield Job(
-            key=key_of[first.project_id or 0], sink=Sink.RELATION, patch_ids=tuple(sorted(linked))
-        )
+        first = min(linked & number_of.keys())
+        yield Job(key=key_of[number_of[first]], sink=Sink.RELATION, patch_ids=tuple(sorted(linked)))
 
 
 def linked_patches(entries: Iterable[Entry]) -> list[set[int]]:

@@ -85,6 +85,22 @@ class Ledger:
             )
             return sql.total_changes - before
 
+    def want_nothing(self) -> None:
+        """No check and no relation of ours is wanted anywhere; all else stays as it is shown."""
+        with self._file.transaction() as sql:
+            sql.execute(
+                """
+                UPDATE entry SET wanted = NULL, trouble = NULL
+                WHERE sink IN ('check', 'relation') AND wanted IS NOT NULL
+                """
+            )
+            sql.execute(
+                """
+                UPDATE entry SET wanted = shown, trouble = NULL
+                WHERE sink NOT IN ('check', 'relation') AND wanted IS NOT shown
+                """
+            )
+
     def commit_plan(
         self, rows: Iterable[Wanted], lines: bytes, notes: Mapping[str, str | None]
     ) -> int:
@@ -276,13 +292,15 @@ class Ledger:
             changed = sql.execute(query, (kind, text, at, sink, patch_id, value))
             return changed.rowcount == 1
 
-    def troubles(self, limit: int) -> list[Entry]:
-        """The entries in trouble, the latest first."""
+    def troubles(self, limit: int, project_ids: Iterable[int] | None = None) -> list[Entry]:
+        """The entries in trouble, of all projects or of some, the latest first."""
+        where, values = within(Sink, project_ids)
         query = f"""
-            SELECT {_ENTRY} FROM entry WHERE trouble IS NOT NULL ORDER BY trouble_at DESC LIMIT ?
+            SELECT {_ENTRY} FROM entry INDEXED BY troubled WHERE trouble IS NOT NULL AND {where}
+            ORDER BY trouble_at DESC LIMIT ?
         """  # noqa: S608
         with self._file.using() as sql:
-            return list(map(Entry._make, sql.execute(query, (limit,))))
+            return list(map(Entry._make, sql.execute(query, (*values, limit))))
 
     def trouble_counts(self) -> dict[str, int]:
         """How many entries are in trouble, by kind."""

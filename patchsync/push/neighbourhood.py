@@ -19,6 +19,11 @@ from patchsync.push.relation_steps import Relation
 # What is larger is nothing that a person could look through either.
 MOST_PATCHES = 2000
 
+
+class TooMuch(GiveUp):
+    """It is too much to be one patch's revisions."""
+
+
 # The view of a patch of any project; None if it is gone
 Look = Callable[[int], PatchView | None]
 
@@ -34,12 +39,12 @@ class Neighbourhood:
 
     def groups(self) -> list[frozenset[int]]:
         """The wanted relations, of patches that are there and that people left to us."""
-        wanted = {members_of(entry.wanted) for entry in self.entries.values()}
-        here = self.views.keys() - self.hands_off
-        groups = {group & here for group in wanted}
-        # A patch in no group is one alone.
-        alone = here & self.entries.keys() - frozenset().union(*groups)
-        return [group for group in groups if group] + [frozenset({each}) for each in alone]
+        groups: dict[frozenset[int], set[int]] = {}
+        for each in self.entries.keys() & self.views.keys() - self.hands_off:
+            # By what each wants itself: one that a plan did not reach claims no others.
+            wanted = members_of(self.entries[each].wanted) or frozenset({each})
+            groups.setdefault(wanted, set()).add(each)
+        return list(map(frozenset, groups.values()))
 
     def relations(self, made: Collection[int]) -> list[Relation]:
         """What Patchwork shows; `made`: the patches that we placed there."""
@@ -61,14 +66,14 @@ def gather(ledger: Ledger, look: Look, patch_ids: Iterable[int]) -> Neighbourhoo
     """Read all that is linked to some patches, by relations or by groups.
 
     Raises:
-        GiveUp: that is too much to be one patch's revisions.
+        TooMuch: there is no end to it.
     """
     found = Neighbourhood({}, {})
     waiting, seen = set(patch_ids), set[int]()
     while waiting:
         seen |= waiting
         if len(seen) > MOST_PATCHES:
-            raise GiveUp(f"more than {MOST_PATCHES} patches are linked to patch {min(seen)}")
+            raise TooMuch(f"more than {MOST_PATCHES} patches are linked to patch {min(seen)}")
         entries = ledger.entries(Sink.RELATION, waiting)
         views = {each: view for each in sorted(waiting) if (view := look(each)) is not None}
         found.entries |= entries
@@ -94,9 +99,24 @@ def taken_away(
         for entry in found.entries.values()
         if entry.patch_id in made
         and entry.patch_id not in leaving
-        and len(members_of(entry.shown)) > 1
         and (view := found.views.get(entry.patch_id)) is not None
-        and not view.related
         # Where all the others are gone from Patchwork, nobody took it out.
-        and members_of(entry.shown) & found.views.keys() - {entry.patch_id}
+        and (others := members_of(entry.shown) & found.views.keys() - {entry.patch_id})
+        and relation_of(view).isdisjoint(others)
     ]
+
+
+def taken_over(found: Neighbourhood, made: Collection[int]) -> set[int]:
+    """The patches that we related, in relations to which a person added others since.
+
+    Such a relation is that person's: none of it is taken apart.
+    """
+    over: set[int] = set()
+    for entry in found.entries.values():
+        before, view = members_of(entry.shown), found.views.get(entry.patch_id)
+        if entry.patch_id in made and before and view is not None:
+            members = relation_of(view)
+            foreign = members.difference(made)
+            if foreign and foreign.isdisjoint(before):
+                over |= members & set(made)
+    return over

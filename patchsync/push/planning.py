@@ -18,6 +18,7 @@ from patchsync.push.annotations import Annotation, ProjectFacts, annotate
 from patchsync.push.identity import Identity
 from patchsync.push.ledger import Ledger
 from patchsync.push.ledger_tables import Sink, Wanted
+from patchsync.push.neighbourhood import members_of
 from patchsync.push.patches import Patches
 from patchsync.push.wording import Wording
 from patchsync.sites import Site
@@ -53,18 +54,47 @@ def plan(config: Config, ledger: Ledger, sites: list[Site], identity: Identity) 
         if moved is not None and ledger.note(RULES) == rules:
             done.frombytes(ledger.lines)
         changes = Changes(config.patch_groups, done)
+        left = _Left(ledger)
         count = 0
 
         def rows() -> Iterator[Wanted]:
             nonlocal count
             for group in _groups(config, changes, moved if done else None):
                 count += 1
-                yield from _rows(config, patches, group, facts, wording)
+                found = list(_rows(config, patches, group, facts, wording))
+                left.note({row.patch_id for row in found})
+                yield from found
+            for patch_id, project_id in left.patches():
+                for sink, value in _values(Annotation()):
+                    if sink in config.push.sinks:
+                        yield Wanted(patch_id, project_id, sink, value)
 
         changed = ledger.want(rows())
         notes: Mapping[str, str | None] = positions | {RULES: rules}
         ledger.commit_plan((), changes.hashes.tobytes(), notes)
     return Planned(groups=count, changed=changed)
+
+
+class _Left:
+    """The patches that were in a group that is another now, and that no line names any more."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._named: set[int] = set()
+        self._before: set[int] = set()
+
+    def note(self, patch_ids: set[int]) -> None:
+        """These are a group; to be told before the ledger is."""
+        self._named |= patch_ids
+        for entry in self._ledger.entries(Sink.RELATION, patch_ids).values():
+            self._before |= members_of(entry.wanted)
+
+    def patches(self) -> Iterator[tuple[int, int]]:
+        """Patch and project, once all groups were told."""
+        found = self._ledger.entries(Sink.RELATION, self._before - self._named)
+        for entry in found.values():
+            if entry.project_id is not None:
+                yield entry.patch_id, entry.project_id
 
 
 def _groups(config: Config, changes: Changes, moved: set[str] | None) -> Iterator[Group]:

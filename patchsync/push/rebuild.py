@@ -15,9 +15,9 @@ from patchsync.patchwork.authorship import shown_to_be_ours
 from patchsync.patchwork.shown import PatchView, RelationEvent
 from patchsync.patchwork.writing import Annotator
 from patchsync.push.checks import value_of
-from patchsync.push.identity import Identity, Maintained
+from patchsync.push.identity import Identity
 from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import Sink
+from patchsync.push.ledger_tables import HandsOff, Sink, Wanted
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ def rebuild(
     """
     began = clock()
     yield from _relations(ledger, annotator, identity, began)
-    for project in identity.projects.values():
+    for number, project in identity.projects.items():
         if annotator.own_checks(project.key, identity.user):
             # We were here before: a check may be under way that the lost ledger knew of.
             while (left := began + answer_seconds - clock()) > 0:
                 yield Reading(project.link_name, "seconds to wait for lost answers", round(left))
                 time.sleep(min(left, 1.0))
-            yield from _checks(ledger, annotator, identity, project, context, clock())
+            yield from _checks(ledger, annotator, identity, number, context, clock())
     ledger.set_complete()
 
 
@@ -63,10 +63,12 @@ def _relations(
     ledger: Ledger, annotator: Annotator, identity: Identity, now: float
 ) -> Iterator[Reading]:
     relations: set[frozenset[int]] = set()
+    project_of: dict[int, int] = {}
     events: dict[int, RelationEvent] = {}
     for project in identity.projects.values():
         for number, views in enumerate(_pages(annotator, project.key), 1):
             relations |= {frozenset({view.id, *view.related}) for view in views if view.related}
+            project_of |= {view.id: view.project_id for view in views if view.related}
             yield Reading(project.link_name, "pages of patches", number)
         events |= annotator.relation_events(project.key)
         yield Reading(project.link_name, "events of relations", len(events))
@@ -77,18 +79,30 @@ def _relations(
                 ledger.show(each, Sink.RELATION, value, now)
             if shown_to_be_ours(members, events, identity.user.id):
                 ledger.hands.note_made(members)
+                # Until a plan wants it: what no group has is ours to take back.
+                ledger.want(
+                    Wanted(each, project_of[each], Sink.RELATION, None)
+                    for each in members & project_of.keys()
+                )
+        alone = events.keys() - frozenset().union(*relations)
+        ledger.hands.keep_hands_off(
+            HandsOff(Sink.RELATION, each, "a person took it out of its relation", now)
+            for each in alone
+            if events[each].actor_id not in (None, identity.user.id)
+        )
 
 
 def _checks(
     ledger: Ledger,
     annotator: Annotator,
     identity: Identity,
-    project: Maintained,
+    number: int,
     context: str,
     now: float,
 ) -> Iterator[Reading]:
+    project = identity.projects[number]
     own = annotator.own_checks(project.key, identity.user)
-    for number, patch_id in enumerate(sorted(each for each, named in own if named == context), 1):
+    for count, patch_id in enumerate(sorted(each for each, named in own if named == context), 1):
         # An event does not have the description.
         try:
             check = annotator.newest_check(project.key, patch_id, identity.user.id, context)
@@ -96,7 +110,9 @@ def _checks(
             continue
         if check is not None:
             ledger.show(patch_id, Sink.CHECK, value_of(check), now, remote_id=check.id)
-        yield Reading(project.link_name, "checks", number)
+            # Until a plan wants it: what no group has is ours to take back.
+            ledger.want([Wanted(patch_id, number, Sink.CHECK, None)])
+        yield Reading(project.link_name, "checks", count)
 
 
 def _pages(annotator: Annotator, key: str) -> Iterator[tuple[PatchView, ...]]:

@@ -7,7 +7,7 @@ killed anywhere, the next round reads what is there and goes on from it.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from patchsync.errors import ChangedThere, NotWritten
@@ -16,17 +16,24 @@ from patchsync.push.ledger import Ledger
 from patchsync.push.ledger_tables import Sink, Trouble
 from patchsync.push.neighbourhood import (
     Neighbourhood,
+    TooMuch,
     gather,
     members_of,
     relation_of,
     taken_away,
+    taken_over,
 )
 from patchsync.push.outcomes import Outcome, trouble_of
 from patchsync.push.relation_steps import Step
 from patchsync.push.relations import Component, Report, Terms, plan
 
-# What a request of ours may have taken out of a relation, for a kill between request and note
-LEAVING = "leaving"
+# Which patches a request of ours is about, for a kill between request and note
+UNDER_WAY = "relations under way"
+
+
+def under_way(ledger: Ledger) -> set[int]:
+    """The patches of which nobody knows what a request of ours did; they are to be looked at."""
+    return set(json.loads(ledger.note(UNDER_WAY) or "[]"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,20 +68,24 @@ class Relating:
         """Read from Patchwork what is linked to some patches, and plan; writes nothing there.
 
         Raises:
-            GiveUp: it is too much to be one patch's revisions.
+            TooMuch: it cannot be one patch's revisions.
             TryAgainLater: it changed while it was read.
         """
         key = next(iter(self._rules.key_of.values()))
         around = gather(self._ledger, lambda each: self._annotator.view(key, each), patch_ids)
-        made, leaving = self._ledger.hands.made(around.views), self._leaving()
+        made, leaving = self._ledger.hands.made(around.views), under_way(self._ledger)
+        away = taken_away(around, made, leaving, now)
         with self._ledger.transaction():
-            self._ledger.hands.keep_hands_off(taken_away(around, made, leaving, now))
+            self._ledger.hands.keep_hands_off(away)
+            # What a person placed since is not ours any more, wherever it is put.
+            self._ledger.hands.forget_made(each.patch_id for each in away)
+            self._ledger.hands.forget_made(taken_over(around, made))
             # What a killed process left open: whether it was done is seen now.
             self._note_out(
                 [each for each in leaving & around.views.keys() if not around.views[each].related],
                 now,
             )
-            self._set_leaving(leaving - around.views.keys())
+            self._end(around.views.keys())
         off = self._ledger.hands.hands_off(Sink.RELATION)
         around.hands_off = frozenset(off.keys() & around.views.keys())
         return Look(around=around, components=self._plan(around))
@@ -87,7 +98,13 @@ class Relating:
         Raises:
             AnswerLost, ServerUnavailable: the next round reads what came of it.
         """
-        found = self.look(patch_ids, now)
+        try:
+            found = self.look(patch_ids, now)
+        except TooMuch as error:
+            if not dry_run:
+                self._give_up(patch_ids, error, now)
+            yield _failed(min(patch_ids), str(error))
+            return
         if dry_run:
             for component in found.components:
                 yield from map(_told, component.steps)
@@ -148,21 +165,31 @@ class Relating:
     def _join(self, step: Step, around: Neighbourhood) -> None:
         ours = step.leaves.ours if step.leaves else frozenset()
         new = ours - self._ledger.hands.made(ours)
-        self._ledger.hands.note_made(ours)
+        with self._ledger.transaction():
+            self._ledger.hands.note_made(ours)
+            self._begin(ours)
         try:
-            self._relate(step, around)
+            self._send(step, around, ours)
         except NotWritten:
             self._ledger.hands.forget_made(new)
             raise
+        self._end(ours)
 
     def _leave(self, step: Step, around: Neighbourhood, before: frozenset[int], now: float) -> None:
         out = {step.patch_id} if step.leaves else set(before)
         with self._ledger.transaction():
-            self._set_leaving(self._leaving() | out)
-        self._relate(step, around)
+            self._begin(out)
+        self._send(step, around, out)
         with self._ledger.transaction():
             self._note_out(out, now)
-            self._set_leaving(self._leaving() - out)
+            self._end(out)
+
+    def _send(self, step: Step, around: Neighbourhood, about: Set[int]) -> None:
+        try:
+            self._relate(step, around)
+        except NotWritten:
+            self._end(about)
+            raise
 
     def _relate(self, step: Step, around: Neighbourhood) -> None:
         """Send a step; at a 409 a patch may stand in a relation alone, which nobody sees."""
@@ -190,6 +217,10 @@ class Relating:
     ) -> None:
         """Note what each patch has now; where that is not what is wanted, why."""
         with self._ledger.transaction():
+            # Also those of a request that was noted and never arrived.
+            self._ledger.hands.forget_made(
+                each for each, members in there.items() if len(members) == 1
+            )
             for each, entry in around.entries.items():
                 members = there.get(each, frozenset())
                 value = json.dumps(sorted(members)) if len(members) > 1 else None
@@ -198,16 +229,27 @@ class Relating:
                     kind, text = troubles.get(each, (Trouble.REPORT, _why(each, around)))
                     self._ledger.trouble(each, Sink.RELATION, kind, text, entry.wanted, now)
 
+    def _give_up(self, patch_ids: Collection[int], error: TooMuch, now: float) -> None:
+        with self._ledger.transaction():
+            for each, entry in self._ledger.entries(Sink.RELATION, patch_ids).items():
+                kind, wanted = Trouble.REPORT, entry.wanted
+                self._ledger.trouble(each, Sink.RELATION, kind, str(error), wanted, now)
+
     def _note_out(self, patch_ids: Collection[int], now: float) -> None:
         self._ledger.hands.forget_made(patch_ids)
         for each in self._ledger.entries(Sink.RELATION, patch_ids):
             self._ledger.show(each, Sink.RELATION, None, now)
 
-    def _leaving(self) -> set[int]:
-        return set(json.loads(self._ledger.note(LEAVING) or "[]"))
+    def _begin(self, patch_ids: Set[int]) -> None:
+        self._set_under_way(under_way(self._ledger) | patch_ids)
 
-    def _set_leaving(self, patch_ids: Collection[int]) -> None:
-        self._ledger.write_notes({LEAVING: json.dumps(sorted(patch_ids)) if patch_ids else None})
+    def _end(self, patch_ids: Set[int]) -> None:
+        with self._ledger.transaction():
+            self._set_under_way(under_way(self._ledger) - patch_ids)
+
+    def _set_under_way(self, patch_ids: Collection[int]) -> None:
+        text = json.dumps(sorted(patch_ids)) if patch_ids else None
+        self._ledger.write_notes({UNDER_WAY: text})
 
 
 def _told(step: Step) -> Outcome:
@@ -229,7 +271,9 @@ def _why(patch_id: int, around: Neighbourhood) -> str:
     out, gone = wanted & around.hands_off, wanted - around.views.keys()
     if out:
         return f"a person took patches {_listed(out)} out of their relation: they stay out"
-    return f"patches {_listed(gone)} are gone from Patchwork"
+    if gone:
+        return f"patches {_listed(gone)} are gone from Patchwork"
+    return "a person related it to others: that stays"
 
 
 def _listed(patch_ids: Iterable[int]) -> str:

@@ -11,17 +11,19 @@ from typing import Self
 
 from patchsync.config import Config
 from patchsync.errors import ConfigError, GiveUp
+from patchsync.patchwork.limits import PATIENCE
 from patchsync.patchwork.writing import Annotator
 from patchsync.push import planning
 from patchsync.push.audit import look_on
 from patchsync.push.checks import Checks
+from patchsync.push.comments import Comments
 from patchsync.push.identity import Identity, ask_identity, note_identity, noted_identity
 from patchsync.push.jobs import Job, cut
 from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import Entry, Sink, Wanted
+from patchsync.push.ledger_tables import Entry, Sink
 from patchsync.push.outcomes import Outcome
 from patchsync.push.rebuild import Reading, rebuild
-from patchsync.push.relating import Relating, Rules
+from patchsync.push.relating import Relating, Rules, under_way
 from patchsync.push.states import States
 from patchsync.sites import find_site
 from patchsync.store.layout import OWN_FOLDER
@@ -36,6 +38,11 @@ RELATIONS_WAIT = 60.0
 def ledger_path(config: Config) -> Path:
     """Where the ledger of a configuration lies: beside the stores, one for each Patchwork."""
     return config.d_mbox / OWN_FOLDER / f"push.{config.instance}.sqlite"
+
+
+def agreed(ledger: Ledger) -> set[int]:
+    """The ids of the projects to which somebody agreed to push."""
+    return {int(number) for number in (ledger.note(CONFIRMED) or "").split()}
 
 
 class Session:
@@ -77,7 +84,11 @@ class Session:
     def identity(self) -> Identity:
         """Who we are; asked for at the first time."""
         if self._identity is None:
-            self._identity = noted_identity(self.ledger) or self.refresh_identity()
+            noted = noted_identity(self.ledger)
+            # A project that is configured since is not known by it.
+            if noted is None or noted.names != {site.name for site in self.sites}:
+                return self.refresh_identity()
+            self._identity = noted
         return self._identity
 
     def refresh_identity(self) -> Identity:
@@ -122,9 +133,8 @@ class Session:
         return jobs
 
     def confirmed(self) -> set[int]:
-        """The ids of the projects to which somebody agreed to push."""
-        noted = (self.ledger.note(CONFIRMED) or "").split()
-        return {int(number) for number in noted} & self.identity.projects.keys()
+        """The ids of the projects that we maintain, and to which somebody agreed to push."""
+        return agreed(self.ledger) & self.identity.projects.keys()
 
     def confirm(self, project_ids: set[int]) -> None:
         """Note that somebody agreed."""
@@ -144,7 +154,12 @@ class Session:
     def jobs(self, project_ids: set[int], limit: int | None = None) -> list[Job]:
         """As `pending`, cut into jobs."""
         keys = {number: each.key for number, each in self.identity.projects.items()}
-        return list(cut(self.pending(project_ids, limit), keys))
+        found = {(each.sink, each.patch_id): each for each in self.pending(project_ids, limit)}
+        unknown = self.ledger.entries(Sink.RELATION, under_way(self.ledger))
+        for entry in unknown.values():
+            if entry.project_id in project_ids & keys.keys():
+                found.setdefault((entry.sink, entry.patch_id), entry)
+        return list(cut(found.values(), keys))
 
     def count_ours(self) -> dict[str, int]:
         """How many patches show a check of ours, and how many we placed in a relation."""
@@ -158,20 +173,9 @@ class Session:
 
         Until somebody agrees to push again.
         """
-        made = self.ledger.hands.made()
         with self.ledger.transaction():
-            for sink in (Sink.CHECK, Sink.RELATION):
-                self.ledger.want(
-                    Wanted(entry.patch_id, entry.project_id, sink, None)
-                    for entry in self._said(sink, made)
-                    if entry.project_id is not None
-                )
+            self.ledger.want_nothing()
             self.ledger.commit_plan((), b"", {CONFIRMED: None, UNDONE: str(self._clock())})
-
-    def _said(self, sink: Sink, made: set[int]) -> Iterator[Entry]:
-        for entry in self.ledger.showing(sink):
-            if sink == Sink.CHECK or entry.patch_id in made:
-                yield entry
 
     @property
     def undone(self) -> bool:
@@ -205,11 +209,15 @@ class Session:
                 self.identity.user,
                 context=self._config.push.check.context,
                 answer_seconds=self._answer_seconds,
+                clock=self._clock,
             )
-            return checks.would_send(entry) if dry_run else checks.send(job.key, entry, now)
+            return checks.would_send(entry) if dry_run else checks.send(job.key, entry)
         if job.sink == Sink.STATE:
             states = States(self.ledger, self._annotator, self._config.push.state.only_from)
             return states.send(job.key, entry, now, dry_run=dry_run)
+        if job.sink == Sink.COMMENT:
+            comments = Comments(self.ledger, self._config, self.sites, self._answer_seconds)
+            return comments.send(job.key, entry, now, dry_run=dry_run)
         raise GiveUp(f"there is no sink {job.sink!r}")
 
     def _relate(self, job: Job, dry_run: bool) -> Iterator[Outcome]:
@@ -230,4 +238,6 @@ class Session:
     def _answer_seconds(self) -> float:
         """From a claim on: by then the answer is there, or never comes."""
         ask = self._config.patchwork
-        return self._config.push.answer_seconds + ask.connect_timeout + ask.read_timeout
+        timeouts = ask.connect_timeout + ask.read_timeout
+        # The request goes out only when the gate lets it.
+        return PATIENCE + timeouts + self._config.push.answer_seconds

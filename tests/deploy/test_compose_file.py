@@ -15,7 +15,8 @@ from tests.deploy.compose import COMPOSE_FILE, ROOT, VARIABLE, compose
 
 EACH = [*SERVICES, "redis"]
 STORE = "/srv/mbox"
-OF_PASTA = {"probe", "index"}
+GROUPS = "/srv/groups"
+OF_PASTA = {"probe", "index", "push"}
 
 
 def variables() -> dict[str, str | None]:
@@ -51,7 +52,10 @@ def test_every_variable_may_be_left_out() -> None:
     assert variables()
     assert None not in variables().values()
     lines = (ROOT / "deploy/env.example").read_text().splitlines()
-    assert dict(line.split("=", 1) for line in lines if "=" in line) == variables()
+    told = dict(line.split("=", 1) for line in lines if "=" in line)
+    # Compose's own
+    assert told.pop("COMPOSE_PROFILES") == ""
+    assert told == variables()
 
 
 @pytest.mark.parametrize("name", EACH)
@@ -77,6 +81,7 @@ def test_a_service_can_do_little(name: str) -> None:
     writable = [each for each in service["volumes"] if isinstance(each, str)]
     writable += [each["target"] for each in service["volumes"] if each not in writable]
     wanted = ["/etc/patchsync/patchsync.toml"] + [STORE] * (name in OF_PASTA)
+    wanted += [GROUPS] * (name == "push")
     assert writable == (["redis:/data"] if name == "redis" else wanted)
     for each in service["volumes"]:
         if isinstance(each, dict):
@@ -111,17 +116,24 @@ def test_only_what_asks_patchwork_can_get_out() -> None:
     assert found["networks"]["broker"] == {"internal": True}
     assert all("broker" in each["networks"] for each in services.values())
     others = {name: set(each["networks"]) - {"broker"} for name, each in services.items()}
-    assert {name for name in others if "outside" in others[name]} == {"probe", "fetch"}
+    assert {name for name in others if "outside" in others[name]} == {"probe", "fetch", "push"}
     assert others["flower"] == {"dashboard"}
     assert not others["redis"] | others["index"] | others["beat"]
 
 
 def test_a_service_gets_only_the_secrets_that_it_needs() -> None:
-    """All have Redis' password, Flower its login; nobody has the token, which nobody needs."""
+    """All have Redis' password, Flower its login, push the token; no other hears of a token."""
+    own = {"flower": {"flower_login"}, "push": {"patchwork_token"}}
     for name, service in compose()["services"].items():
-        wanted = {"redis_password"} | ({"flower_login"} if name == "flower" else set())
-        assert set(service["secrets"]) == wanted
-    assert "token" not in yaml.safe_dump(compose()).lower()
+        assert set(service["secrets"]) == {"redis_password"} | own.get(name, set())
+        assert name == "push" or "token" not in yaml.safe_dump(service).lower()
+
+
+def test_nothing_is_pushed_unless_one_asks_for_it() -> None:
+    """Push has a profile, all others are started without one, and none waits for it."""
+    services = compose()["services"]
+    profiles = {name: each["profiles"] for name, each in services.items() if "profiles" in each}
+    assert profiles == {"push": ["push"]}
 
 
 def test_no_secret_stands_in_an_environment() -> None:

@@ -19,13 +19,14 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 
 from patchsync.config import load
 from patchsync.services import SERVICES
-from patchsync.standin.process import StandinProcess, running_standin
+from patchsync.standin.process import TOKEN, StandinProcess, running_standin
 from tests.deploy.compose import REDIS_ADDRESS, Container, compose
 from tests.integration.conftest import Installation
 
 PATCHES = 90
 START_SECONDS = 60.0
 CONFIG = "/etc/patchsync/patchsync.toml"
+STATUS = ("patchsync", "status")
 
 
 def free_port() -> int:
@@ -40,6 +41,7 @@ class Stack:
     """All services of the compose file, two of fetch, beside a stand-in Patchwork."""
 
     patchwork: StandinProcess
+    folder: Path
     containers: dict[str, Container]
     secrets: dict[str, str]
     redis_port: int
@@ -53,6 +55,16 @@ class Stack:
             f"== {name}\n{container.log.read_text()}" for name, container in self.containers.items()
         )
 
+    def write_groups(self, group: list[int]) -> None:
+        """Let PaStA's result be one group of these patches of `sample`, all others alone."""
+        name_of = {
+            int(number): name
+            for _, name, _, number in map(str.split, self.installation.lines("sample"))
+        }
+        lines = [" ".join(name_of.pop(number) for number in group), *name_of.values()]
+        text = "".join(f"{line}\n" for line in lines if line)
+        (self.folder / "groups" / "patch-groups").write_text(text)
+
     def eventually(self, what: str, true: Callable[[], bool]) -> None:
         """Wait until something is so."""
         deadline = time.monotonic() + START_SECONDS
@@ -63,13 +75,16 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    """As `docker compose up --scale fetch=2` starts it: Redis until it is healthy, then all."""
+    """As `docker compose --profile push up --scale fetch=2` starts it: Redis until it is healthy,
+    then all.
+    """
     with ExitStack() as exit_stack:
         # Short: a socket's path would have to fit below it.
         folder = Path(exit_stack.enter_context(tempfile.TemporaryDirectory(prefix="ps-")))
         patchwork = exit_stack.enter_context(running_standin("--patches", str(PATCHES)))
         told = {"redis_password": f"%/ '{secrets.token_hex(16)}", "flower_login": ""}
         told["flower_login"] = f"admin:{secrets.token_hex(16)}"
+        told["patchwork_token"] = TOKEN
         for name, text in told.items():
             (folder / name).write_text(f"{text}\n")
         table = f"""
@@ -77,10 +92,15 @@ def stack() -> Iterator[Stack]:
             url = "{patchwork.url}/api/"
             projects = [{{ id = "sample" }}, {{ id = "neighbour" }}]
             token_file = "token"
+            [push]
+            sinks = ["check"]
+            [schedule]
+            push_seconds = 2
             """
         (folder / "patchsync.toml").write_text(table)
         (folder / "host.toml").write_text(f"{table}\n[store]\nmbox = 'store'\n")
         (folder / "store").mkdir()
+        (folder / "groups").mkdir()
         redis_port, flower_port = free_port(), free_port()
 
         def started(service: str, name: str) -> Container:
@@ -89,7 +109,11 @@ def stack() -> Iterator[Stack]:
                     service=compose()["services"][service],
                     folder=folder / name,
                     secrets={name: folder / name for name in told},
-                    mounts={CONFIG: folder / "patchsync.toml", "/srv/mbox": folder / "store"},
+                    mounts={
+                        CONFIG: folder / "patchsync.toml",
+                        "/srv/mbox": folder / "store",
+                        "/srv/groups": folder / "groups",
+                    },
                     elsewhere={
                         REDIS_ADDRESS: f"127.0.0.1:{redis_port}",
                         "0.0.0.0": "127.0.0.1",
@@ -101,6 +125,7 @@ def stack() -> Iterator[Stack]:
 
         found = Stack(
             patchwork=patchwork,
+            folder=folder,
             containers={"redis": started("redis", "redis")},
             secrets=told,
             redis_port=redis_port,
@@ -119,7 +144,7 @@ def test_every_service_becomes_healthy(stack: Stack) -> None:
     for name, container in stack.containers.items():
         stack.eventually(f"{name} is healthy", container.healthy)
         assert container.process.poll() is None
-    assert stack.containers["fetch"].run("patchsync", "status").stdout.count("process ") == 5
+    assert stack.containers["fetch"].run("patchsync", "status").stdout.count("process ") == 6
 
 
 def test_the_patches_arrive_in_the_store(stack: Stack) -> None:
@@ -135,6 +160,29 @@ def test_the_patches_arrive_in_the_store(stack: Stack) -> None:
 
         stack.eventually(f"{project} is in step", arrived)
         stack.installation.assert_mirrors(project)
+
+
+def test_groups_are_pushed_by_the_service_that_has_the_token(stack: Stack) -> None:
+    """Once somebody agreed, what PaStA writes shows in Patchwork; no other could do that."""
+    ids = stack.patchwork.control.ids("sample")
+
+    def in_step() -> bool:
+        return "sample (id 1): in step" in stack.containers["probe"].run(*STATUS).stdout
+
+    stack.eventually("sample is in step", in_step)
+    stack.write_groups([])
+    agreed = stack.containers["push"].run("patchsync", "push", "--project", "sample", "--yes")
+    assert agreed.returncode == 0, agreed.stdout + agreed.stderr
+    stack.write_groups(ids[:2])
+    url = f"{stack.patchwork.url}/api/1.3/patches/{ids[0]}/checks/"
+    stack.eventually("the check is there", lambda: requests.get(url, timeout=10).json() != [])
+    (check,) = requests.get(url, timeout=10).json()
+    assert check["description"] == "revision 1 of 2"
+    told = stack.containers["probe"].run(*STATUS).stdout
+    assert "push        check: 2 wanted, 2 shown, 0 pending, 0 in trouble" in told
+    for name in ("probe", "fetch", "index", "beat"):
+        refused = stack.containers[name].run("patchsync", "push", "--yes")
+        assert "token_file" in refused.stderr
 
 
 def test_the_dashboard_wants_the_login(stack: Stack) -> None:
@@ -163,8 +211,9 @@ def test_redis_wants_the_password_and_lets_nobody_administer_it(stack: Stack) ->
 
 
 def test_no_secret_shows_in_the_list_of_processes(stack: Stack) -> None:
-    """No command line and no environment on this machine holds a password."""
-    hidden = [text.encode() for text in stack.secrets.values()]
+    """No command line and no environment on this machine holds a password, none here the token."""
+    token = TOKEN.encode()
+    hidden = [text.encode() for text in stack.secrets.values() if text != TOKEN]
     seen = 0
     for process in Path("/proc").iterdir():
         if process.name.isdigit() and int(process.name) != os.getpid():
@@ -174,6 +223,8 @@ def test_no_secret_shows_in_the_list_of_processes(stack: Stack) -> None:
                 continue
             seen += b"ps-" in shown
             assert not any(secret in shown for secret in hidden), process
+            # Others on this machine may use the stand-in's token too.
+            assert token not in shown or os.fsencode(stack.folder) not in shown, process
     assert seen >= len(stack.containers), "these processes were not among what was looked at"
 
 

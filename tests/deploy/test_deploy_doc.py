@@ -16,7 +16,7 @@ TEXT = (ROOT / "docs/deploy.md").read_text()
 
 def blocks(language: str) -> list[str]:
     """The code of a language."""
-    found = re.findall(rf"(?ms)^```{language}\n(.*?)^```", TEXT)
+    found = re.findall(rf"(?ms)^ *```{language}\n(.*?)^ *```", TEXT)
     assert found
     return found
 

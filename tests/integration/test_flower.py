@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import requests
 
 from patchsync.config import FILE_VARIABLE
@@ -88,6 +89,15 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def redis_answers(url: str) -> bool:
+    """Whether it listens."""
+    try:
+        with redis.Redis.from_url(url) as client:
+            return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
 @pytest.fixture
 def redis_url(tmp_path: Path) -> Iterator[str]:
     """A Redis with a password."""
@@ -99,8 +109,10 @@ def redis_url(tmp_path: Path) -> Iterator[str]:
         ],
         stdout=subprocess.DEVNULL,
     )
+    url = f"redis://:{REDIS_PASSWORD}@127.0.0.1:{port}/0"
     try:
-        yield f"redis://:{REDIS_PASSWORD}@127.0.0.1:{port}/0"
+        wait_until(lambda: redis_answers(url), "Redis answers")
+        yield url
     finally:
         server.terminate()
         server.wait(10)

@@ -13,6 +13,7 @@ import pytest
 from patchsync import fleet as module
 from patchsync.config import Config, load
 from patchsync.fleet import Fleet
+from patchsync.services import SERVICES, wanted_services
 
 
 @pytest.fixture
@@ -75,18 +76,28 @@ def test_the_folder_may_have_been_removed(
     assert fleet.ensure(["beat"]) == ["beat"]
 
 
-def test_a_child_does_not_inherit_the_token(
-    fleet: Fleet, told: list[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("service", ["probe", "fetch", "index", "push", "beat", "flower"])
+def test_only_push_inherits_the_token(
+    fleet: Fleet, told: list[str], monkeypatch: pytest.MonkeyPatch, service: str
 ) -> None:
-    """None of what runs needs it."""
+    """No other writes to Patchwork, and reading needs none."""
     monkeypatch.setenv("PATCHWORK_TOKEN", "secret")
-    becomes(monkeypatch, "import os; print(os.environ.get('PATCHWORK_TOKEN'), flush=True)")
-    fleet.ensure(["beat"])
+    program = "import os, time; print(os.environ.get('PATCHWORK_TOKEN'), flush=True)"
+    becomes(monkeypatch, f"{program}; time.sleep(60)")
+    fleet.ensure([service])
     deadline = time.monotonic() + 10
     while not told:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert told[0] == "beat: None"
+    assert told == [f"{service}: {'secret' if service == 'push' else None}"]
+
+
+@pytest.mark.parametrize("push", ["", "[push]\nsinks = ['check']\n"])
+def test_push_is_started_where_something_is_pushed(config: Config, push: str) -> None:
+    """By `patchsync up`, which starts all others anyway."""
+    config.source.write_text(config.source.read_text() + push)
+    others = set(SERVICES) - {"push"}
+    assert set(wanted_services(load(config.source))) == others | ({"push"} if push else set())
 
 
 PARENT = """

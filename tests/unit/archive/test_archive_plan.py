@@ -21,6 +21,7 @@ def found(patch_id: int, **changes: Any) -> FoundMail:
         "patch_id": patch_id,
         "when": 10 * patch_id,
         "message_id": f"<{patch_id}@example.org>",
+        "date": "2019/04/29",
         "fault": None,
     }
     return FoundMail(**{**fields, **changes})
@@ -45,9 +46,11 @@ def plan(tmp_path: Path) -> Iterator[Plan]:
 
 def test_it_holds_what_was_found_in_its_order(plan: Plan) -> None:
     """The order of the mbox, not of the ids; each id once."""
-    filled(plan, [found(5, offset=0), found(3, offset=100, message_id=None, fault="broken")])
+    filled(
+        plan, [found(5, offset=0), found(3, offset=100, message_id=None, date=None, fault="broken")]
+    )
     assert [mail.patch_id for mail in plan.mails()] == [5, 3]
-    assert [*plan.mails()][1][1:6] == (100, 100, 3, None, "broken")
+    assert [*plan.mails()][1][1:7] == (100, 100, 3, None, None, "broken")
     assert list(plan.ids()) == [3, 5]
     assert len(plan) == 2
     assert plan.claims(range(2000)) == {5: "<5@example.org>", 3: None}

@@ -91,8 +91,9 @@ def test_pieces_make_no_difference(parts: list[bytes], largest: int, seed: int) 
         assert (mail.fault is None) == (readable(content[:-1]) and content.endswith(b"\n"))
         if mail.fault is None:
             same = parse_mail(content[:-1])
-            assert (mail.patch_id, mail.message_id) == (same.patch_id, same.message_id)
-            assert time.strftime("%Y/%m/%d", time.gmtime(mail.when)) == same.date
+            said = (mail.patch_id, mail.message_id, mail.date)
+            assert said == (same.patch_id, same.message_id, same.date)
+            assert time.strftime("%Y/%m/%d", time.gmtime(mail.when)) == mail.date
 
 
 def readable(rendered: bytes) -> bool:
@@ -112,6 +113,7 @@ def test_what_is_found_of_a_mail() -> None:
             patch_id=number,
             when=WHEN,
             message_id=f"<{number}@example.org>",
+            date="2019/04/29",
             fault=None,
         )
         for offset, number, mail in [(0, 7, dumped(7)), (len(dumped(7)), 8, dumped(8, b""))]
@@ -124,6 +126,7 @@ def test_a_from_line_in_a_body_parts_nothing() -> None:
         b"From 1234567890123456789012345678901234567890 Mon Sep 17 00:00:00 2001\nX: y\n\n+\n",
         FIRST + b"\nX-Patchwork-Id: 3\n",
         FIRST + b"X-Patchwork-Id: three\n\n",
+        FIRST + b"X-Patchwork-Id: 9999999999999999999\n\n",
         FIRST + b"X: " + b"y" * (16 << 10) + b"\nX-Patchwork-Id: 3\n\n",
         FIRST[:-1] + b"\r\nX-Patchwork-Id: 3\n\n",
         b" " + FIRST + b"X-Patchwork-Id: 3\n\n",
@@ -152,6 +155,7 @@ def test_an_id_is_looked_for_in_16_kib(largest: int) -> None:
         (b"Apr 29", b"Apr 31", "no date"),
         (b"Message-Id: <7@example.org>\n", b"", "no Message-Id"),
         (b"<7@example.org>", b"=?nonsense?q?x?=", "cannot be decoded"),
+        (b"<7@example.org>", b"=?utf-7?q?<+2AA-@x>?=", "cannot be decoded"),
         (b"<7@example.org>", b"=?" + b"x" * 9999 + b"?q?x?=", "cannot be decoded"),
         (b"\n\nText\n\n", b"\n\n", "no empty line"),
         (b"\n\nText\n\n", b"\nX: " + b"y" * (1 << 20) + b"\n\nText\n\n", "longer than 1048576"),

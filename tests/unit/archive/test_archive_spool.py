@@ -8,9 +8,14 @@ import pytest
 
 from patchsync.archive.spool import Contents, Piece, Spool
 from patchsync.errors import StoreDamaged
+from patchsync.patchwork.mbox import Mail
 
 PIECE = Piece(100, 900)
-CONTENTS = Contents(mails=(b"one\n\n{\n", b"", b"two\n"), set_aside=((7, "tëxt\n"),))
+MAILS = tuple(
+    Mail(patch_id=number, message_id=f"<ä{number}@x>", date="2019/04/29", content=content)
+    for number, content in enumerate((b"one\n\n{\n", b"", b"two\n"), start=1)
+)
+CONTENTS = Contents(mails=MAILS, set_aside=((7, "tëxt\n"),))
 
 
 @pytest.fixture
@@ -55,7 +60,7 @@ def test_a_damaged_piece_stores_nothing(spool: Spool, tmp_path: Path) -> None:
     spool.write(PIECE, CONTENTS)
     file = tmp_path / "import" / "spool" / PIECE.name
     whole = file.read_bytes()
-    for content in (b"", whole[:-1], whole + b"x", b"[]\n", b"{}\n", b'{"lengths": "x"}\n'):
+    for content in (b"", whole[:-1], whole + b"x", b"[]\n", b"{}\n", b'{"mails": "x"}\n'):
         file.write_bytes(content)
         with pytest.raises(StoreDamaged, match=str(file)):
             spool.read(PIECE)

@@ -15,7 +15,7 @@ from patchsync.config import Config, load
 from patchsync.imports.part import Part
 from patchsync.imports.storing import spool_of
 from patchsync.known import Answer, Page
-from patchsync.patchwork.mbox import parse_mail
+from patchsync.patchwork.mbox import Mail, parse_mail
 from patchsync.sites import Site, locate_site_offline, settle
 from patchsync.store.writer import Batch, StoreWriter
 
@@ -35,6 +35,11 @@ def rendered(number: int, size: int = 0, message_id: str | None = None) -> bytes
 def mbox_of(*mails: bytes) -> bytes:
     """As a dumparchive has them."""
     return b"".join(mail + b"\n" for mail in mails)
+
+
+def mails_of(*contents: bytes) -> list[Mail]:
+    """What is to be stored of these."""
+    return [parse_mail(content[:-1]) for content in contents]
 
 
 def config_in(folder: Path, tables: str = "") -> Config:

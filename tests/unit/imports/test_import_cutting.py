@@ -10,6 +10,7 @@ from import_fakes import config_in, mbox_of, member_of, part_of, rendered, site_
 from patchsync.archive.source import ArchiveFault
 from patchsync.archive.spool import Contents, Piece
 from patchsync.imports import cutting
+from patchsync.patchwork.mbox import parse_mail
 
 
 def cut(folder: Path, mbox: bytes, most: int, tables: str = "") -> list[tuple[Piece, Contents]]:
@@ -25,9 +26,9 @@ def test_each_piece_is_bounded_and_nothing_is_lost(tmp_path: Path) -> None:
     mails = [rendered(n, size) for n, size in enumerate(sizes, start=1)]
     mbox = mbox_of(*mails)
     found = cut(tmp_path, mbox, 1200)
-    assert [mail for _, contents in found for mail in contents.mails] == [m + b"\n" for m in mails]
+    assert [mail for _, contents in found for mail in contents.mails] == [*map(parse_mail, mails)]
     for piece, contents in found:
-        whole = b"".join(contents.mails)
+        whole = b"".join(mail.content for mail in contents.mails)
         assert len(whole) <= 1200 or len(contents.mails) == 1
         assert mbox[piece.start : piece.start + piece.length] == whole
     assert [len(contents.mails) for _, contents in found] == [3, 1, 1, 1, 1]
@@ -39,7 +40,7 @@ def test_only_what_is_new_is_in_a_piece(tmp_path: Path) -> None:
     mails = [rendered(1), rendered(2), rendered(3), rendered(4, 5000), rendered(5)]
     limit = "[patchwork]\nmax_mail_bytes = 2000\n"
     ((_, contents),) = cut(tmp_path, mbox_of(*mails), 10_000, limit)
-    assert [*contents.mails] == [mails[n] + b"\n" for n in (0, 2, 4)]
+    assert [*contents.mails] == [parse_mail(mails[n]) for n in (0, 2, 4)]
     ((number, reason),) = contents.set_aside
     assert number == 4
     assert "2000" in reason
@@ -62,3 +63,16 @@ def test_an_mbox_that_was_cut_meanwhile_is_named(tmp_path: Path) -> None:
         pytest.raises(ArchiveFault, match="shorter than it was"),
     ):
         list(cutting.pieces(part, member))
+
+
+def test_an_mbox_that_changed_meanwhile_is_named(tmp_path: Path) -> None:
+    """What stands where a mail was is not stored as that mail."""
+    mbox = mbox_of(*map(rendered, (1, 2)))
+    config = config_in(tmp_path)
+    for other in (b"x" + mbox, mbox[:100] + b"x" + mbox[100:]):
+        with (
+            part_of(config, mbox) as part,
+            member_of(tmp_path, b"From " + other[5:]) as member,
+            pytest.raises(ArchiveFault, match="no mail where one was"),
+        ):
+            list(cutting.pieces(part, member))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import redis
+from import_fakes import mails_of, rendered
 
 from patchsync.archive.spool import Contents, Piece, Spool
 from patchsync.board import Trouble
@@ -92,7 +93,14 @@ def feed(clock: Clock, spool: Spool, queue: Queue, board: FakeBoard) -> Feed:
 
 def pieces(count: int) -> list[tuple[Piece, Contents]]:
     """Of 100 bytes and one mail each."""
-    return [(Piece(100 * n, 100), Contents(mails=[b"x" * 100])) for n in range(count)]
+    return [(Piece(100 * n, 100), contents(100)) for n in range(count)]
+
+
+def contents(size: int) -> Contents:
+    """One mail of so many bytes."""
+    content = rendered(1, size - 1) + b"\n"
+    assert len(content) == size
+    return Contents(mails=mails_of(content))
 
 
 def test_each_piece_is_asked_for_once(feed: Feed, queue: Queue, spool: Spool) -> None:
@@ -105,7 +113,7 @@ def test_each_piece_is_asked_for_once(feed: Feed, queue: Queue, spool: Spool) ->
 
 def test_the_spool_is_bounded(feed: Feed, queue: Queue, spool: Spool) -> None:
     """No piece is written while as much waits as is allowed; a larger one goes alone."""
-    run = feed.run([*pieces(4), (Piece(400, 900), Contents(mails=[b"x" * 900]))])
+    run = feed.run([*pieces(4), (Piece(400, 900), contents(900))])
     most = []
     for _ in run:
         most.append(sum(piece.length for piece in spool.waiting()))

@@ -10,16 +10,16 @@ import pytest
 from import_fakes import FakeRemote, listing
 
 from patchsync.errors import UnknownProject
-from patchsync.imports.listed import Contradictions, contradictions
+from patchsync.imports.listed import Comparison, hold_against
 from patchsync.known import Answer, Page
 
 
-def against(remote: FakeRemote, claimed: dict[int, str | None]) -> Contradictions:
+def against(remote: FakeRemote, claimed: dict[int, str | None]) -> Comparison:
     def claims(ids: Iterable[int]) -> dict[int, str | None]:
         return {each: claimed[each] for each in ids if each in claimed}
 
-    found = Contradictions()
-    seen = list(contradictions(remote, array("q", sorted(claimed)), claims, found, 3))
+    found = Comparison()
+    seen = list(hold_against(remote, array("q", sorted(claimed)), claims, found, 3))
     assert seen == [(number, len(seen)) for number in range(1, len(seen) + 1)]
     return found
 
@@ -31,7 +31,7 @@ def claim(*numbers: int) -> dict[int, str | None]:
 def test_what_agrees_costs_a_request_for_250_patches() -> None:
     """And one for the count."""
     remote = listing(*range(1, 2001))
-    assert against(remote, claim(*range(1, 1501))) == Contradictions()
+    assert against(remote, claim(*range(1, 1501))) == Comparison(confirmed=1500)
     assert remote.pages == 8
 
 
@@ -44,13 +44,15 @@ def test_what_the_server_does_not_list_is_found(size: int) -> None:
         claimed = {each for each in there if random.random() < 0.9}
         made_up = set(random.sample(range(1, 6000), 20)) - there
         found = against(listing(*there), claim(*claimed, *made_up))
-        assert found == Contradictions(absent=made_up)
+        assert list(found.absent) == sorted(made_up)
+        assert (list(found.renamed), found.confirmed) == ([], len(claimed))
 
 
 def test_other_message_ids_are_found() -> None:
     """A mail whose headers are at fault has none, and contradicts nothing."""
     claimed = claim(*range(1, 600)) | {9: "<other@example.org>", 10: None}
-    assert against(listing(*range(1, 700)), claimed) == Contradictions(renamed={9})
+    found = against(listing(*range(1, 700)), claimed)
+    assert (list(found.absent), list(found.renamed), found.confirmed) == ([], [9], 598)
 
 
 def test_a_list_that_grows_meanwhile_is_read_to_its_end() -> None:
@@ -62,10 +64,10 @@ def test_a_list_that_grows_meanwhile_is_read_to_its_end() -> None:
             self.patches |= {each: f"<{each}@example.org>" for each in range(5000, 6000)}
             return told
 
-    found = Contradictions()
+    found = Comparison()
     remote = Growing(listing(*range(1, 300)).patches)
-    seen = list(contradictions(remote, array("q", [5999, 7000]), lambda _: {}, found, 2))
-    assert found.absent == {7000}
+    seen = list(hold_against(remote, array("q", [5999, 7000]), lambda _: {}, found, 2))
+    assert list(found.absent) == [7000]
     assert len(seen) == remote.pages == 6
 
 
@@ -76,10 +78,10 @@ def test_a_list_that_shrinks_meanwhile_ends_where_it_ends() -> None:
         def list_page(self, page: Page) -> Answer | None:
             return super().list_page(page) if page.page < 3 else None
 
-    found = Contradictions()
+    found = Comparison()
     remote = Shrinking(listing(*range(1, 1001)).patches)
-    list(contradictions(remote, array("q", range(1, 1001)), lambda _: {}, found, 2))
-    assert found.absent == set(range(501, 1001))
+    list(hold_against(remote, array("q", range(1, 1001)), lambda _: {}, found, 2))
+    assert list(found.absent) == list(range(501, 1001))
 
 
 def test_a_project_that_is_not_there_is_not_taken_for_an_empty_one() -> None:

@@ -36,9 +36,12 @@ def test_a_bare_mbox_is_of_the_chosen_project(tmp_path: Path) -> None:
 
 
 def test_offline_the_archive_names_the_project(tmp_path: Path) -> None:
-    """Where the store does not know it yet: the rest of its place is configured."""
+    """Where the store does not know it yet, and somebody says whose the archive is."""
     config = config_in(tmp_path)
-    site = Projects(config, ["1"], None, chosen=False).site_of("sample", PATH)
+    assert Projects(config, ["1"], None, chosen=False).site_of("sample", PATH) is None
+    with pytest.raises(GiveUp, match="in the store is not known"):
+        Projects(config, ["1"], None, chosen=True).site_of(None, PATH)
+    site = Projects(config, ["1"], None, chosen=True).site_of("sample", PATH)
     assert site is not None
     assert (site.name, site.paths.project_id) == ("sample", 1)
     assert not config.d_mbox.exists(), "nothing is left behind"

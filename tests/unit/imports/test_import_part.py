@@ -17,6 +17,7 @@ from import_fakes import (
 )
 
 from patchsync.errors import GiveUp
+from patchsync.imports import part as part_module
 from patchsync.imports.part import Part
 
 LIMIT = "[patchwork]\nmax_mail_bytes = 2000\n"
@@ -26,8 +27,9 @@ def verdicts(part: Part) -> dict[int, str]:
     return {mail.patch_id: verdict for mail, verdict in part.verdicts()}
 
 
-def test_each_mail_has_its_verdict(tmp_path: Path) -> None:
+def test_each_mail_has_its_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the store; not listed, and the one before it; at fault, or too large; and new."""
+    monkeypatch.setattr(part_module, "NEWEST", 0)
     config = config_in(tmp_path, LIMIT)
     store(site_in(config), rendered(1))
     mails = [rendered(1), rendered(2), rendered(3), rendered(4), rendered(5), rendered(6, 2001)]
@@ -44,15 +46,32 @@ def test_each_mail_has_its_verdict(tmp_path: Path) -> None:
         assert (tally.set_aside, tally.in_doubt, tally.not_listed) == (2, 1, 1)
         assert tally.new_bytes == sum(len(mails[n - 1]) + 1 for n in (2, 5, 7, 9))
         assert tally.disk_bytes >= 4 * 4096
-        reasons = dict(part.reasons())
+        reasons = {each.patch_id: each.text for each in part.reasons()}
         assert "Patchwork does not list it" in reasons[4]
         assert "2000" in reasons[6]
         assert "Message-Id" in reasons[8]
         assert reasons.keys() == {3, 4, 6, 8}
 
 
-def test_the_end_of_a_bare_mbox_is_in_doubt(tmp_path: Path) -> None:
+def test_the_highest_ids_are_in_doubt(tmp_path: Path) -> None:
+    """A body may imitate a patch that came after the archive was made; so the mail before it too.
+
+    Where Patchwork is asked, from where they come then.
+    """
+    numbers = range(1, 11)
+    with part_of(config_in(tmp_path), mbox_of(*map(rendered, numbers))) as part:
+        part.judge(listing(*numbers), bare=False)
+        assert part.to_fetch() == [6, 7, 8, 9, 10]
+        assert part.tally().new == 5
+        part.judge(None, bare=False)
+        assert part.tally().new == 10
+
+
+def test_the_end_of_a_bare_mbox_is_in_doubt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing tells whether it is cut off between two lines; Patchwork has it, if it is asked."""
+    monkeypatch.setattr(part_module, "NEWEST", 0)
     with part_of(config_in(tmp_path), mbox_of(*map(rendered, (1, 2, 3)))) as part:
         part.judge(listing(1, 2, 3), bare=True)
         assert verdicts(part) == {1: "new", 2: "new", 3: "in doubt"}
@@ -67,7 +86,7 @@ def test_what_the_store_has_set_aside_is_told_with_its_reason(tmp_path: Path) ->
     with part_of(config, mbox_of(*map(rendered, (1, 2)))) as part:
         part.judge(None, bare=False)
         assert part.tally().set_aside == 1
-        assert dict(part.reasons()) == {2: "it is odd"}
+        assert [each[::2] for each in part.reasons()] == [(2, "it is odd")]
         assert verdicts(part)[2] == "new", "it is tried again"
 
 
@@ -76,7 +95,7 @@ WRONG = [(n, f"<{n}@elsewhere.org>") for n in range(1, 9)]
 
 @pytest.mark.parametrize("asked", [True, False])
 def test_another_projects_archive_is_refused(tmp_path: Path, asked: bool) -> None:
-    """Most of its ids are another message's: at the server, or in the store."""
+    """All its ids are another message's at the server, or most of them in the store."""
     config = config_in(tmp_path)
     if not asked:
         store(site_in(config), *(rendered(n, message_id=each) for n, each in WRONG))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from import_fakes import ARCHIVE, config_in, rendered, site_in, spool_in, store
+from import_fakes import ARCHIVE, config_in, mails_of, rendered, site_in, spool_in, store
 
 from patchsync.archive.spool import Contents, Piece
 from patchsync.errors import GiveUp, ServerRestored
@@ -22,7 +22,7 @@ def test_a_piece_is_stored_once(tmp_path: Path) -> None:
     spool = spool_in(site)
     store(site, rendered(1))
     mails = [rendered(1) + b"\n", rendered(2) + b"\n"]
-    spool.write(PIECE, Contents(mails=mails, set_aside=((3, "too large"),)))
+    spool.write(PIECE, Contents(mails=mails_of(*mails), set_aside=((3, "too large"),)))
     done = store_piece(config, "1", ARCHIVE, PIECE)
     assert done is not None
     assert (done.stored, done.known, done.set_aside) == (1, 1, 1)
@@ -39,7 +39,7 @@ def test_a_piece_that_cannot_be_stored_stays(tmp_path: Path) -> None:
     spool = spool_in(site)
     store(site, rendered(1))
     mails = [rendered(2) + b"\n", rendered(1, message_id="<other@example.org>") + b"\n"]
-    spool.write(PIECE, Contents(mails=mails))
+    spool.write(PIECE, Contents(mails=mails_of(*mails)))
     with pytest.raises(ServerRestored):
         store_piece(config, "1", ARCHIVE, PIECE)
     assert spool.waiting() == {PIECE}

@@ -1,0 +1,64 @@
+"""What must be so for push to work: each function says what it found, or raises GiveUp or
+TryAgainLater with the setting to change. Nothing is written or sent.
+"""
+
+from __future__ import annotations
+
+from patchsync.analysis.groups import read_groups
+from patchsync.config import Config
+from patchsync.errors import ConfigError, GiveUp, Refused, ServerUnavailable, TryAgainLater
+from patchsync.patchwork.client import Client
+from patchsync.push.smtp import Smtp
+from patchsync.push.wording import Wording
+
+SMTP_SECONDS = 20.0
+
+
+def sinks(config: Config, client: Client) -> str:
+    """What is switched on, and whether this Patchwork can show it."""
+    told = ", ".join(config.push.sinks)
+    if client.api_version in ("1.0", "1.1"):
+        raise GiveUp(
+            f"{told}: the Patchwork has API {client.api_version}, and to push 1.2 or later is "
+            "needed; leave it empty"
+        )
+    return told
+
+
+def wording(config: Config) -> str:
+    """Whether the templates can be used."""
+    Wording(config.push)
+    return "they can be used"
+
+
+def groups(config: Config) -> str:
+    """Whether PaStA's result is there and whole; reads all of it."""
+    try:
+        count = sum(1 for _ in read_groups(config.patch_groups))
+    except TryAgainLater as error:
+        raise TryAgainLater(f"{error}; if it is elsewhere set [push] groups") from error
+    return f"{config.patch_groups}, {count} groups"
+
+
+def mail_server(config: Config) -> str:
+    """Whether the SMTP server talks to us as far as the login."""
+    table = config.push.comment
+    server = Smtp(
+        host=table.smtp_host,
+        port=table.port,
+        security=table.smtp_security,
+        user=table.smtp_user,
+        password=config.smtp_password(),
+        timeout=SMTP_SECONDS,
+    )
+    try:
+        server.greet()
+    except ServerUnavailable as error:
+        raise GiveUp(f"{error}; see smtp_host, smtp_port and smtp_security") from error
+    except Refused as error:
+        raise GiveUp(f"{error}; see smtp_user and smtp_password_file") from error
+    except ConfigError as error:
+        raise GiveUp(f"{error}; see smtp_security") from error
+    how = "unencrypted" if table.smtp_security == "none" else f"by {table.smtp_security}"
+    user = f", and takes {table.smtp_user}" if table.smtp_user else ""
+    return f"{table.smtp_host}:{table.port} answers, {how}{user}; mails are from {table.sender}"

@@ -1,0 +1,484 @@
+"""`patchsync push` and the service `push` against a Patchwork over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from patchsync.standin.process import NEIGHBOUR_TOKEN, NOBODY_TOKEN, running_standin
+from tests.integration.pushing import (
+    COMMIT,
+    SINKS,
+    STANDIN,
+    Pushing,
+    placed_store,
+    synced_store,
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return synced_store(tmp_path_factory.mktemp("synced"))
+
+
+@pytest.fixture
+def extra(request: pytest.FixtureRequest) -> str:
+    """What else stands in the configuration."""
+    text = getattr(request, "param", SINKS)
+    assert isinstance(text, str)
+    return text
+
+
+@pytest.fixture
+def pushing(store: Path, tmp_path: Path, extra: str) -> Iterator[Pushing]:
+    with running_standin(*STANDIN) as standin:
+        yield Pushing(installation=placed_store(store, tmp_path, standin, extra))
+
+
+STATES = SINKS.replace('"relation"', '"relation", "state"')
+with_states = pytest.mark.parametrize("extra", [STATES], indirect=True)
+
+
+# A round
+
+
+def test_the_first_push_wants_an_agreement(pushing: Pushing) -> None:
+    """Without a terminal and --yes it says what it would do, and writes nothing."""
+    a, b, c, *_ = pushing.ids()
+    pushing.group([a, b, c])
+    done = pushing.run()
+    assert done.returncode == 1
+    assert "3 x check, 3 x relation" in done.stdout
+    assert "--yes" in done.stderr
+    assert pushing.written() == {}
+
+
+def test_a_dry_run_only_says(pushing: Pushing) -> None:
+    """It names what would be written, and asks the server with GET alone."""
+    a, b, c, *_ = pushing.ids()
+    pushing.group([a, b, c])
+    done = pushing.run("--dry-run")
+    assert done.returncode == 0
+    assert "would write: 3 x check, 1 x relation" in done.stdout
+    assert pushing.written() == {}
+    assert pushing.writes() == {"POST": 3, "PATCH": 1}
+
+
+def test_what_is_pushed_is_pushed_once(pushing: Pushing) -> None:
+    """Relations are those of the groups, each check is there once; again: nothing is written."""
+    a, b, c, d, e, f, *_ = pushing.ids()
+    pushing.group([a, b, c], [d, e], upstream={f: COMMIT})
+    assert pushing.writes() == {"POST": 6, "PATCH": 2}
+    assert pushing.relations() == {frozenset({a, b, c}), frozenset({d, e})}
+    assert pushing.rows() == dict.fromkeys([a, b, c, d, e, f], 1)
+    ((state, text),) = pushing.checks(f)
+    assert (state, text) == ("success", f"upstream in {COMMIT[:12]}")
+    pushing.assert_settled()
+
+
+def test_a_change_of_groups_is_followed(pushing: Pushing) -> None:
+    """Merged, split, grown, upstream: relations follow, and only changed checks get a new row."""
+    a, b, c, d, e, f, g, h, i, j, *_ = pushing.ids()
+    pushing.group([a, b], [c, d], [e, f, g], [h, i])
+    pushing.push()
+    before = {number: pushing.checks(number) for number in pushing.message_ids}
+    pushing.group([a, b, c, d], [e, f], [h, i, j], upstream={e: COMMIT})
+    pushing.push()
+    assert pushing.relations() == {frozenset(group) for group in ({a, b, c, d}, {e, f}, {h, i, j})}
+    for number, rows in before.items():
+        now = pushing.checks(number)
+        assert now[: len(rows)] == rows
+        assert len(now) <= len(rows) + 1
+    pushing.assert_checks_once()
+    assert pushing.checks(g)[-1] == ("pending", "withdrawn")
+    pushing.assert_settled()
+
+
+def test_a_group_that_is_no_more_is_withdrawn(pushing: Pushing) -> None:
+    """Its relation is taken apart, and its checks say so."""
+    a, b, c, d, *_ = pushing.ids()
+    pushing.group([a, b], [c, d])
+    pushing.push()
+    pushing.group([a, b])
+    pushing.push()
+    assert pushing.relations() == {frozenset({a, b})}
+    assert [pushing.checks(number)[-1][1] for number in (c, d)] == ["withdrawn"] * 2
+    pushing.assert_settled()
+
+
+def test_a_mail_that_groups_name_no_more(pushing: Pushing) -> None:
+    """It leaves its relation, and the rest of its group goes on."""
+    a, b, c, d, *_ = pushing.ids()
+    pushing.group([a, b, c])
+    pushing.push()
+    pushing.group([a, b, d])
+    lines = pushing.groups_file.read_text().splitlines()
+    pushing.groups_file.write_text(
+        "".join(f"{line}\n" for line in lines if line != pushing.message_ids[c])
+    )
+    pushing.push()
+    assert pushing.relations() == {frozenset({a, b, d})}
+    assert pushing.checks(c)[-1][1] == "withdrawn"
+    pushing.assert_settled()
+
+
+def test_a_mail_in_two_projects_is_annotated_in_both(pushing: Pushing) -> None:
+    """It is one revision; the relation goes across the projects."""
+    first, second = pushing.ids()[-1], pushing.ids("neighbour")[-1]
+    assert pushing.message_ids[first] == pushing.message_ids[second]
+    other, third = pushing.ids()[5], pushing.ids("neighbour")[4]
+    pushing.group([first, other], [third])
+    pushing.push()
+    assert pushing.relations() == {frozenset({first, second, other})}
+    assert pushing.rows() == dict.fromkeys([first, second, other], 1)
+    assert pushing.checks(first)[0][1].startswith("revision")
+    pushing.assert_settled()
+
+
+def test_the_limit_holds(pushing: Pushing) -> None:
+    """So many are annotated; the next rounds go on to the end."""
+    ids = pushing.ids()[:12]
+    pushing.group(*zip(ids[::2], ids[1::2], strict=True))
+    assert pushing.writes("--limit", "5") == {"POST": 5}
+    for _ in range(6):
+        pushing.push("--limit", "5")
+    assert pushing.rows() == dict.fromkeys(ids, 1)
+    assert len(pushing.relations()) == 6
+    pushing.assert_settled()
+
+
+def test_one_project_alone(pushing: Pushing) -> None:
+    """--project leaves the others alone, also where they were never agreed to."""
+    (a, b, *_), (x, y, *_) = pushing.ids(), pushing.ids("neighbour")
+    pushing.group([a, b], [x, y])
+    pushing.push("--project", "sample")
+    assert pushing.relations() == {frozenset({a, b})}
+    assert pushing.rows() == {a: 1, b: 1}
+    done = pushing.run()
+    assert "neighbour: first push" in done.stdout
+    assert done.returncode == 1
+    assert pushing.rows() == {a: 1, b: 1}
+
+
+@pytest.mark.parametrize(
+    "extra", [SINKS + '[push.check]\ndescription = "see [/x] [bold] {{ number }}"'], indirect=True
+)
+def test_square_brackets_are_shown_as_they_are(pushing: Pushing) -> None:
+    """What stands in a check or in a server's answer is no markup."""
+    a, b, *_ = pushing.ids()
+    pushing.group([a, b])
+    assert "see [/x] [bold] 1" in pushing.push()
+    assert pushing.checks(a)[0][1] == "see [/x] [bold] 1"
+
+
+# A person's hand
+
+
+def test_what_a_person_takes_out_stays_out(pushing: Pushing) -> None:
+    """It is reported, and stays out when the group grows."""
+    a, b, c, d, *_ = pushing.ids()
+    pushing.group([a, b, c])
+    pushing.push()
+    pushing.by_hand(c, related=[])
+    pushing.push()
+    assert pushing.relations() == {frozenset({a, b})}
+    assert pushing.troubles("relation").keys() >= {c}
+    pushing.group([a, b, c, d])
+    pushing.run("--yes")
+    assert pushing.relations() == {frozenset({a, b, d})}
+    pushing.assert_settled()
+
+
+def test_what_a_person_puts_back_stays_in(pushing: Pushing) -> None:
+    """Taken out and put back by a person, it is the person's."""
+    a, b, c, *_ = pushing.ids()
+    pushing.group([a, b, c])
+    pushing.push()
+    pushing.by_hand(c, related=[])
+    pushing.run("--yes")
+    pushing.by_hand(c, related=[a])
+    pushing.run("--yes")
+    assert pushing.relations() == {frozenset({a, b, c})}
+    pushing.assert_settled()
+
+
+@pytest.mark.parametrize("more", [1, 2])
+def test_what_a_person_adds_stays(pushing: Pushing, more: int) -> None:
+    """One patch or several of no group join our relation: all stay together."""
+    a, b, *others = pushing.ids()
+    pushing.group([a, b])
+    pushing.push()
+    for other in others[:more]:
+        pushing.by_hand(other, related=[a])
+    pushing.run("--yes")
+    assert pushing.relations() == {frozenset({a, b, *others[:more]})}
+    pushing.run("--yes")
+    assert pushing.relations() == {frozenset({a, b, *others[:more]})}
+
+
+def test_what_a_person_moves_stays_there(pushing: Pushing) -> None:
+    """Out of our relation and into the person's own: neither is undone."""
+    a, b, c, x, y, *_ = pushing.ids()
+    pushing.group([a, b, c])
+    pushing.push()
+    pushing.by_hand(c, related=[])
+    pushing.by_hand(x, related=[y])
+    pushing.by_hand(c, related=[x])
+    for _ in range(2):
+        pushing.run("--yes")
+        assert pushing.relations() == {frozenset({a, b}), frozenset({c, x, y})}
+
+
+@pytest.mark.parametrize(
+    "extra, joined",
+    [(f'{SINKS}[push.relation]\nforeign = "{how}"', how == "join") for how in ("join", "leave")],
+    indirect=["extra"],
+)
+def test_what_a_person_related_before(pushing: Pushing, joined: bool) -> None:
+    """The rest joins it, or is kept apart; it is never taken apart, also when the group splits."""
+    a, b, c, d, *_ = pushing.ids()
+    pushing.by_hand(a, related=[b])
+    pushing.group([a, b, c, d])
+    pushing.run("--yes")
+    rest = [frozenset({a, b, c, d})] if joined else [frozenset({a, b}), frozenset({c, d})]
+    assert pushing.relations() == set(rest)
+    pushing.group([a, c], [b, d])
+    pushing.run("--yes")
+    assert any({a, b} <= relation for relation in pushing.relations())
+    pushing.run("--yes", "--undo")
+    assert pushing.relations() == {frozenset({a, b})}
+
+
+@with_states
+def test_a_state_that_a_person_chose_stays(pushing: Pushing) -> None:
+    """Only from the listed states; a later choice is not overridden, also when more is known."""
+    a, b, c, d, e, *_ = pushing.ids()
+    pushing.by_hand(a, state="rejected")
+    pushing.group([a, b, c], [d], upstream={d: COMMIT})
+    pushing.run("--yes")
+    states = [pushing.patch(number)["state"] for number in (a, b, c, d)]
+    assert states == ["rejected", "superseded", "new", "accepted"]
+    assert pushing.patch(d)["commit_ref"] == COMMIT
+    pushing.by_hand(b, state="new")
+    pushing.group([a, b, c, e], [d], upstream={d: COMMIT})
+    pushing.run("--yes")
+    assert pushing.patch(b)["state"] == "new"
+    assert pushing.patch(c)["state"] == "superseded"
+    pushing.assert_settled()
+
+
+@with_states
+def test_a_state_that_a_person_chose_stays_without_the_ledger(pushing: Pushing) -> None:
+    """Who lost the ledger still does not override what came after us."""
+    a, b, *_ = pushing.ids()
+    pushing.group([a, b])
+    pushing.push()
+    assert pushing.patch(a)["state"] == "superseded"
+    pushing.by_hand(a, state="new")
+    pushing.lose_ledger()
+    pushing.run("--yes")
+    assert pushing.patch(a)["state"] == "new"
+
+
+# The ledger
+
+
+def test_a_lost_ledger_is_rebuilt(pushing: Pushing) -> None:
+    """Without one write; then a round writes nothing, and what was ours still is."""
+    a, b, c, d, e, *_ = pushing.ids()
+    x, y, z, *_ = pushing.ids("neighbour")
+    pushing.group([a, b, c], [d, e])
+    pushing.push()
+    pushing.by_hand(x, related=[y], token=NEIGHBOUR_TOKEN)
+    pushing.by_hand(y, related=[z], token=NEIGHBOUR_TOKEN)
+    pushing.lose_ledger()
+    assert pushing.writes() == {}
+    pushing.assert_settled()
+    pushing.group([a, b], [c, d, e], [x, y])
+    pushing.run("--yes")
+    assert pushing.relations() == {
+        frozenset({a, b}),
+        frozenset({c, d, e}),
+        frozenset({x, y, z}),
+    }
+    pushing.assert_checks_once()
+
+
+def test_what_a_person_took_out_stays_out_without_the_ledger(pushing: Pushing) -> None:
+    """The events tell that it was a person."""
+    x, y, z, *_ = pushing.ids("neighbour")
+    pushing.group([x, y, z])
+    pushing.push()
+    pushing.by_hand(z, related=[], token=NEIGHBOUR_TOKEN)
+    pushing.lose_ledger()
+    pushing.run("--yes")
+    assert pushing.relations() == {frozenset({x, y})}
+
+
+# Undo
+
+
+def test_undo(pushing: Pushing) -> None:
+    """Our relations go, our checks become pending, a person's relation stays; shown and asked."""
+    a, b, c, *_ = pushing.ids()
+    x, y, *_ = pushing.ids("neighbour")
+    pushing.by_hand(x, related=[y], token=NEIGHBOUR_TOKEN)
+    pushing.group([a, b, c])
+    pushing.push()
+    asked = pushing.run("--undo")
+    assert asked.returncode == 1
+    assert "3 patches show a check of ours" in asked.stdout
+    assert "3 are in a relation by us" in asked.stdout
+    pushing.push("--undo")
+    assert pushing.relations() == {frozenset({x, y})}
+    assert [pushing.checks(number)[-1] for number in (a, b, c)] == [("pending", "withdrawn")] * 3
+    again = pushing.run()
+    assert again.returncode == 1
+    assert "first push" in again.stdout
+    assert pushing.relations() == {frozenset({x, y})}
+    pushing.push()
+    assert pushing.relations() == {frozenset({a, b, c}), frozenset({x, y})}
+    pushing.assert_checks_once()
+    pushing.assert_settled()
+
+
+def test_undo_before_all_was_sent(pushing: Pushing) -> None:
+    """What was not pushed yet is not pushed by it."""
+    ids = pushing.ids()[:8]
+    pushing.group(*zip(ids[::2], ids[1::2], strict=True))
+    pushing.push("--limit", "3")
+    sent = pushing.rows()
+    assert len(sent) == 3
+    pushing.push("--undo")
+    assert pushing.rows() == dict.fromkeys(sent, 2)
+    assert pushing.relations() == set()
+
+
+def test_undo_after_the_ledger_was_lost(pushing: Pushing) -> None:
+    """What is shown to be ours is withdrawn."""
+    a, b, c, *_ = pushing.ids()
+    pushing.group([a, b, c])
+    pushing.push()
+    pushing.lose_ledger()
+    pushing.push("--undo")
+    assert pushing.relations() == set()
+    assert [pushing.checks(number)[-1][1] for number in (a, b, c)] == ["withdrawn"] * 3
+
+
+def test_undo_leaves_what_a_person_related(pushing: Pushing) -> None:
+    """What joined a person's relation leaves it; the person's patches stay related."""
+    a, b, c, *_ = pushing.ids()
+    pushing.by_hand(a, related=[b])
+    pushing.group([a, b, c])
+    pushing.run("--yes")
+    assert pushing.relations() == {frozenset({a, b, c})}
+    pushing.push("--undo")
+    assert pushing.relations() == {frozenset({a, b})}
+
+
+# What the server refuses
+
+
+def test_a_patch_that_is_gone_does_not_stop_the_rest(pushing: Pushing) -> None:
+    """Deleted at the server since the last sync: noted as gone; the others are annotated."""
+    a, b, c, d, e, *_ = pushing.ids()
+    pushing.group([a, b, c], [d, e])
+    pushing.standin.control.delete([b])
+    done = pushing.run("--yes")
+    assert done.returncode == 1
+    assert pushing.relations() == {frozenset({a, c}), frozenset({d, e})}
+    assert pushing.rows().keys() == {a, c, d, e} | pushing.rows().keys() - {b}
+    assert pushing.troubles("check") == {b: "gone"}
+
+
+def test_a_patch_that_is_gone_after_it_was_pushed(pushing: Pushing) -> None:
+    """The group grows without it."""
+    a, b, c, d, *_ = pushing.ids()
+    pushing.group([a, b, c])
+    pushing.push()
+    pushing.standin.control.delete([b])
+    pushing.installation.sync()
+    pushing.group([a, b, c, d])
+    pushing.run("--yes")
+    assert pushing.relations() == {frozenset({a, c, d})}
+    pushing.assert_settled()
+
+
+@pytest.mark.parametrize(
+    "extra", [SINKS + '[push.check]\ndescription = "\\u0000{{ number }}"'], indirect=True
+)
+def test_a_mistake_is_told_and_does_not_stop_the_rest(pushing: Pushing) -> None:
+    """400 for each check: noted per patch, relations are made; --retry tries again."""
+    a, b, *_ = pushing.ids()
+    pushing.group([a, b])
+    done = pushing.run("--yes")
+    assert done.returncode == 1
+    assert "Null characters" in done.stdout.replace("\n", " ")
+    assert pushing.troubles("check") == {a: "mistake", b: "mistake"}
+    assert pushing.relations() == {frozenset({a, b})}
+    pushing.assert_settled()
+    pushing.standin.control.reset_stats()
+    pushing.run("--yes", "--retry")
+    assert pushing.written() == {"POST": 2}
+
+
+def test_no_right_in_one_of_two_projects(pushing: Pushing) -> None:
+    """Only what we maintain is annotated; a relation across is reported."""
+    pushing.token = NEIGHBOUR_TOKEN
+    (a, b, *_), (x, y, *_) = pushing.ids(), pushing.ids("neighbour")
+    pushing.group([a, b], [x, y])
+    done = pushing.run("--yes")
+    assert "sample: left alone" in done.stderr
+    assert pushing.relations() == {frozenset({x, y})}
+    assert pushing.rows() == {x: 1, y: 1}
+    refused = pushing.run("--yes", "--project", "sample")
+    assert refused.returncode == 1
+    assert "sample" in refused.stderr
+
+
+def test_a_right_that_was_lost(pushing: Pushing) -> None:
+    """403 for the patches of one project: noted, and the others are annotated."""
+    (a, b, *_), (x, y, *_) = pushing.ids(), pushing.ids("neighbour")
+    pushing.group([a, b])
+    pushing.push()
+    pushing.token = NEIGHBOUR_TOKEN
+    pushing.group([a, b], [x, y], upstream={a: COMMIT})
+    done = pushing.run("--yes")
+    assert done.returncode == 1
+    assert pushing.troubles("check") == {a: "no_right", b: "no_right"}
+    assert pushing.relations() == {frozenset({a, b}), frozenset({x, y})}
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        (None, "token_file or PATCHWORK_TOKEN"),
+        ("wrong-token", "Invalid token"),
+        (NOBODY_TOKEN, "maintains none of"),
+    ],
+)
+def test_a_token_that_is_of_no_use(pushing: Pushing, token: str | None, said: str) -> None:
+    """It is said in one line, and nothing is written."""
+    pushing.token = token
+    pushing.group(pushing.ids()[:2])
+    done = pushing.run("--yes")
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert pushing.written() == {}
+
+
+@pytest.mark.parametrize("extra", [""], indirect=True)
+def test_nothing_is_switched_on(pushing: Pushing) -> None:
+    """It names the key to set."""
+    done = pushing.run("--yes")
+    assert done.returncode == 1
+    assert "[push] sinks" in done.stderr
+
+
+def test_no_groups_yet(pushing: Pushing) -> None:
+    """It names the file that is missing."""
+    done = pushing.run("--yes")
+    assert done.returncode == 1
+    assert "patch-groups" in done.stderr

@@ -1,0 +1,364 @@
+"""Comments by a real SMTP server: what it takes, refuses, or takes without saying so."""
+
+from __future__ import annotations
+
+import asyncio
+import email
+import json
+import shutil
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from email import policy
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from aiosmtpd.smtp import SMTP, AuthResult
+
+from patchsync.config import load
+from patchsync.errors import AnswerLost, ConfigError, GiveUp, Refused, ServerUnavailable
+from patchsync.patchwork.mbox import Mail
+from patchsync.patchwork.shown import User
+from patchsync.patchwork.writing import Annotator
+from patchsync.push.annotations import ProjectFacts
+from patchsync.push.identity import Identity, Maintained, note_identity
+from patchsync.push.jobs import Job
+from patchsync.push.ledger_tables import Sink, Trouble, Wanted
+from patchsync.push.outcomes import Outcome
+from patchsync.push.session import Session
+from patchsync.sites import Site, settle
+from patchsync.store.layout import ContainerPaths
+from patchsync.store.writer import Batch, StoreWriter
+
+PASSWORD = "geh heim-7f3a"
+LIST = "list@lists.example.org"
+TEXT = "Earlier revisions: ä\n.\n..\n--- a\nUpstream."
+# Longer than any test takes.
+NEVER = 3600
+
+CONFIG = """
+[mbox.patchwork]
+url = "https://patchwork.example.org/api/"
+projects = [{{ id = "sample" }}]
+[push]
+sinks = ["comment"]
+answer_seconds = {never}
+[push.comment]
+projects = ["sample"]
+smtp_host = "localhost"
+smtp_port = {port}
+smtp_security = "{security}"
+sender = "pasta@example.org"
+{login}
+"""
+
+
+@dataclass
+class MailServer:
+    """What an SMTP server got, and how it answers."""
+
+    port: int = 0
+    # Recipient and content of each mail that it took
+    got: list[tuple[str, bytes]] = field(default_factory=list)
+    to_sender: str = "250 OK"
+    to_recipient: str = "250 OK"
+    to_mail: str = "250 OK"
+    # Whether each login was right
+    logins: list[bool] = field(default_factory=list)
+    # After it took a mail it says nothing more.
+    goes_silent: bool = False
+
+    async def handle_MAIL(  # noqa: N802 - aiosmtpd's name
+        self, server: SMTP, session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        if self.to_sender.startswith("250"):
+            envelope.mail_from = address
+        return self.to_sender
+
+    async def handle_RCPT(  # noqa: N802
+        self, server: SMTP, session: Any, envelope: Any, address: str, options: list[str]
+    ) -> str:
+        if self.to_recipient.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return self.to_recipient
+
+    async def handle_DATA(self, server: SMTP, session: Any, envelope: Any) -> str:  # noqa: N802
+        if self.to_mail.startswith("250"):
+            self.got.append((*envelope.rcpt_tos, envelope.content))
+        if self.goes_silent:
+            cast(asyncio.WriteTransport, server.transport).abort()
+        return self.to_mail
+
+    def authenticate(self, _: SMTP, __: Any, ___: Any, mechanism: str, login: Any) -> AuthResult:
+        """Let the right one in, and repeat what another one said."""
+        right = (login.login, login.password) == (b"pasta", PASSWORD.encode())
+        self.logins.append(right)
+        said = f"535 5.7.8 {login.password!r} is wrong"
+        return AuthResult(success=right, handled=False, message=None if right else said)
+
+
+@contextmanager
+def running(
+    server: MailServer, ssl_context: ssl.SSLContext | None = None, **options: Any
+) -> Iterator[MailServer]:
+    """An SMTP server on a free port of this machine, in a thread of its own."""
+    ready: Future[Callable[[], object]] = Future()
+
+    async def serve() -> None:
+        loop, end = asyncio.get_running_loop(), asyncio.Event()
+
+        def protocol() -> SMTP:
+            return SMTP(server, loop=loop, **options)
+
+        listening = await loop.create_server(protocol, "127.0.0.1", 0, ssl=ssl_context)
+        async with listening:
+            server.port = listening.sockets[0].getsockname()[1]
+            ready.set_result(lambda: loop.call_soon_threadsafe(end.set))
+            await end.wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    end = ready.result(60)
+    try:
+        yield server
+    finally:
+        end()
+        thread.join()
+
+
+@pytest.fixture
+def server() -> Iterator[MailServer]:
+    with running(MailServer()) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of localhost, signed by itself; with its key."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("needs the openssl command to make a certificate")
+    file = tmp_path_factory.mktemp("tls") / "localhost.pem"
+    command = (
+        f"{openssl} req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
+        " -addext subjectAltName=DNS:localhost -keyout - -out -"
+    )
+    made = subprocess.run(command.split(), capture_output=True, check=True)
+    file.write_bytes(made.stdout)
+    return file
+
+
+def tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def stored(number: int) -> Mail:
+    head = f"From patchwork Mon Jan  1 00:00:00 2024\nX-Patchwork-Id: {number}\n"
+    subject = "Subject: =?utf-8?q?=5BPATCH=5D_Z=C3=BCge?=\n =?utf-8?q?l?=\n"
+    text = f"{head}{subject}Message-Id: <{number}@x>\n\nhello\n\n"
+    return Mail(
+        patch_id=number, message_id=f"<{number}@x>", date="2024/01/01", content=text.encode()
+    )
+
+
+Push = Callable[..., Session]
+
+
+@pytest.fixture
+def push(tmp_path: Path) -> Iterator[Push]:
+    """Push with patches 1 to 9 of a project, each with a comment that is wanted."""
+    opened: list[Session] = []
+
+    def begin(
+        server: MailServer,
+        security: str = "none",
+        password: str | None = None,
+        clock: Callable[[], float] = lambda: 1e9,
+    ) -> Session:
+        login = ""
+        if password is not None:
+            (tmp_path / "password").write_text(password)
+            login = 'smtp_user = "pasta"\nsmtp_password_file = "password"'
+        file = tmp_path / "patchsync.toml"
+        file.write_text(
+            CONFIG.format(never=NEVER, port=server.port, security=security, login=login)
+        )
+        config = load(file)
+        paths = ContainerPaths(d_mbox=config.d_mbox, listaddr=LIST, project_id=1)
+        settle(config, Site(key="sample", name="sample", paths=paths))
+        with StoreWriter(paths) as writer:
+            writer.apply(Batch(mails=tuple(map(stored, range(1, 10)))))
+        session = Session(config, cast(Annotator, None), clock)
+        opened.append(session)
+        session.ledger.set_complete()
+        ours = {1: Maintained(key="sample", link_name="sample", facts=ProjectFacts())}
+        note_identity(session.ledger, Identity(user=User(1, "pasta"), projects=ours))
+        value = json.dumps({"text": TEXT})
+        session.ledger.want(Wanted(number, 1, Sink.COMMENT, value) for number in range(1, 10))
+        return session
+
+    yield begin
+    for session in opened:
+        session.ledger.close()
+
+
+def sent(session: Session, *patch_ids: int) -> list[Outcome]:
+    """What came of the comments on these patches."""
+    return list(session.do(Job(key="sample", sink=Sink.COMMENT, patch_ids=patch_ids or (1,))))
+
+
+def pending(session: Session) -> set[int]:
+    return {entry.patch_id for entry in session.pending({1})}
+
+
+def test_a_comment_arrives_once(server: MailServer, push: Push) -> None:
+    """Whole, dots and all, and in reply to the patch."""
+    session = push(server)
+    assert [outcome.written for outcome in sent(session, 1)] == [True]
+    assert sent(session, 1) == []
+    ((recipient, content),) = server.got
+    mail = email.message_from_bytes(content, policy=policy.default)
+    assert recipient == mail["To"] == LIST
+    assert mail["Subject"] == "Re: [PATCH] Zügel"
+    assert mail["In-Reply-To"] == "<1@x>"
+    assert mail.get_content().splitlines() == [*TEXT.splitlines()[:3], "  --- a", "Upstream."]
+
+
+def test_an_undo_sends_no_mail(server: MailServer, push: Push) -> None:
+    """Though some wait for their hour."""
+    session = push(server)
+    session.want_nothing()
+    assert sent(session, 1, 2) == []
+    assert server.got == []
+
+
+def test_a_lost_answer_is_sent_again_as_the_same_mail(server: MailServer, push: Push) -> None:
+    """The server has it, and nobody knows; it comes once more, when the time is over."""
+    now = [1e9]
+    session = push(server, clock=lambda: now[0])
+    server.goes_silent = True
+    with pytest.raises(AnswerLost):
+        sent(session, 1)
+    server.goes_silent = False
+    (outcome,) = sent(session, 1)
+    assert not outcome.written
+    assert len(server.got) == 1
+    now[0] += NEVER + 100
+    (outcome,) = sent(session, 1)
+    assert outcome.written
+    first, second = (email.message_from_bytes(content)["Message-ID"] for _, content in server.got)
+    assert first == second
+
+
+@pytest.mark.parametrize("step", ["to_sender", "to_recipient", "to_mail"])
+def test_a_4xx_is_tried_again(server: MailServer, push: Push, step: str) -> None:
+    """At once, if need be: nothing was sent."""
+    session = push(server)
+    setattr(server, step, "451 4.7.1 come back later")
+    with pytest.raises(ServerUnavailable, match="come back later"):
+        sent(session, 1)
+    assert pending(session) == set(range(1, 10))
+    setattr(server, step, "250 OK")
+    assert [outcome.written for outcome in sent(session, 1)] == [True]
+    assert len(server.got) == 1
+
+
+@pytest.mark.parametrize("step", ["to_recipient", "to_mail"])
+def test_a_5xx_is_trouble_of_the_patch(server: MailServer, push: Push, step: str) -> None:
+    """The others go on."""
+    session = push(server)
+    setattr(server, step, "554 5.7.1 not here")
+    (outcome,) = sent(session, 1)
+    assert outcome.trouble
+    assert "not here" in outcome.text
+    assert pending(session) == set(range(2, 10))
+    assert session.ledger.trouble_counts() == {Trouble.MISTAKE: 1}
+    setattr(server, step, "250 OK")
+    assert [outcome.written for outcome in sent(session, 1, 2)] == [True]
+
+
+def test_a_server_that_takes_no_mail_from_us_stops_all(server: MailServer, push: Push) -> None:
+    """It is no patch's fault: all stay pending."""
+    session = push(server)
+    server.to_sender = "550 5.7.1 not you"
+    with pytest.raises(Refused, match="not you"):
+        sent(session, 1)
+    assert pending(session) == set(range(1, 10))
+
+
+def test_no_server_is_no_trouble(server: MailServer, push: Push) -> None:
+    """The next round tries again."""
+    with running(MailServer()) as gone:
+        pass
+    session = push(gone)
+    with pytest.raises(ServerUnavailable):
+        sent(session, 1)
+    assert pending(session) == set(range(1, 10))
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_a_trusted_server_gets_login_and_mail(
+    push: Push, certificate: Path, security: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over TLS from the start, or from STARTTLS on."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with secured(security, certificate) as server:
+        session = push(server, security, PASSWORD)
+        assert [outcome.written for outcome in sent(session, 1)] == [True]
+        assert len(server.got) == 1
+        assert server.logins == [True]
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_an_unknown_certificate_gets_neither(push: Push, certificate: Path, security: str) -> None:
+    """Somebody in between could have made it."""
+    with secured(security, certificate) as server:
+        session = push(server, security, PASSWORD)
+        with pytest.raises(ConfigError, match="certificate"):
+            sent(session, 1)
+        assert server.got == server.logins == []
+    assert pending(session) == set(range(1, 10))
+
+
+def test_without_starttls_nothing_is_told(server: MailServer, push: Push) -> None:
+    """Neither the password nor the mail goes over an open line where it must not."""
+    session = push(server, "starttls", PASSWORD)
+    with pytest.raises(ConfigError, match="STARTTLS"):
+        sent(session, 1)
+    assert server.got == []
+
+
+@pytest.mark.parametrize("password", ["wrong-7f3a", "schön-7f3a"])
+def test_a_wrong_password_is_told_without_it(
+    push: Push, certificate: Path, monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    """Also where the server repeats it: neither in the error nor in what led to it."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with secured("tls", certificate) as server:
+        session = push(server, "tls", password)
+        with pytest.raises(GiveUp, match=r"login|ASCII") as refusal:
+            sent(session, 1)
+        assert server.got == []
+    error: BaseException | None = refusal.value
+    while error is not None:
+        assert "7f3a" not in f"{error!r} {error}"
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    assert pending(session) == set(range(1, 10))
+
+
+def secured(security: str, certificate: Path) -> Any:
+    """An SMTP server over TLS, from the start or from STARTTLS on, that lets one log in."""
+    server = MailServer()
+    options: dict[str, Any] = {"authenticator": server.authenticate}
+    if security == "tls":
+        options |= {"ssl_context": tls(certificate), "auth_require_tls": False}
+    else:
+        options |= {"tls_context": tls(certificate), "require_starttls": True}
+    return running(server, **options)

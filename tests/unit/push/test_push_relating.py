@@ -1,0 +1,183 @@
+"""Relations, killed or unanswered anywhere: the next round goes on from what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any, cast
+
+import pytest
+from push_fakes import FakePatchwork, answer_lost
+from relation_server import apply, visible
+
+from patchsync.errors import AnswerLost
+from patchsync.push import neighbourhood
+from patchsync.push.jobs import cut
+from patchsync.push.ledger import Ledger
+from patchsync.push.ledger_tables import Sink, Wanted
+from patchsync.push.relating import Relating, Rules, under_way
+
+Groups = list[frozenset[int]]
+ALL = range(1, 9)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        ledger.set_complete()
+        yield ledger
+
+
+class Pushed:
+    """A Patchwork, and rounds of relations."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.patchwork = FakePatchwork(ALL)
+        rules = Rules(key_of={1: "linux"}, most=100, join=True)
+        self._relating = Relating(ledger, cast("Any", self.patchwork), rules)
+
+    def want(self, *groups: set[int]) -> None:
+        home = {each: group for group in groups for each in group}
+        self.ledger.want(
+            Wanted(each, 1, Sink.RELATION, str(sorted(home[each])) if each in home else None)
+            for each in ALL
+        )
+
+    def round(self) -> None:
+        pending = self.ledger.pending(["relation"], [1], now=0, answer_seconds=0)
+        pending += self.ledger.entries(Sink.RELATION, under_way(self.ledger)).values()
+        for job in cut(pending, {1: "linux"}):
+            list(self._relating.outcomes(job.patch_ids, 0))
+
+    def look_at_all(self) -> None:
+        """As the audit does it."""
+        list(self._relating.outcomes(ALL, 0))
+
+    def by_hand(self, patch_id: int, *related: int) -> None:
+        now = self.patchwork.relations
+        self.patchwork.relations = apply(now, patch_id, related, self.patchwork.patch_ids)
+
+    def shown(self) -> set[frozenset[int]]:
+        return set(visible(self.patchwork.relations))
+
+
+def partition(random: Random) -> list[set[int]]:
+    ids = list(ALL)
+    random.shuffle(ids)
+    groups = []
+    while ids:
+        size = random.randint(1, 5)
+        groups.append(set(ids[:size]))
+        ids = ids[size:]
+    return [group for group in groups if len(group) > 1]
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+@pytest.mark.parametrize("seed", range(60))
+def test_an_answer_is_lost_anywhere(tmp_path: Path, seed: int, arrived: bool) -> None:
+    """The relations become those of the groups, and are ours, whichever request it was."""
+    random = Random(seed)
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        ledger.set_complete()
+        pushed = Pushed(ledger)
+        for _ in range(6):
+            groups = partition(random)
+            pushed.want(*groups)
+            at = pushed.patchwork.writes + random.randint(1, 4)
+            pushed.patchwork.lose = answer_lost(at, arrived=arrived)
+            for _ in range(4):
+                try:
+                    pushed.round()
+                    break
+                except AnswerLost:
+                    if random.random() < 0.3:  # Other groups come before the next round.
+                        groups = partition(random)
+                        pushed.want(*groups)
+            pushed.round()
+            assert pushed.shown() == set(map(frozenset, groups))
+            assert ledger.hands.made() == set().union(*groups)
+            assert ledger.hands.hands_off(Sink.RELATION) == {}
+
+
+def test_what_a_person_took_out_stays_out(ledger: Ledger) -> None:
+    """Also when the group grows; and back in by a person it is not taken out again."""
+    pushed = Pushed(ledger)
+    pushed.want({1, 2, 3})
+    pushed.round()
+    pushed.by_hand(3)
+    pushed.want({1, 2, 3, 4})
+    pushed.round()
+    assert pushed.shown() == {frozenset({1, 2, 4})}
+    pushed.by_hand(3, 1)
+    pushed.look_at_all()
+    assert pushed.shown() == {frozenset({1, 2, 3, 4})}
+    pushed.want({1, 2})
+    pushed.round()
+    assert pushed.shown() == {frozenset({1, 2, 3, 4})}
+
+
+@pytest.mark.parametrize("foreign", [[7], [7, 8]])
+def test_what_a_person_added_to_is_not_taken_apart(ledger: Ledger, foreign: list[int]) -> None:
+    """The whole relation is that person's from then on."""
+    pushed = Pushed(ledger)
+    pushed.want({1, 2})
+    pushed.round()
+    pushed.by_hand(1, *foreign)
+    for groups in ([{1, 2}], [{1, 3}], []):
+        pushed.want(*groups)
+        pushed.look_at_all()
+        assert any({1, 2, *foreign} <= relation for relation in pushed.shown())
+
+
+def test_what_a_person_moved_stays_where_it_is(ledger: Ledger) -> None:
+    """Neither is it taken out there, nor is the rest drawn after it."""
+    pushed = Pushed(ledger)
+    pushed.want({1, 2, 3})
+    pushed.round()
+    pushed.by_hand(3)
+    pushed.by_hand(7, 8)
+    pushed.by_hand(3, 7)
+    pushed.look_at_all()
+    assert pushed.shown() == {frozenset({1, 2}), frozenset({3, 7, 8})}
+
+
+def test_two_of_ours_that_a_person_moved_stay(ledger: Ledger) -> None:
+    """With patches of no group."""
+    pushed = Pushed(ledger)
+    pushed.want({1, 2, 3})
+    pushed.round()
+    for each in (1, 2):
+        pushed.by_hand(each)
+    pushed.by_hand(7, 8)
+    pushed.by_hand(7, 1, 2)
+    pushed.look_at_all()
+    assert frozenset({1, 2, 7, 8}) in pushed.shown()
+
+
+def test_a_patch_that_is_gone(ledger: Ledger) -> None:
+    """The rest of its group goes on, also to other groups."""
+    pushed = Pushed(ledger)
+    pushed.want({1, 2, 3})
+    pushed.round()
+    pushed.by_hand(2)
+    pushed.patchwork.patch_ids.remove(2)
+    rows = [Wanted(each, 1, Sink.RELATION, "[1, 3, 4]") for each in (1, 3, 4)]
+    ledger.want(rows)
+    pushed.round()
+    assert pushed.shown() == {frozenset({1, 3, 4})}
+    assert ledger.pending(["relation"], now=0, answer_seconds=0) == []
+
+
+def test_what_links_too_many_is_told_and_left(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others are related; it does not come up again."""
+    monkeypatch.setattr(neighbourhood, "MOST_PATCHES", 3)
+    pushed = Pushed(ledger)
+    pushed.want({1, 2, 3, 4}, {5, 6})
+    pushed.round()
+    assert pushed.shown() == {frozenset({5, 6})}
+    assert ledger.trouble_counts() == {"report": 4}
+    assert ledger.pending(["relation"], now=0, answer_seconds=0) == []

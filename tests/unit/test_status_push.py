@@ -1,0 +1,224 @@
+"""`patchsync status` says what push stands at: from the ledger, asking nobody, making nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from patchsync import status as module
+from patchsync.cli import main
+from patchsync.config import Config, load
+from patchsync.patchwork.shown import User
+from patchsync.push.annotations import ProjectFacts
+from patchsync.push.identity import Identity, Maintained, note_identity
+from patchsync.push.ledger import Ledger
+from patchsync.push.ledger_tables import Sink, Trouble, Wanted
+from patchsync.push.session import CONFIRMED, UNDONE, ledger_path
+from patchsync.push.standing import LATEST_TROUBLES, LONGEST_TEXT, PushStatus, push_status
+from patchsync.roster import Member
+from patchsync.rounds import RoundRecord
+from patchsync.sites import Site, find_site, locate_site_offline, settle
+from patchsync.status import FleetStatus
+
+VALUE = '{"state": "success"}'
+TABLES = """
+[mbox.patchwork]
+url = "https://patchwork.example.org"
+projects = [{ id = 1, list_email = "one@example.org" }, { id = 2, list_email = "two@example.org" }]
+[push]
+sinks = ["relation", "check"]
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """Two projects that have their place in the store; two sinks are on."""
+    (tmp_path / "patchsync.toml").write_text(TABLES)
+    config = load(tmp_path / "patchsync.toml")
+    for key, name in (("1", "one"), ("2", "two")):
+        settle(config, locate_site_offline(config, key, name))
+    return config
+
+
+@pytest.fixture
+def ledger(config: Config) -> Ledger:
+    """A ledger that is complete, with projects that we maintain and somebody agreed to."""
+    ledger = Ledger(ledger_path(config))
+    ledger.set_complete()
+    maintained = {
+        number: Maintained(key=str(number), link_name=name, facts=ProjectFacts())
+        for number, name in ((1, "one"), (2, "two"))
+    }
+    note_identity(ledger, Identity(user=User(id=1, username="pasta"), projects=maintained))
+    ledger.write_notes({CONFIRMED: "1 2"})
+    return ledger
+
+
+def site(config: Config) -> Site:
+    """The first project's place."""
+    found = find_site(config, "1")
+    assert found
+    return found
+
+
+def want(ledger: Ledger, *patch_ids: int, project_id: int = 1) -> None:
+    """Have checks wanted."""
+    ledger.want(Wanted(number, project_id, Sink.CHECK, VALUE) for number in patch_ids)
+
+
+def told(config: Config, *arguments: str) -> Result:
+    """What `patchsync status` says."""
+    return CliRunner().invoke(main, ["-c", str(config.source), "status", *arguments])
+
+
+def push_lines(config: Config, project: str = "1") -> list[str]:
+    """What it says of push with a project."""
+    words = ("push ", "NOT PUSHING", "patch ", "            ")
+    said = told(config, "--project", project).stdout.partition("\n\n")[2]
+    return [line[2:] for line in said.splitlines() if line[2:].startswith(words)]
+
+
+def test_of_each_project_and_sink_its_own_numbers(config: Config, ledger: Ledger) -> None:
+    """Wanted, shown, pending and in trouble, of the sinks that are on."""
+    want(ledger, 1, 2, 3, 4)
+    want(ledger, 5, project_id=2)
+    ledger.show(1, Sink.CHECK, VALUE, 5.0)
+    ledger.trouble(2, Sink.CHECK, Trouble.NO_RIGHT, "no", VALUE, 6.0)
+    ledger.want([Wanted(1, 1, Sink.STATE, VALUE)])
+    assert push_lines(config)[:2] == [
+        "push        relation: 0 wanted, 0 shown, 0 pending, 0 in trouble",
+        "push        check: 4 wanted, 1 shown, 2 pending, 1 in trouble",
+    ]
+    assert push_lines(config, "2")[1:] == [
+        "push        check: 1 wanted, 0 shown, 1 pending, 0 in trouble"
+    ]
+
+
+def test_the_latest_troubles_with_their_kind_and_text(config: Config, ledger: Ledger) -> None:
+    """Of this project alone, a few, each in one line of bounded length; and how to go on."""
+    want(ledger, *range(1, 11))
+    want(ledger, 20, project_id=2)
+    ledger.trouble(20, Sink.CHECK, Trouble.MISTAKE, "of another", VALUE, 99.0)
+    for number in range(1, 11):
+        text = "403:\n  no " + "right " * 200
+        ledger.trouble(number, Sink.CHECK, Trouble.NO_RIGHT, text, VALUE, float(number))
+    lines = push_lines(config)[2:]
+    assert len(lines) == LATEST_TROUBLES + 1
+    assert lines[0].startswith(
+        "patch 10    check, no right, 1970-01-01 00:00:10 UTC: 403: no right"
+    )
+    assert all(len(line) < LONGEST_TEXT + 60 for line in lines)
+    assert lines[-1].endswith("`patchsync push --retry`")
+
+
+def test_what_passes_by_itself_wants_no_remedy(config: Config, ledger: Ledger) -> None:
+    """After a 409 the next round tries again."""
+    want(ledger, 1)
+    ledger.trouble(1, Sink.CHECK, Trouble.CHANGED, "409", VALUE, 5.0)
+    assert not [line for line in push_lines(config) if "--retry" in line]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda ledger: None, None),
+        (lambda ledger: ledger.write_notes({CONFIRMED: "2"}), "nobody agreed to it yet"),
+        (lambda ledger: ledger.write_notes({UNDONE: "5.0", CONFIRMED: None}), "was withdrawn"),
+        (  # It is configured since: nobody asked who maintains it.
+            lambda ledger: note_identity(
+                ledger, Identity(user=User(id=1, username="pasta"), projects={})
+            ),
+            None,
+        ),
+        (
+            lambda ledger: note_identity(
+                ledger,
+                Identity(user=User(id=1, username="pasta"), projects={}, others=("one",)),
+            ),
+            "does not maintain",
+        ),
+    ],
+)
+def test_why_nothing_is_pushed(
+    config: Config, ledger: Ledger, change: Callable[[Ledger], None], expected: str | None
+) -> None:
+    """Whoever has to do something is told what; and nothing is said where all is well."""
+    change(ledger)
+    why = [line for line in push_lines(config) if line.startswith("NOT PUSHING")]
+    assert [expected is not None and expected in line for line in why] == [True] * len(why)
+    assert bool(why) is (expected is not None)
+
+
+def test_a_ledger_that_is_not_rebuilt_yet(config: Config) -> None:
+    """It is said, and what goes on with it."""
+    Ledger(ledger_path(config)).write_notes({CONFIRMED: "1"})
+    (line,) = [line for line in push_lines(config) if line.startswith("NOT")]
+    assert "does not know yet" in line
+    assert "`patchsync push --project 1`" in line
+
+
+def test_no_ledger_is_made(config: Config) -> None:
+    """Where nothing was pushed yet all is zero, and the folder stays as it was."""
+    path = ledger_path(config)
+    before = sorted(path.parent.iterdir())
+    assert not push_status(config, site(config)).begun
+    assert "nobody agreed" in push_lines(config)[-1]
+    assert sorted(path.parent.iterdir()) == before
+
+
+def test_a_damaged_ledger_is_told_and_the_rest_too(config: Config) -> None:
+    """It names the file; the command still shows all else."""
+    path = ledger_path(config)
+    path.write_bytes(b"no database" * 500)
+    (line,) = [line for line in push_lines(config) if line.startswith("NOT")]
+    assert str(path) in line and "delete it" in line
+
+
+def test_as_json(config: Config, ledger: Ledger) -> None:
+    """The same for machines, by name."""
+    want(ledger, 1, 2)
+    ledger.trouble(2, Sink.CHECK, Trouble.GONE, "404", VALUE, 6.0)
+    found: dict[str, Any] = json.loads(told(config, "--json").stdout)["projects"][0]["push"]
+    assert found["sinks"]["check"] == {"wanted": 2, "shown": 0, "pending": 1, "trouble": 1}
+    assert found["troubles"] == [
+        {"patch_id": 2, "sink": "check", "kind": "gone", "text": "404", "at": 6.0}
+    ]
+    assert (found["confirmed"], found["undone"], found["complete"]) == (True, False, True)
+
+
+def test_nothing_of_it_where_nothing_is_pushed(config: Config, ledger: Ledger) -> None:
+    """Without a sink neither the numbers nor the service are told of."""
+    config.source.write_text(TABLES.partition("[push]")[0])
+    off = load(config.source)
+    assert push_lines(off) == []
+    assert json.loads(told(off, "--json").stdout)["projects"][0]["push"] is None
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_service_is_missed_only_where_it_is_wanted(
+    config: Config, monkeypatch: pytest.MonkeyPatch, wanted: bool
+) -> None:
+    """`none` stands there for each service that this configuration needs."""
+    if not wanted:
+        config.source.write_text(TABLES.partition("[push]")[0])
+    fleet = FleetStatus(members=(Member(service="index", host="here", pid=7),))
+    monkeypatch.setattr("patchsync.cli.status.fleet_status", lambda config: fleet)
+    said = told(config).stdout
+    assert "index       process 7 on here" in said
+    assert ("push        none: nothing is annotated" in said) is wanted
+
+
+def test_what_is_pending_does_not_change_the_exit_status(
+    config: Config, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A project in step is in step, whatever is still to be pushed."""
+    want(ledger, 1)
+    done = RoundRecord(at=1.0, highest=None, count=0, known=0, in_sync=True, pages=0, requests=1)
+    monkeypatch.setattr(module, "last_round", lambda site: done)
+    assert push_status(config, site(config)) != PushStatus()
+    assert told(config).exit_code == 0
