@@ -18,6 +18,7 @@ from patchsync.roster import Member, Roster
 from patchsync.rounds import last_audit, last_requests, last_round
 from patchsync.sites import Site, find_site
 from patchsync.store.evidence import SetAside
+from patchsync.store.lock import is_locked
 from patchsync.store.record import halted
 
 
@@ -72,6 +73,8 @@ class ProjectStatus:
     requests_that_day: int = 0
     # None where Redis does not answer
     in_flight: int | None = None
+    # A dumparchive of it is being taken in
+    importing: bool = False
     halted: str | None = None
     trouble: Trouble | None = None
     # None where nothing is to be pushed, or before the first round
@@ -145,6 +148,7 @@ def project_status(config: Config, key: str) -> ProjectStatus:
         day=spent.day if spent else None,
         requests_that_day=spent.requests if spent else 0,
         in_flight=in_flight,
+        importing=is_locked(site.paths.import_lock),
         halted=halted(site.paths),
         trouble=trouble,
         push=push_status(config, site) if config.push.sinks else None,

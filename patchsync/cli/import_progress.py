@@ -12,6 +12,8 @@ from rich import progress as bars
 from patchsync.imports.feed import Progress
 
 LINE_SECONDS = 5.0
+# Before so much is done, the time left is anybody's guess.
+GUESSABLE = 0.03
 
 
 class Bar:
@@ -65,8 +67,10 @@ class Bar:
             return
         seconds = time.monotonic() - self._began
         speed = self._last.bytes / max(seconds, 0.001)
-        left = (self._total - self._last.bytes) / speed if speed else 0.0
+        left = ""
+        if GUESSABLE * self._total < self._last.bytes < self._total:
+            left = f", {(self._total - self._last.bytes) / speed:.0f} s left"
         click.echo(
             f"{self._what}: {self._last.mails} mails, {self._last.bytes / 1e6:.1f} of "
-            f"{self._total / 1e6:.1f} MB, {speed / 1e6:.1f} MB/s, {left:.0f} s left"
+            f"{self._total / 1e6:.1f} MB, {speed / 1e6:.1f} MB/s{left}"
         )

@@ -14,12 +14,19 @@ from pathlib import Path
 import click
 import redis
 
+from patchsync.archive.source import Archive
 from patchsync.asking import open_client
 from patchsync.board import Board
 from patchsync.cli.import_progress import LINE_SECONDS, Bar
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import Config, load
-from patchsync.errors import ConfigError, GiveUp, PatchsyncError, TryAgainLater
+from patchsync.errors import (
+    ConfigError,
+    GiveUp,
+    PatchsyncError,
+    ServerUnavailable,
+    TryAgainLater,
+)
 from patchsync.fleet import Fleet
 from patchsync.imports.feed import Enqueue, Feed, Progress
 from patchsync.imports.fetching import fetch
@@ -67,9 +74,15 @@ def import_archives(
     """
     config = load()
     wanted = _wanted(config, archives, project)
-    end_as_by_ctrl_c()
     command = _Import(config, dry_run=dry_run, offline=offline, patience=patience)
-    if not command.run(wanted):
+    try:
+        end_as_by_ctrl_c()
+        all_in = command.run(wanted)
+    except KeyboardInterrupt:
+        later = "nothing was written" if dry_run else "the same command goes on from here"
+        click.echo(f"patchsync: interrupted; {later}", err=True)
+        all_in = False
+    if not all_in:
         sys.exit(1)
 
 
@@ -107,9 +120,16 @@ class _Import:
         self._offline = offline
         self._client: Client | None = None
         self._workers: _Workers | None = None
+        self._stored = False
 
     def run(self, wanted: list[tuple[Path, list[str], bool]]) -> bool:
         """All archives, one after the other. Returns whether all is in."""
+        there = [each for each in wanted if _opens(each[0])]
+        if not there:
+            return False
+        return self._run(there) and len(there) == len(wanted)
+
+    def _run(self, wanted: list[tuple[Path, list[str], bool]]) -> bool:
         if self._dry_run:
             return self._take_in_all(wanted)
         with Fleet(self._config) as fleet:
@@ -119,7 +139,7 @@ class _Import:
 
             self._workers = _Workers(vacancies, control.enqueue)
             all_in = self._take_in_all(wanted)
-            if all_in:
+            if all_in or not self._stored:
                 fleet.kill()  # They idle; to ask them politely takes seconds.
                 fleet.remove_files()
             elif fleet.logs():
@@ -136,6 +156,13 @@ class _Import:
         """One archive. Returns whether all that is in it is in the store."""
         try:
             return self._take_in(path, keys, chosen)
+        except ServerUnavailable as error:
+            click.echo(
+                f"patchsync: {path}: Patchwork does not answer, or may not be asked now: {error}; "
+                "`--offline` does without",
+                err=True,
+            )
+            return False
         except PatchsyncError as error:
             again = "; start it again to go on" if isinstance(error, TryAgainLater) else ""
             click.echo(f"patchsync: {error}{again}", err=True)
@@ -152,6 +179,9 @@ class _Import:
             before = [part.tally() for part in intake.parts]
             for name in intake.others:
                 click.echo(f"{path}: {name}.mbox is of no configured project; left alone")
+            unknown = projects.unknown() if intake.others else None
+            if unknown:
+                click.echo(f"{path}: {unknown}")
             if self._workers is None:
                 all_in = [
                     _tell(part, tally, offline=self._offline)
@@ -181,6 +211,7 @@ class _Import:
             raise
 
     def _store(self, intake: Intake, before: list[Tally], workers: _Workers) -> None:
+        self._stored = True
         total = sum(tally.new_bytes for tally in before)
         with Bar(f"storing {intake.path.name}", total) as bar:
             for progress in intake.store(self._feed_of(intake, workers)):
@@ -220,14 +251,29 @@ class _Import:
             self._workers.vacancies.fill()
 
 
+def _opens(path: Path) -> bool:
+    """Whether an archive is there and may be read; else says why not."""
+    try:
+        Archive(path).close()
+    except GiveUp as error:
+        click.echo(f"patchsync: {error}", err=True)
+        return False
+    return True
+
+
 def _tell_pages(site: Site) -> Callable[[int, int], None]:
-    """A line now and then of how far the comparison with a project's list is."""
+    """A line now and then of how far the comparison with a project's list is.
+
+    Where there was one, the last page has its own.
+    """
     next_line = time.monotonic() + LINE_SECONDS
+    told = False
 
     def tell(seen: int, pages: int) -> None:
-        nonlocal next_line
-        if time.monotonic() > next_line:
+        nonlocal next_line, told
+        if time.monotonic() > next_line or (told and seen == pages):
             next_line = time.monotonic() + LINE_SECONDS
+            told = True
             click.echo(f"{site.name}: compared with {seen} of {pages} pages of Patchwork's list")
 
     return tell
@@ -250,6 +296,9 @@ def _tell(part: Part, now: Tally, before: Tally | None = None, *, offline: bool)
     asked_for = not before and not offline
     reasons = (each for each in part.reasons() if not (asked_for and each.verdict == "in doubt"))
     for reason in islice(reasons, NAMED):
-        click.echo(f"  patch {reason.patch_id}: {reason.text}")
+        click.echo(f"  {part.site.name}: patch {reason.patch_id}: {reason.text}")
+    more = sum(1 for _ in reasons)
+    if more:
+        click.echo(f"  {part.site.name}: ... and {more} more")
     left = now.in_doubt and not asked_for
     return not (now.set_aside or left or (before and now.new))

@@ -93,6 +93,8 @@ def _lines(each: ProjectStatus) -> list[str]:
         lines.append(f"halted      {each.halted}")
     if each.in_flight:
         lines.append(f"in flight   {each.in_flight} pages")
+    if each.importing:
+        lines.append("import      an import is under way")
     if each.trouble:
         trouble = each.trouble
         lines.append(f"trouble     {_time(trouble.at)}, {trouble.task}: {trouble.message}")

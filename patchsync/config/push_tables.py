@@ -82,6 +82,7 @@ class CommentTable(Table):
     smtp_password_file: Path | None = None
     smtp_security: Literal["starttls", "tls", "none"] = "starttls"
     sender: Annotated[str, StringConstraints(pattern=r"^([^@\s]+@[^@\s]+)?$")] = ""
+    max_age_days: int = Field(default=30, ge=1, description="nothing is said of older patches")
     per_hour: int = Field(default=20, ge=1, description="mails, over all projects")
     template: str = Field(default=COMMENT, description="template; nothing is no mail")
 

@@ -108,9 +108,10 @@ class Intake:
             mails += len(part.plan)
             yield Progress(mails, self._archive.position)
         if not self.parts:
+            unknown = self._projects.unknown() if self.others else None
             raise ArchiveFault(
                 f"{self.path} holds {', '.join(self.others) or 'no project'}; "
-                f"none of {self._projects.names()}"
+                f"{unknown or f'none of {self._projects.names()}'}"
             )
 
     def judge(
@@ -135,10 +136,12 @@ class Intake:
         Raises:
             GiveUp: it has not.
         """
-        needed, files = self._config.imports.spool_bytes, 0
+        needed = files = new_bytes = 0
         for each in tallies:
             needed += each.disk_bytes
             files += each.new
+            new_bytes += each.new_bytes
+        needed += min(self._config.imports.spool_bytes, new_bytes)
         d_mbox = self._config.d_mbox
         folder = next(each for each in (d_mbox, *d_mbox.parents) if each.exists())
         free = shutil.disk_usage(folder).free

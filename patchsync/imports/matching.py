@@ -37,10 +37,21 @@ class Projects:
             for key in keys
             if (site := locate_site(config, client, key) if client else find_site(config, key))
         ]
+        placed = {site.key for site in self._sites}
+        # Nobody was asked where in the store they belong.
+        self._unplaced = [key for key in keys if key not in placed]
 
     def names(self) -> str:
         """For messages."""
         return ", ".join([site.name for site in self._sites] or self._keys)
+
+    def unknown(self) -> str | None:
+        """Why an mbox may be of a wanted project that it is not known by; None if it cannot.
+
+        What a project that is configured by number is called only Patchwork, or the store, tells.
+        """
+        numbers = [key for key in self._unplaced if key.isdecimal()]
+        return _place_unknown(numbers) if numbers else None
 
     def site_of(self, link_name: str | None, path: Path) -> Site | None:
         """Whose mbox it is; None if it is of no project that is wanted.
@@ -62,16 +73,25 @@ class Projects:
         if not self._sites and self._chosen and link_name:
             # Somebody says whose archive it is, and the archive what that project is called.
             return locate_site_offline(self._config, self._keys[0], link_name)
+        unplaced = [key for key in self._unplaced if key.lower() == name.lower()]
         if link_name is None and not self._sites:
-            raise GiveUp(
-                f"{path}: the place of {self.names()} in the store is not known; let Patchwork be "
-                "asked, or sync or import its tar first"
-            )
+            unplaced = unplaced or self._unplaced
+        if unplaced:
+            raise GiveUp(f"{path}: {_place_unknown(unplaced)}")
         if link_name is None:
             raise GiveUp(
                 f"{path} does not say of which project it is ({self.names()}); name it by --project"
             )
         return None
+
+
+def _place_unknown(keys: list[str]) -> str:
+    return (
+        f"without asking Patchwork the place of {', '.join(keys)} in the store is not known; leave "
+        "out --offline, or sync once before, or give it by [mbox.patchwork] projects = "
+        "[{ id = <number>, list_email = ... }], `--project <number>` and a tar of this project "
+        "alone (docs/import.md, Without Patchwork)"
+    )
 
 
 def _stem(path: Path) -> str:

@@ -87,10 +87,18 @@ class Part:
         plan.doubt_what_contradicts_itself()
         with self.site.open() as box:
             renamed, same = self._compare_here(box)
+            held = box.count - len(box.gone())
         plan.doubt_ids(renamed, "the store has another message-id for its patchwork id")
         told = Comparison()
-        foreign = len(renamed) > same and 2 * len(renamed) > len(plan)
-        if remote is not None:
+        if remote is None:
+            # A dumparchive holds the whole project.
+            foreign = 2 * same < min(held, len(plan))
+            foreign = foreign or (len(renamed) > same and 2 * len(renamed) > len(plan))
+            why = (
+                f"of the {len(plan)} patches in it {same} are in the store under the same "
+                f"message-id, where {held} are; if it is, let Patchwork be asked"
+            )
+        else:
             at_once = self._config.fleet.downloads
             for seen, pages in hold_against(remote, plan.ids(), plan.claims, told, at_once):
                 tell(seen, pages)
@@ -100,11 +108,11 @@ class Part:
             if bare:
                 plan.doubt_the_end("it is the last one, and may be cut off")
             foreign = not told.confirmed and len(plan) > 0
+            why = f"none of the {len(plan)} patches in it is there under the same message-id"
         self.absent = told.absent
         if foreign:
             raise GiveUp(
-                f"this is not the archive of {self.site.name} at {self._config.base_url}: none of "
-                f"the {len(plan)} patches in it is there under the same message-id"
+                f"this is not the archive of {self.site.name} at {self._config.base_url}: {why}"
             )
 
     def verdicts(self, aside: Collection[int] = ()) -> Iterator[tuple[PlannedMail, Verdict]]:

@@ -134,6 +134,15 @@ def parse_checks(body: bytes) -> tuple[Check, ...]:
     return tuple(_check(check) for check in parse_json(_CHECKS, body, "a list of checks"))
 
 
+def parse_comment_ids(body: bytes) -> set[str]:
+    """The message-ids in the JSON of `GET patches/<id>/comments/`.
+
+    Raises:
+        NotPatchwork: it is not that JSON; the message says what was expected.
+    """
+    return {comment.msgid for comment in parse_json(_COMMENTS, body, "a list of comments")}
+
+
 def parse_check_events(body: bytes) -> tuple[CheckEvent, ...]:
     """The events in the JSON of `GET events/?category=check-created`, in the order listed.
 
@@ -234,6 +243,10 @@ class _CheckJson(_NewCheckJson):
     description: str | None
 
 
+class _CommentJson(Json):
+    msgid: str
+
+
 class _EventJson(Json):
     id: int
     project: ProjectReferenceJson
@@ -264,6 +277,7 @@ _VIEW = TypeAdapter(_ViewJson)
 _VIEWS = TypeAdapter(list[_ViewJson])
 _CHECK = TypeAdapter(_CheckJson)
 _CHECKS = TypeAdapter(list[_CheckJson])
+_COMMENTS = TypeAdapter(list[_CommentJson])
 _CHECK_EVENTS = TypeAdapter(list[_CheckEventJson])
 _RELATION_EVENTS = TypeAdapter(list[_RelationEventJson])
 _MAINTAINED = TypeAdapter(_MaintainedJson)

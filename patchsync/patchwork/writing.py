@@ -158,6 +158,20 @@ class Annotator(Client):
                 )
         return checks[0] if checks else None
 
+    def comment_ids(self, key: str, patch_id: int) -> frozenset[str]:
+        """The message-ids of the comments on a patch (`GET patches/<id>/comments/`)."""
+        found: set[str] = set()
+        page = 1
+        while True:
+            query = urlencode({"per_page": PER_PAGE, "page": page})
+            reply = self._get(f"patches/{patch_id}/comments/?{query}", key)
+            if reply is None:
+                return frozenset(found)
+            found |= self._read(shown.parse_comment_ids, reply)
+            if "next" not in reply.links:
+                return frozenset(found)
+            page += 1
+
     def view(self, key: str, patch_id: int) -> PatchView | None:
         """What became of a patch, of whichever project; None if it is gone."""
         self._demand_relations()

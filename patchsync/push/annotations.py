@@ -77,6 +77,8 @@ class Annotation:
     check: Check | None = None
     state: PatchState | None = None
     comment: str | None = None
+    # What a comment is about: the commits, and the message-ids of earlier revisions.
+    about: tuple[str, ...] = ()
     # All patches of the group, ascending; none where it is alone. Also told while the sink is off.
     relation: tuple[int, ...] = ()
 
@@ -189,7 +191,8 @@ def _say(
     # On older revisions nobody reads it, and each would be a mail to the whole list.
     if "comment" in push.sinks and view.newest and _is_one_of(patch, push.comment.projects):
         comment = wording.comment(view)
-    return Annotation(check=check, state=state, comment=comment, relation=relation)
+    about = (*group.commits, *(each.message_id for each in view.earlier)) if comment else ()
+    return Annotation(check=check, state=state, comment=comment, about=about, relation=relation)
 
 
 def _is_one_of(patch: PatchRef, keys: Collection[str]) -> bool:

@@ -6,7 +6,8 @@ What was said stays said: another text is another comment, and the same text is 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 from patchsync.config import Config
 from patchsync.errors import AnswerLost, NotWritten, PatchsyncError
@@ -16,6 +17,9 @@ from patchsync.push.outcomes import Outcome, trouble_of
 from patchsync.push.replies import Reply, checked_address, subject_of
 from patchsync.push.smtp import Envelope, Smtp
 from patchsync.sites import Site
+
+# The message-ids of the comments that Patchwork has on a patch of a project
+SaidThere = Callable[[str, int], Collection[str]]
 
 HOUR = 3600.0  # seconds
 
@@ -30,14 +34,28 @@ class Comments:
     """Mails what is wanted to be said."""
 
     def __init__(
-        self, ledger: Ledger, config: Config, sites: Iterable[Site], answer_seconds: float
+        self,
+        ledger: Ledger,
+        config: Config,
+        sites: Iterable[Site],
+        answer_seconds: float,
+        said_there: SaidThere | None = None,
     ) -> None:
-        """`answer_seconds`: from a claim on, by then the answer is there or never comes."""
+        """Nothing is sent yet.
+
+        Args:
+            ledger: what is wanted, and what was said.
+            config: the configuration.
+            sites: the projects.
+            answer_seconds: from a claim on, by then the answer is there or never comes.
+            said_there: what Patchwork has, for what the ledger does not know any more.
+        """
         self._ledger = ledger
         self._config = config
         self._table = config.push.comment
         self._sites = {site.key: site for site in sites}
         self._answer_seconds = answer_seconds
+        self._said_there = said_there
 
     def send(self, key: str, entry: Entry, now: float, *, dry_run: bool = False) -> Outcome | None:
         """Mail the comment that is wanted of a patch; None where that is needless by now.
@@ -55,7 +73,7 @@ class Comments:
             return None
         reply = None
         if entry.wanted is not None:
-            reply = self._reply(site, entry.patch_id, json.loads(entry.wanted)["text"])
+            reply = self._reply(site, entry.patch_id, json.loads(entry.wanted))
             if reply is None:
                 return self._trouble(entry, Trouble.GONE, "it is gone from Patchwork", now, dry_run)
         if dry_run:
@@ -65,6 +83,9 @@ class Comments:
             return claim if isinstance(claim, Outcome) else None
         mail = Envelope(sender=reply.sender, recipient=reply.to, content=reply.content(now))
         try:
+            if self._said_there and reply.message_id in self._said_there(key, entry.patch_id):
+                self._said(entry, reply, now, claim)
+                return None
             self._smtp().deliver(mail)
         except AnswerLost:
             raise
@@ -75,9 +96,7 @@ class Comments:
                 self._ledger.release(entry.patch_id, Sink.COMMENT, claim)
                 self._keep_recent([each for each in self._recent(now) if each[1] != _name(reply)])
             raise
-        with self._ledger.transaction():
-            self._ledger.write_notes({_name(reply): str(now)})
-            self._show(entry, now, claim)
+        self._said(entry, reply, now, claim)
         return _outcome(entry, _told(reply), written=True)
 
     def _is_on(self, site: Site) -> bool:
@@ -85,7 +104,7 @@ class Comments:
         names = {site.key.lower(), site.name.lower(), str(site.paths.project_id)}
         return Sink.COMMENT in self._config.push.sinks and not listed.isdisjoint(names)
 
-    def _reply(self, site: Site, patch_id: int, text: str) -> Reply | None:
+    def _reply(self, site: Site, patch_id: int, wanted: dict[str, Any]) -> Reply | None:
         """The mail that says it; None where the patch is gone."""
         with site.open() as box:
             found = box.entry(patch_id)
@@ -99,7 +118,8 @@ class Comments:
             to=checked_address(f"list_email of project {site.key}", address),
             in_reply_to=found.message_id,
             subject=subject,
-            text=text,
+            text=wanted["text"],
+            about=tuple(wanted.get("about", ())),
         )
 
     def _take(self, entry: Entry, reply: Reply | None, now: float) -> int | Outcome | None:
@@ -136,6 +156,11 @@ class Comments:
 
     def _show(self, entry: Entry, now: float, claim: int) -> None:
         self._ledger.show(entry.patch_id, Sink.COMMENT, entry.wanted, now, claim=claim)
+
+    def _said(self, entry: Entry, reply: Reply, now: float, claim: int) -> None:
+        with self._ledger.transaction():
+            self._ledger.write_notes({_name(reply): str(now)})
+            self._show(entry, now, claim)
 
     def _in_the_way(self, recent: list[tuple[float, str]], name: str, now: float) -> str:
         # A mail to a list that has the patch in several projects is one for all of them.

@@ -10,7 +10,8 @@ import hashlib
 import json
 from array import array
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 from patchsync.analysis.groups import Changes, Group, read_groups
 from patchsync.config import Config
@@ -117,7 +118,11 @@ def _rows(
     revisions = [patches.revision(message_id) for message_id in group.message_ids]
     project_of = {ref.patch_id: ref.project_id for each in revisions for ref in each.patches}
     found = annotate(revisions, group.commits, facts, config.push, wording)
+    recent = _days_ago(config.push.comment.max_age_days)
+    too_old = {ref.patch_id for each in revisions if each.date < recent for ref in each.patches}
     for patch_id, annotation in found.items():
+        if patch_id in too_old:
+            annotation = replace(annotation, comment=None)
         for sink, value in _values(annotation):
             if sink in config.push.sinks:
                 yield Wanted(patch_id, project_of[patch_id], sink, value)
@@ -128,9 +133,13 @@ def _values(annotation: Annotation) -> Iterator[tuple[Sink, str | None]]:
     yield Sink.CHECK, _json(asdict(annotation.check)) if annotation.check else None
     yield Sink.RELATION, _json(annotation.relation) if annotation.relation else None
     yield Sink.STATE, _json(asdict(annotation.state)) if annotation.state else None
-    # What was said stays said.
-    if annotation.comment:
-        yield Sink.COMMENT, _json({"text": annotation.comment})
+    comment = {"about": sorted(annotation.about), "text": annotation.comment}
+    yield Sink.COMMENT, _json(comment) if annotation.comment else None
+
+
+def _days_ago(days: int) -> str:
+    """The date, as in the index, UTC."""
+    return (datetime.now(UTC) - timedelta(days=days)).strftime("%Y/%m/%d")
 
 
 def _json(value: object) -> str:

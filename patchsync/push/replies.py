@@ -60,6 +60,9 @@ class Reply:
     # Of the patch, decoded
     subject: str
     text: str
+    # What the text is about, such as commits: other words for the same are no other mail. Empty:
+    # the text itself.
+    about: tuple[str, ...] = ()
 
     @property
     def message_id(self) -> str:
@@ -67,7 +70,7 @@ class Reply:
 
         It does not name the list: what is said on two lists is one mail to two, as the patch was.
         """
-        said = "\0".join((self.instance, self.in_reply_to, self.text))
+        said = "\0".join((self.instance, self.in_reply_to, *(self.about or (self.text,))))
         domain = self.sender.rpartition("@")[2]
         return f"<{hashlib.sha256(said.encode(errors='replace')).hexdigest()}@{domain}>"
 

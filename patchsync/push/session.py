@@ -155,11 +155,16 @@ class Session:
         """As `pending`, cut into jobs."""
         keys = {number: each.key for number, each in self.identity.projects.items()}
         found = {(each.sink, each.patch_id): each for each in self.pending(project_ids, limit)}
-        unknown = self.ledger.entries(Sink.RELATION, under_way(self.ledger))
-        for entry in unknown.values():
-            if entry.project_id in project_ids & keys.keys():
-                found.setdefault((entry.sink, entry.patch_id), entry)
-        return list(cut(found.values(), keys))
+        if Sink.RELATION in self._config.push.sinks:
+            unknown = self.ledger.entries(Sink.RELATION, under_way(self.ledger))
+            for entry in unknown.values():
+                if entry.project_id in project_ids & keys.keys():
+                    found.setdefault((entry.sink, entry.patch_id), entry)
+        comments = [each for each in found.values() if each.sink == Sink.COMMENT]
+        # No more mails than an hour takes, and behind all else: they wait for a slow server.
+        for each in comments[self._config.push.comment.per_hour :]:
+            del found[(each.sink, each.patch_id)]
+        return sorted(cut(found.values(), keys), key=lambda job: job.sink == Sink.COMMENT)
 
     def count_ours(self) -> dict[str, int]:
         """How many patches show a check of ours, and how many we placed in a relation."""
@@ -216,7 +221,13 @@ class Session:
             states = States(self.ledger, self._annotator, self._config.push.state.only_from)
             return states.send(job.key, entry, now, dry_run=dry_run)
         if job.sink == Sink.COMMENT:
-            comments = Comments(self.ledger, self._config, self.sites, self._answer_seconds)
+            comments = Comments(
+                self.ledger,
+                self._config,
+                self.sites,
+                self._answer_seconds,
+                self._annotator.comment_ids,
+            )
             return comments.send(job.key, entry, now, dry_run=dry_run)
         raise GiveUp(f"there is no sink {job.sink!r}")
 

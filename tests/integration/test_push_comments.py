@@ -30,7 +30,7 @@ from patchsync.push.identity import Identity, Maintained, note_identity
 from patchsync.push.jobs import Job
 from patchsync.push.ledger_tables import Sink, Trouble, Wanted
 from patchsync.push.outcomes import Outcome
-from patchsync.push.session import Session
+from patchsync.push.session import Session, ledger_path
 from patchsync.sites import Site, settle
 from patchsync.store.layout import ContainerPaths
 from patchsync.store.writer import Batch, StoreWriter
@@ -171,8 +171,25 @@ def stored(number: int) -> Mail:
 Push = Callable[..., Session]
 
 
+class There:
+    """A Patchwork of which only the comments are looked at."""
+
+    def __init__(self) -> None:
+        self.comments: set[str] = set()
+
+    def comment_ids(self, key: str, patch_id: int) -> set[str]:
+        """As `Annotator.comment_ids`; the same on each patch."""
+        return self.comments
+
+
 @pytest.fixture
-def push(tmp_path: Path) -> Iterator[Push]:
+def there() -> There:
+    """A Patchwork without comments, until a test adds some."""
+    return There()
+
+
+@pytest.fixture
+def push(tmp_path: Path, there: There) -> Iterator[Push]:
     """Push with patches 1 to 9 of a project, each with a comment that is wanted."""
     opened: list[Session] = []
 
@@ -195,7 +212,7 @@ def push(tmp_path: Path) -> Iterator[Push]:
         settle(config, Site(key="sample", name="sample", paths=paths))
         with StoreWriter(paths) as writer:
             writer.apply(Batch(mails=tuple(map(stored, range(1, 10)))))
-        session = Session(config, cast(Annotator, None), clock)
+        session = Session(config, cast(Annotator, there), clock)
         opened.append(session)
         session.ledger.set_complete()
         ours = {1: Maintained(key="sample", link_name="sample", facts=ProjectFacts())}
@@ -229,6 +246,19 @@ def test_a_comment_arrives_once(server: MailServer, push: Push) -> None:
     assert mail["Subject"] == "Re: [PATCH] Zügel"
     assert mail["In-Reply-To"] == "<1@x>"
     assert mail.get_content().splitlines() == [*TEXT.splitlines()[:3], "  --- a", "Upstream."]
+
+
+def test_what_patchwork_has_is_not_said_again(server: MailServer, push: Push, there: There) -> None:
+    """Though the ledger, which was deleted, does not know of it."""
+    session = push(server)
+    sent(session, 1)
+    ((_, content),) = server.got
+    there.comments.add(email.message_from_bytes(content)["Message-ID"])
+    ledger_path(session._config).unlink()
+    again = push(server)
+    assert sent(again, 1) == []
+    assert len(server.got) == 1
+    assert pending(again) == set(range(2, 10))
 
 
 def test_an_undo_sends_no_mail(server: MailServer, push: Push) -> None:
