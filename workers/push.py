@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from patchsync.errors import AnswerLost, GiveUp
+from patchsync.errors import AnswerLost
 from patchsync.push.jobs import Job
 from patchsync.sites import find_site
 from workers import context, messages
@@ -29,10 +29,13 @@ def plan(project: str) -> None:
         with context.push() as session:
             number = site.paths.project_id
             if session.undone or not session.ledger.complete or number not in session.confirmed():
-                raise GiveUp(
-                    f"nothing is pushed to {site.name} until somebody agrees: run "
-                    f"`patchsync push --project {key}` once"
+                # No error: `patchsync status` tells it too.
+                log.info(
+                    "%s: nothing is pushed until somebody agrees: run `patchsync push -p %s` once",
+                    site.name,
+                    key,
                 )
+                return
             planned = session.plan()
             jobs = [*session.look_on({number}), *session.jobs({number})]
         log.info(

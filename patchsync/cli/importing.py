@@ -79,7 +79,7 @@ def import_archives(
         end_as_by_ctrl_c()
         all_in = command.run(wanted)
     except KeyboardInterrupt:
-        later = "nothing was written" if dry_run else "the same command goes on from here"
+        later = "nothing was written" if dry_run else "the same command goes on"
         click.echo(f"patchsync: interrupted; {later}", err=True)
         all_in = False
     if not all_in:
@@ -177,10 +177,11 @@ class _Import:
             intake = stack.enter_context(Intake(self._config, path, projects, plans=plans))
             self._look_through(intake)
             before = [part.tally() for part in intake.parts]
+            unknown = projects.unknown()
+            known = "project whose place is known" if unknown else "configured project"
             for name in intake.others:
-                click.echo(f"{path}: {name}.mbox is of no configured project; left alone")
-            unknown = projects.unknown() if intake.others else None
-            if unknown:
+                click.echo(f"{path}: {name}.mbox is of no {known}; left alone")
+            if unknown and intake.others:
                 click.echo(f"{path}: {unknown}")
             if self._workers is None:
                 all_in = [

@@ -72,6 +72,20 @@ class CheckEvent:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StateEvent:
+    """That somebody set the state of a patch (`GET events/?category=patch-state-changed`)."""
+
+    id: int
+    project_id: int
+    project_link_name: str
+    patch_id: int
+    # None: unknown, or nobody.
+    actor_id: int | None
+    # The one that was set
+    state: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class RelationEvent:
     """That a patch came into or out of a relation (`GET events/?category=patch-relation-changed`).
 
@@ -183,6 +197,25 @@ def parse_relation_events(body: bytes) -> tuple[RelationEvent, ...]:
     )
 
 
+def parse_state_events(body: bytes) -> tuple[StateEvent, ...]:
+    """The events in the JSON of `GET events/?category=patch-state-changed`, in the order listed.
+
+    Raises:
+        NotPatchwork: it is not that JSON; the message says what was expected.
+    """
+    return tuple(
+        StateEvent(
+            id=event.id,
+            project_id=event.project.id,
+            project_link_name=event.project.link_name,
+            patch_id=event.payload.patch.id,
+            actor_id=event.actor.id if event.actor else None,
+            state=event.payload.current_state,
+        )
+        for event in parse_json(_STATE_EVENTS, body, "a list of patch-state-changed events")
+    )
+
+
 def parse_maintainers(body: bytes) -> tuple[User, ...]:
     """Who maintains the project in the JSON of `GET projects/<key>/`.
 
@@ -263,6 +296,15 @@ class _CheckEventJson(_EventJson):
     payload: _CheckPayloadJson
 
 
+class _StatePayloadJson(Json):
+    patch: _PatchReferenceJson
+    current_state: str
+
+
+class _StateEventJson(_EventJson):
+    payload: _StatePayloadJson
+
+
 class _RelationPayloadJson(Json):
     patch: _PatchReferenceJson
 
@@ -277,6 +319,7 @@ _VIEW = TypeAdapter(_ViewJson)
 _VIEWS = TypeAdapter(list[_ViewJson])
 _CHECK = TypeAdapter(_CheckJson)
 _CHECKS = TypeAdapter(list[_CheckJson])
+_STATE_EVENTS = TypeAdapter(list[_StateEventJson])
 _COMMENTS = TypeAdapter(list[_CommentJson])
 _CHECK_EVENTS = TypeAdapter(list[_CheckEventJson])
 _RELATION_EVENTS = TypeAdapter(list[_RelationEventJson])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Literal, Protocol, TypeVar
 from urllib.parse import urlencode
 
@@ -23,7 +23,7 @@ from patchsync.patchwork import shown
 from patchsync.patchwork.client import MAX_JSON_BYTES, Client, unexpected
 from patchsync.patchwork.records import Project
 from patchsync.patchwork.reply import Reply
-from patchsync.patchwork.shown import Check, CheckEvent, PatchView, RelationEvent, User
+from patchsync.patchwork.shown import Check, CheckEvent, PatchView, RelationEvent, StateEvent, User
 
 # A page of a list; the server's own limit.
 PER_PAGE = 250
@@ -49,7 +49,7 @@ class _OfProject(Protocol):
 
 
 _Written = TypeVar("_Written")
-_Event = TypeVar("_Event", CheckEvent, RelationEvent)
+_Event = TypeVar("_Event", CheckEvent, RelationEvent, StateEvent)
 
 
 class UnsupportedVersion(GiveUp):
@@ -208,6 +208,24 @@ class Annotator(Client):
             if event.actor_id == user.id and (known is None or known.check_id < event.check_id):
                 newest[place] = event
         return newest
+
+    def own_states(self, key: str, user: User, states: Collection[str]) -> dict[int, str]:
+        """Which of these states a user last set, by patch, of all that was set in a project.
+
+        One request for 250 (`GET events/?category=patch-state-changed&actor=`).
+        """
+        newest: dict[int, StateEvent] = {}
+        for event in self._events(
+            shown.parse_state_events, key, category="patch-state-changed", actor=user.id
+        ):
+            known = newest.get(event.patch_id)
+            if (
+                event.actor_id == user.id
+                and event.state in states
+                and (known is None or known.id < event.id)
+            ):
+                newest[event.patch_id] = event
+        return {number: event.state for number, event in newest.items()}
 
     def relation_events(self, key: str) -> dict[int, RelationEvent]:
         """The last time that each patch of a project came into or out of a relation, by patch.

@@ -14,8 +14,10 @@ One object serves one thread of one process: do not carry it across a fork.
 from __future__ import annotations
 
 import secrets
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -73,17 +75,31 @@ class Ledger:
         """
         with self._file.transaction() as sql:
             before = sql.total_changes
-            sql.executemany(
-                """
-                INSERT INTO entry (patch_id, project_id, sink, wanted) VALUES (?, ?, ?, ?)
-                ON CONFLICT DO UPDATE SET project_id = excluded.project_id,
-                    wanted = excluded.wanted,
-                    trouble = CASE WHEN wanted IS excluded.wanted THEN trouble END
-                WHERE (wanted, project_id) IS NOT (excluded.wanted, excluded.project_id)
-                """,
-                rows,
-            )
+            mine = iter(rows)
+            while some := list(islice(mine, SLOTS)):
+                self._want(sql, some)
             return sql.total_changes - before
+
+    def _want(self, sql: sqlite3.Connection, rows: list[Wanted]) -> None:
+        sql.executemany(
+            """
+            INSERT INTO entry (patch_id, project_id, sink, wanted) VALUES (?, ?, ?, ?)
+            ON CONFLICT DO UPDATE SET project_id = excluded.project_id,
+                wanted = excluded.wanted,
+                trouble = CASE WHEN wanted IS excluded.wanted THEN trouble END
+            WHERE (wanted, project_id) IS NOT (excluded.wanted, excluded.project_id)
+            """,
+            (row for row in rows if row.value is not None),
+        )
+        # Most patches are alone: an entry that says nothing is not made for each.
+        sql.executemany(
+            """
+            UPDATE entry SET project_id = ?2, wanted = ?4,
+                trouble = CASE WHEN wanted IS ?4 THEN trouble END
+            WHERE sink = ?3 AND patch_id = ?1 AND (wanted, project_id) IS NOT (?4, ?2)
+            """,
+            (row for row in rows if row.value is None),
+        )
 
     def want_nothing(self) -> None:
         """No check and no relation of ours is wanted anywhere; all else stays as it is shown."""

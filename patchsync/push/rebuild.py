@@ -29,11 +29,21 @@ class Reading:
     number: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ours:
+    """What of Patchwork is ours by its name."""
+
+    # Of checks
+    context: str
+    # That we set
+    states: tuple[str, ...]
+
+
 def rebuild(
     ledger: Ledger,
     annotator: Annotator,
     identity: Identity,
-    context: str,
+    ours: Ours,
     answer_seconds: float,
     clock: Callable[[], float] = time.time,
 ) -> Iterator[Reading]:
@@ -43,19 +53,20 @@ def rebuild(
         ledger: what is known in the end.
         annotator: the Patchwork.
         identity: whose annotations are ours, and where.
-        context: of our checks.
+        ours: what our checks and states are called.
         answer_seconds: what the ledger knew to be under way has come by then.
         clock: seconds since 1970.
     """
     began = clock()
     yield from _relations(ledger, annotator, identity, began)
+    yield from _states(ledger, annotator, identity, ours.states, began)
     for number, project in identity.projects.items():
         if annotator.own_checks(project.key, identity.user):
             # We were here before: a check may be under way that the lost ledger knew of.
             while (left := began + answer_seconds - clock()) > 0:
                 yield Reading(project.link_name, "seconds to wait for lost answers", round(left))
                 time.sleep(min(left, 1.0))
-            yield from _checks(ledger, annotator, identity, number, context, clock())
+            yield from _checks(ledger, annotator, identity, number, ours.context, clock())
     ledger.set_complete()
 
 
@@ -90,6 +101,19 @@ def _relations(
             for each in alone
             if events[each].actor_id not in (None, identity.user.id)
         )
+
+
+def _states(
+    ledger: Ledger, annotator: Annotator, identity: Identity, states: tuple[str, ...], now: float
+) -> Iterator[Reading]:
+    """Of a patch that has another state by now somebody chose it: maybe with the same account."""
+    for project in identity.projects.values():
+        own = annotator.own_states(project.key, identity.user, states)
+        with ledger.transaction():
+            for patch_id, state in own.items():
+                value = json.dumps({"commit_ref": None, "state": state})
+                ledger.show(patch_id, Sink.STATE, value, now)
+        yield Reading(project.link_name, "states", len(own))
 
 
 def _checks(

@@ -22,7 +22,7 @@ from patchsync.push.jobs import Job, cut
 from patchsync.push.ledger import Ledger
 from patchsync.push.ledger_tables import Entry, Sink
 from patchsync.push.outcomes import Outcome
-from patchsync.push.rebuild import Reading, rebuild
+from patchsync.push.rebuild import Ours, Reading, rebuild
 from patchsync.push.relating import Relating, Rules, under_way
 from patchsync.push.states import States
 from patchsync.sites import find_site
@@ -105,12 +105,16 @@ class Session:
         """Have a new ledger know what Patchwork shows from us; yields how far it is."""
         if not self.ledger.complete:
             self.refresh_identity()
+            push = self._config.push
             yield from rebuild(
                 self.ledger,
                 self._annotator,
                 self.identity,
-                self._config.push.check.context,
-                self._answer_seconds,
+                Ours(
+                    context=push.check.context, states=(push.state.superseded, push.state.accepted)
+                ),
+                # Who was at work with a lost ledger has ended.
+                push.answer_seconds,
                 self._clock,
             )
 

@@ -36,7 +36,7 @@ def faults(standin: Standin, _: Arguments) -> dict[str, object]:
 
 
 def add_fault(standin: Standin, arguments: Arguments) -> dict[str, object]:
-    """POST {kind, times, match, status, retry_after, after}: see `faults.Fault`."""
+    """POST {kind, times, match, method, status, retry_after, after}: see `faults.Fault`."""
     standin.faults.add(Fault(**arguments))
     return faults(standin, {})
 

@@ -1,8 +1,9 @@
 """Faults that can be switched on while the server runs.
 
-A fault applies to the next `times` requests whose route has the name `match` (any, if empty), and
-is then used up; the names are those of the table in `routes`. Faults are tried in the order in
-which they were set, and at most one applies to a request.
+A fault applies to the next `times` requests whose route has the name `match` (any, if empty) and
+whose method is `method` (any, if empty), and is then used up; the names are those of the table in
+`routes`. Faults are tried in the order in which they were set, and at most one applies to a
+request.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Fault:
     kind: FaultKind
     times: int = 1
     match: str = ""
+    method: str = ""
     status: int = 503
     retry_after: str | None = None
     after: bool = False
@@ -59,10 +61,10 @@ class Faults:
         self.latency = 0.0
         self._pending.clear()
 
-    def take(self, route: str) -> Fault | None:
-        """The fault that applies to a request of this route, counted as used."""
+    def take(self, route: str, method: str) -> Fault | None:
+        """The fault that applies to a request of this route and method, counted as used."""
         for fault in self._pending:
-            if fault.match in ("", route):
+            if fault.match in ("", route) and fault.method in ("", method):
                 if fault.times > 0:
                     fault.times -= 1
                 if fault.times == 0:

@@ -64,7 +64,7 @@ class PatchworkHandler(RequestHandler):
         try:
             if self.standin.faults.latency:
                 await asyncio.sleep(self.standin.faults.latency)
-            fault = self.standin.faults.take(kind)
+            fault = self.standin.faults.take(kind, str(self.request.method))
             if fault is not None and fault.kind == "hang":
                 await self._gone.wait()
                 return

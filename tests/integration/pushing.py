@@ -26,6 +26,7 @@ PROJECTS = ("sample", "neighbour")
 COMMIT = "1a2b3c4d5e6f" + "0" * 28
 SINKS = """
 [push]
+answer_seconds = 1
 sinks = ["check", "relation"]
 """
 
@@ -129,6 +130,8 @@ class Pushing:
     def checks(self, patch_id: int) -> list[tuple[str, str]]:
         """State and description of each row of ours, oldest first."""
         rows = self._get(f"patches/{patch_id}/checks/?order=id&per_page=250&context=pasta")
+        if isinstance(rows, dict):
+            return []  # It was deleted.
         return [(row["state"], row["description"] or "") for row in rows]
 
     def rows(self) -> dict[int, int]:

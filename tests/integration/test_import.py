@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -354,18 +353,6 @@ def test_one_bad_archive_does_not_keep_the_others_out(
     assert done.returncode == 1
     assert str(broken) in done.stderr
     assert_same_store(installation, synced(tmp_path / "synced", installation.patchwork))
-
-
-def test_a_disk_without_room_is_refused(tmp_path: Path, patchwork: StandinProcess) -> None:
-    """Before a mail is written, with what is needed and what there is."""
-    archive = dump(tmp_path / "dump", patchwork, *PROJECTS)
-    spool = 10 * shutil.disk_usage(tmp_path).total
-    installation = configured(tmp_path, patchwork, f"[import]\nspool_bytes = {spool}\n")
-    done = installation.patchsync("import", str(archive))
-    assert done.returncode == 1
-    wanted = r"needs [0-9.]+ GiB there, and [0-9.]+ GiB are free"
-    assert re.search(wanted, done.stderr), done.stderr
-    assert {each.name for each in installation.config.d_mbox.iterdir()} == {"patchsync"}
 
 
 # What goes through Redis

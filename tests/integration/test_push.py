@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import redis
 
-from patchsync.standin.process import NEIGHBOUR_TOKEN, NOBODY_TOKEN, running_standin
+from patchsync.fleet import Fleet
+from patchsync.standin.process import NEIGHBOUR_TOKEN, NOBODY_TOKEN, TOKEN, running_standin
+from tests.integration.conftest import processes_of, wait_until
 from tests.integration.pushing import (
     COMMIT,
     SINKS,
@@ -238,8 +242,8 @@ def test_what_a_person_moves_stays_there(pushing: Pushing) -> None:
 )
 def test_what_a_person_related_before(pushing: Pushing, joined: bool) -> None:
     """The rest joins it, or is kept apart; it is never taken apart, also when the group splits."""
-    a, b, c, d, *_ = pushing.ids()
-    pushing.by_hand(a, related=[b])
+    a, b, c, d, *_ = pushing.ids("neighbour")
+    pushing.by_hand(a, related=[b], token=NEIGHBOUR_TOKEN)
     pushing.group([a, b, c, d])
     pushing.run("--yes")
     rest = [frozenset({a, b, c, d})] if joined else [frozenset({a, b}), frozenset({c, d})]
@@ -369,8 +373,8 @@ def test_undo_after_the_ledger_was_lost(pushing: Pushing) -> None:
 
 def test_undo_leaves_what_a_person_related(pushing: Pushing) -> None:
     """What joined a person's relation leaves it; the person's patches stay related."""
-    a, b, c, *_ = pushing.ids()
-    pushing.by_hand(a, related=[b])
+    a, b, c, *_ = pushing.ids("neighbour")
+    pushing.by_hand(a, related=[b], token=NEIGHBOUR_TOKEN)
     pushing.group([a, b, c])
     pushing.run("--yes")
     assert pushing.relations() == {frozenset({a, b, c})}
@@ -389,7 +393,7 @@ def test_a_patch_that_is_gone_does_not_stop_the_rest(pushing: Pushing) -> None:
     done = pushing.run("--yes")
     assert done.returncode == 1
     assert pushing.relations() == {frozenset({a, c}), frozenset({d, e})}
-    assert pushing.rows().keys() == {a, c, d, e} | pushing.rows().keys() - {b}
+    assert pushing.rows().keys() == {a, c, d, e}
     assert pushing.troubles("check") == {b: "gone"}
 
 
@@ -482,3 +486,71 @@ def test_no_groups_yet(pushing: Pushing) -> None:
     done = pushing.run("--yes")
     assert done.returncode == 1
     assert "patch-groups" in done.stderr
+
+
+# The service
+
+
+WORKING = f"{SINKS}\n[schedule]\npush_seconds = 1\n"
+
+
+@contextmanager
+def service(pushing: Pushing) -> Iterator[Fleet]:
+    """Redis, the worker `push`, and beat."""
+    with Fleet(pushing.installation.config) as fleet:
+        fleet.ensure_redis()
+        fleet.ensure(["push", "beat"])
+        yield fleet
+        fleet.kill()
+
+
+@pytest.mark.parametrize("extra", [WORKING], indirect=True)
+def test_the_service_goes_on_by_itself(pushing: Pushing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once agreed to; only its own process has the token, and no message, log or line names it."""
+    monkeypatch.setenv("PATCHWORK_TOKEN", TOKEN)
+    a, b, c, d, *_ = pushing.ids()
+    pushing.group([a, b])
+    installation = pushing.installation
+    with service(pushing):
+        wait_until(lambda: "until somebody agrees" in installation.logs(), "it is told", 60)
+        assert pushing.rows() == {}
+        pushing.push()
+        pushing.group([a, b], [c, d])
+        client = redis.Redis.from_url(installation.config.redis_url)
+        with client.monitor() as monitor:
+            wait_until(lambda: frozenset({c, d}) in pushing.relations(), "it is pushed", 60)
+            wait_until(lambda: len(pushing.rows()) == 4, "all is pushed", 60)
+            client.set("last", "of all")
+            said = ""
+            for command in monitor.listen():
+                said += command["command"]
+                if "of all" in command["command"]:
+                    break
+        assert "workers.push.send" in said
+        assert TOKEN not in said
+        with_token = set()
+        for pid, line in processes_of(installation).items():
+            assert TOKEN not in line
+            if TOKEN.encode() in Path(f"/proc/{pid}/environ").read_bytes():
+                with_token.add(pid)
+                assert " worker -Q push " in line
+        assert with_token
+        assert TOKEN not in installation.logs()
+        pushing.push("--undo")
+        pushing.group([a, b, c, d])
+        again = len(installation.logs())
+        wait_until(lambda: "until somebody agrees" in installation.logs()[again:], "it is told", 60)
+        assert pushing.relations() == set()
+    pushing.assert_checks_once()
+
+
+@pytest.mark.parametrize("extra", [WORKING], indirect=True)
+def test_the_service_without_a_token(pushing: Pushing) -> None:
+    """It says so, and counts nothing as refused."""
+    a, b, c, *_ = pushing.ids()
+    pushing.group([a, b])
+    pushing.push()
+    pushing.group([a, b, c])
+    with service(pushing):
+        wait_until(lambda: "push has no token" in pushing.installation.logs(), "it is told", 60)
+    assert pushing.troubles("check") == {}

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from pathlib import Path
 
 import pytest
-from import_fakes import config_in, site_in
+from import_fakes import config_in, mbox_of, rendered, site_in
 
-from patchsync.config import load
+from patchsync.config import Config, load
 from patchsync.errors import ConfigError, GiveUp
+from patchsync.imports.intake import Intake
 from patchsync.imports.matching import Projects
 
 PATH = Path("some/sample.mbox.gz")
+MBOX = mbox_of(rendered(1))
+
+
+def read(config: Config, archive: Path, projects: Projects) -> None:
+    with Intake(config, archive, projects) as intake:
+        for _ in intake.read():
+            pass
 
 
 def test_a_member_is_known_by_its_link_name(tmp_path: Path) -> None:
@@ -45,6 +55,37 @@ def test_offline_the_archive_names_the_project(tmp_path: Path) -> None:
     assert site is not None
     assert (site.name, site.paths.project_id) == ("sample", 1)
     assert not config.d_mbox.exists(), "nothing is left behind"
+
+
+@pytest.mark.parametrize("ids", ["['sample', 'neighbour']", "[1, 2]", "['neighbour', 1]"])
+def test_offline_a_place_that_is_not_known_is_told(tmp_path: Path, ids: str) -> None:
+    """By link name or by number: not that the archive holds none of the wanted projects."""
+    file = tmp_path / "patchsync.toml"
+    file.write_text(f'[mbox.patchwork]\nurl = "https://example.org"\nproject_ids = {ids}\n')
+    config = load(file)
+    projects = Projects(config, [each.id for each in config.projects], None, chosen=False)
+    archive = tmp_path / "dump.tar"
+    with tarfile.open(archive, "w") as tar:
+        member = tarfile.TarInfo("sample.mbox")
+        member.size = len(MBOX)
+        tar.addfile(member, io.BytesIO(MBOX))
+    with pytest.raises(GiveUp, match=r"without asking Patchwork the place of .*list_email") as told:
+        read(config, archive, projects)
+    assert "none of" not in str(told.value)
+    bare = tmp_path / "sample.mbox"
+    bare.write_bytes(MBOX)
+    with pytest.raises(GiveUp, match="without asking Patchwork the place of"):
+        read(config, bare, projects)
+    assert not config.d_mbox.exists()
+
+
+def test_offline_another_project_beside_one_that_is_not_known(tmp_path: Path) -> None:
+    """What is called otherwise is of none that is configured by its name."""
+    file = tmp_path / "patchsync.toml"
+    file.write_text('[mbox.patchwork]\nurl = "https://example.org"\nproject_ids = ["other"]\n')
+    projects = Projects(load(file), ["other"], None, chosen=False)
+    assert projects.site_of("sample", PATH) is None
+    assert projects.unknown() is None
 
 
 def test_offline_what_is_not_known_is_asked_for(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -109,8 +110,44 @@ def test_another_projects_archive_is_refused(tmp_path: Path, asked: bool) -> Non
 def test_who_quotes_a_stored_id_is_in_doubt(tmp_path: Path) -> None:
     """The store has another message-id for it."""
     config = config_in(tmp_path)
-    store(site_in(config), rendered(9))
+    store(site_in(config), rendered(1), rendered(9))
     mails = [rendered(1), rendered(2), rendered(9, message_id="<x@example.org>"), rendered(10)]
     with part_of(config, mbox_of(*mails)) as part:
         part.judge(None, bare=False)
-        assert verdicts(part) == {1: "new", 2: "in doubt", 9: "known", 10: "new"}
+        assert verdicts(part) == {1: "known", 2: "in doubt", 9: "known", 10: "new"}
+
+
+@pytest.mark.parametrize(
+    ("stored", "archived", "same"),
+    [
+        (range(1, 9), range(20, 40), False),
+        (range(1, 9), range(6, 40), False),
+        (range(1, 9), range(5, 40), True),
+        (range(1, 40), range(1, 4), True),
+        (range(1, 40), range(39, 42), False),
+        ((), range(20, 40), True),
+    ],
+)
+def test_offline_the_store_tells_whose_archive_it_is(
+    tmp_path: Path, stored: Iterable[int], archived: Iterable[int], same: bool
+) -> None:
+    """A dumparchive holds the whole project: also ids that the store lacks speak against it."""
+    config = config_in(tmp_path)
+    store(site_in(config), *map(rendered, stored))
+    with part_of(config, mbox_of(*map(rendered, archived))) as part:
+        if same:
+            part.judge(None, bare=False)
+        else:
+            with pytest.raises(GiveUp, match=r"not the archive of sample.* in the store"):
+                part.judge(None, bare=False)
+        part.judge(listing(*archived), bare=False)  # Patchwork knows better.
+
+
+def test_offline_what_is_gone_from_patchwork_does_not_count(tmp_path: Path) -> None:
+    """An archive that was made after it went cannot hold it."""
+    config = config_in(tmp_path)
+    site = site_in(config)
+    store(site, *map(rendered, range(1, 9)))
+    site.paths.gone.write_text("".join(f"{n}\n" for n in range(1, 8)))
+    with part_of(config, mbox_of(*map(rendered, range(8, 20)))) as part:
+        part.judge(None, bare=False)

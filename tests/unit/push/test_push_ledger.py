@@ -461,10 +461,10 @@ def test_troubles_are_told_latest_first(ledger: Ledger) -> None:
 
 
 def test_numbers_for_a_table(ledger: Ledger) -> None:
-    """By sink, of all projects or of some."""
-    ledger.want([*checks([1, 2, 3]), *checks([4], None), *checks([5], project_id=2)])
-    ledger.show(1, Sink.CHECK, A, 5.0)
+    """By sink, of all projects or of some; what never said anything does not count."""
     ledger.show(4, Sink.CHECK, A, 5.0)
+    ledger.want([*checks([1, 2, 3]), *checks([4, 6], None), *checks([5], project_id=2)])
+    ledger.show(1, Sink.CHECK, A, 5.0)
     ledger.trouble(2, Sink.CHECK, Trouble.GONE, "404", A, 5.0)
     ledger.show(1, Sink.STATE, A, 5.0)
     check = Numbers(wanted=4, shown=2, pending=3, trouble=1)
