@@ -79,7 +79,7 @@ def push(job: Job) -> None:
         "workers.push.send",
         args=[job.key, job.sink, list(job.patch_ids)],
         argsrepr=f"({config().project(job.key).called}: {job.sink}, {len(job.patch_ids)} patches)",
-        expires=config().fleet.lease_seconds,
+        expires=config().schedule.push_seconds,
     )
 
 

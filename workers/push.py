@@ -56,7 +56,8 @@ def send(project: str, sink: str, patch_ids: list[int]) -> None:
         key = context.config().project(project).id
         job = Job(key=key, sink=sink, patch_ids=tuple(int(each) for each in patch_ids))
         with context.push() as session:
-            if session.undone or not session.confirmed():
+            site = find_site(context.config(), key)
+            if session.undone or not site or site.paths.project_id not in session.confirmed():
                 log.info("%s of %s: nobody agrees to push any more", sink, key)
                 return
             try:

@@ -15,8 +15,11 @@ from patchsync.asking import open_annotator
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import Config, load
 from patchsync.errors import (
+    ConfigError,
     GiveUp,
+    NotPatchwork,
     PatchsyncError,
+    Refused,
     ServerUnavailable,
     StoreUnavailable,
     TryAgainLater,
@@ -56,6 +59,8 @@ def push(
 
     Exit status 0 if Patchwork took all of it; what it refused is told, and in `patchsync status`.
     """
+    if undo and projects:
+        raise click.UsageError("--undo is for all projects; leave --project out")
     config = load()
     end_as_by_ctrl_c()
     with Session(config, open_annotator(config)) as session:
@@ -73,6 +78,9 @@ def push(
                 _agree(session, ids, yes=yes)
         extra = [] if undo else session.look_on(ids)
         clean = _run(session, [*extra, *session.jobs(ids, limit)], dry_run=dry_run)
+        if undo and (left := len(session.pending(ids))):
+            click.echo(f"{left} are not undone yet; run `patchsync push --undo` again", err=True)
+            clean = False
     if not clean:
         sys.exit(1)
 
@@ -140,8 +148,10 @@ def _run(session: Session, jobs: list[Job], *, dry_run: bool) -> bool:
         except (ServerUnavailable, StoreUnavailable) as error:
             failed = error
             break
-        except TryAgainLater as error:
+        except (TryAgainLater, GiveUp) as error:
             failed = error
+            if isinstance(error, (Refused, NotPatchwork, ConfigError)):
+                break  # Nothing can be written at all.
     _show(console, rows, dry_run=dry_run)
     counts = Counter(row.sink for row in rows if row.written)
     told = ", ".join(f"{count} x {sink}" for sink, count in sorted(counts.items())) or "nothing"
@@ -151,7 +161,8 @@ def _run(session: Session, jobs: list[Job], *, dry_run: bool) -> bool:
         + (f"; {troubles} reports" if troubles else "")
     )
     if failed:
-        click.echo(f"patchsync: {failed}; the next round goes on", err=True)
+        again = "; the next round goes on" if isinstance(failed, TryAgainLater) else ""
+        click.echo(f"patchsync: {failed}{again}", err=True)
     return failed is None and not troubles
 
 

@@ -78,14 +78,15 @@ class Comments:
                 return self._trouble(entry, Trouble.GONE, "it is gone from Patchwork", now, dry_run)
         if dry_run:
             return None if reply is None else _outcome(entry, _told(reply), written=True)
+        # Before the claim, which has time for one mail only.
+        if reply and self._said_there:
+            there = reply.message_id in self._said_there(key, entry.patch_id)
+            reply = None if there else reply
         claim = self._take(entry, reply, now)
         if reply is None or not isinstance(claim, int):
             return claim if isinstance(claim, Outcome) else None
         mail = Envelope(sender=reply.sender, recipient=reply.to, content=reply.content(now))
         try:
-            if self._said_there and reply.message_id in self._said_there(key, entry.patch_id):
-                self._said(entry, reply, now, claim)
-                return None
             self._smtp().deliver(mail)
         except AnswerLost:
             raise

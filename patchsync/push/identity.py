@@ -62,17 +62,19 @@ def ask_identity(annotator: Annotator, sites: list[Site]) -> Identity:
     )
 
 
-def note_identity(ledger: Ledger, identity: Identity) -> None:
-    """Keep it."""
-    ledger.write_notes({NOTE: json.dumps(asdict(identity))})
+def note_identity(ledger: Ledger, identity: Identity, token: str = "") -> None:
+    """Keep it; `token` marks the token that it goes with, and does not give it away."""
+    ledger.write_notes({NOTE: json.dumps(asdict(identity) | {"token": token})})
 
 
-def noted_identity(ledger: Ledger) -> Identity | None:
-    """What was kept; None where nothing was."""
+def noted_identity(ledger: Ledger, token: str | None = None) -> Identity | None:
+    """What was kept for this token, or for any; None where nothing was."""
     text = ledger.note(NOTE)
     if text is None:
         return None
     kept = json.loads(text)
+    if token is not None and kept.get("token") != token:
+        return None
     return Identity(
         user=User(**kept["user"]),
         projects={

@@ -72,7 +72,6 @@ class Patches:
     def moved_since(self, notes: Mapping[str, str | None]) -> set[str] | None:
         """Message-ids whose patches are not those that they were when `notes` were taken.
 
-        Those that have one patch only are left out: their group is new too, or it is theirs alone.
         None where that cannot be told, so that all are to be looked at.
         """
         moved: set[str] = set()
@@ -87,11 +86,7 @@ class Patches:
             now = _end_of(project.site)
             if now[0] != inode or now[1] < offset:
                 return None
-            moved |= {
-                name
-                for name in _message_ids(project.site, offset, now[1])
-                if len(self.revision(name).patches) > 1
-            }
+            moved.update(_message_ids(project.site, offset, now[1]))
         return moved
 
 

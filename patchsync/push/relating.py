@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
-from patchsync.errors import ChangedThere, NotWritten
+from patchsync.errors import AnswerLost, ChangedThere, NotWritten, PatchsyncError
 from patchsync.patchwork.writing import Annotator
 from patchsync.push.ledger import Ledger
 from patchsync.push.ledger_tables import Sink, Trouble
@@ -157,6 +157,9 @@ class Relating:
         for members in {there[step.patch_id] for step in steps if step.related}:
             view = self._annotator.view(self._key(min(members), around), min(members))
             if view is None or relation_of(view) != members:
+                there |= {each: frozenset({each}) for each in members}
+                if view is not None:
+                    there |= dict.fromkeys(relation_of(view), relation_of(view))
                 raise ChangedThere(f"the relation of patch {min(members)} is not as we left it")
 
     def _key(self, patch_id: int, around: Neighbourhood) -> str:
@@ -170,8 +173,12 @@ class Relating:
             self._begin(ours)
         try:
             self._send(step, around, ours)
-        except NotWritten:
+        except AnswerLost:
+            raise
+        except PatchsyncError:
+            # Certainly not sent: what comes to be there is not ours.
             self._ledger.hands.forget_made(new)
+            self._end(ours)
             raise
         self._end(ours)
 

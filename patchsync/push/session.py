@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from patchsync.config import Config
-from patchsync.errors import ConfigError, GiveUp
+from patchsync.errors import AnswerLost, ConfigError, GiveUp
 from patchsync.patchwork.limits import PATIENCE
 from patchsync.patchwork.writing import Annotator
 from patchsync.push import planning
@@ -33,6 +34,8 @@ CONFIRMED = "confirmed"
 UNDONE = "undone"
 # Relations are changed by one process at a time, on this machine.
 RELATIONS_WAIT = 60.0
+# So many lost answers in one job: then the server is in trouble, not a patch.
+MOST_LOST = 3
 
 
 def ledger_path(config: Config) -> Path:
@@ -84,7 +87,7 @@ class Session:
     def identity(self) -> Identity:
         """Who we are; asked for at the first time."""
         if self._identity is None:
-            noted = noted_identity(self.ledger)
+            noted = noted_identity(self.ledger, self._token_mark())
             # A project that is configured since is not known by it.
             if noted is None or noted.names != {site.name for site in self.sites}:
                 return self.refresh_identity()
@@ -96,14 +99,30 @@ class Session:
         if not self.sites:
             raise GiveUp("no project is in the store yet; run `patchsync sync` first")
         self._identity = ask_identity(self._annotator, self.sites)
-        note_identity(self.ledger, self._identity)
+        note_identity(self.ledger, self._identity, self._token_mark())
         return self._identity
+
+    def _token_mark(self) -> str:
+        """What tells another token: an identity goes with the one that it was asked for by."""
+        token = self._config.token()
+        if token is None:
+            return ""
+        return hashlib.sha256(f"patchsync {token.get_secret_value()}".encode()).hexdigest()[:16]
 
     # Before anything is sent
 
     def learn(self) -> Iterator[Reading]:
-        """Have a new ledger know what Patchwork shows from us; yields how far it is."""
-        if not self.ledger.complete:
+        """Have a new ledger know what Patchwork shows from us; yields how far it is.
+
+        Raises:
+            LockHeld: another process does so, or changes a relation.
+        """
+        if self.ledger.complete:
+            return
+        with self._alone():
+            # Another one may just have done it: what it pushed since would be overwritten.
+            if self.ledger.complete:
+                return
             self.refresh_identity()
             push = self._config.push
             yield from rebuild(
@@ -148,7 +167,8 @@ class Session:
     def pending(self, project_ids: set[int], limit: int | None = None) -> list[Entry]:
         """What is to be sent now to some projects."""
         return self.ledger.pending(
-            self._config.push.sinks,
+            # What is undone is so whatever is switched on by now.
+            (Sink.CHECK, Sink.RELATION) if self.undone else self._config.push.sinks,
             project_ids & self.identity.projects.keys(),
             limit,
             now=self._clock(),
@@ -203,11 +223,22 @@ class Session:
         if job.sink == Sink.RELATION:
             yield from self._relate(job, dry_run)
             return
+        lost = 0
         for entry in self.ledger.entries(job.sink, job.patch_ids).values():
-            if entry.wanted != entry.shown or not dry_run:
+            if entry.wanted == entry.shown and (dry_run or job.sink == Sink.STATE):
+                continue
+            try:
                 outcome = self._send(job, entry, dry_run)
-                if outcome:
-                    yield outcome
+            except AnswerLost as error:
+                # One patch that the server fails at does not hold up those behind it.
+                lost += 1
+                if lost == MOST_LOST or job.sink == Sink.COMMENT:
+                    raise
+                outcome = Outcome(
+                    patch_id=entry.patch_id, sink=job.sink, text=str(error), trouble=True
+                )
+            if outcome:
+                yield outcome
 
     def _send(self, job: Job, entry: Entry, dry_run: bool) -> Outcome | None:
         now = self._clock()
@@ -236,18 +267,27 @@ class Session:
         raise GiveUp(f"there is no sink {job.sink!r}")
 
     def _relate(self, job: Job, dry_run: bool) -> Iterator[Outcome]:
+        # Nobody agreed to what is done in other projects; to undo it, nobody needs to.
+        agreed = self.confirmed() if not (dry_run or self.undone) else self.identity.projects
         rules = Rules(
-            key_of={number: each.key for number, each in self.identity.projects.items()},
+            key_of={
+                number: each.key
+                for number, each in self.identity.projects.items()
+                if number in agreed
+            },
             most=self._config.push.relation.most,
             join=self._config.push.relation.foreign == "join",
         )
         relating = Relating(self.ledger, self._annotator, rules)
-        with ExitStack() as stack:
-            if not dry_run:
-                path = ledger_path(self._config)
-                lock = path.with_name(path.name + ".lock")
-                stack.enter_context(store_lock(lock, RELATIONS_WAIT))
+        # Also for a dry run: half a step of another one would look like a person's.
+        with self._alone():
             yield from relating.outcomes(job.patch_ids, self._clock(), dry_run=dry_run)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        path = ledger_path(self._config)
+        with store_lock(path.with_name(path.name + ".lock"), RELATIONS_WAIT):
+            yield
 
     @property
     def _answer_seconds(self) -> float:

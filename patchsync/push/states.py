@@ -11,6 +11,9 @@ from patchsync.push.ledger import Ledger
 from patchsync.push.ledger_tables import Entry, Sink, Trouble
 from patchsync.push.outcomes import Outcome, trouble_of
 
+# A state has no number in Patchwork; this tells one that we set from one that was found.
+SET_BY_US = 0
+
 
 class States:
     """Brings the states of patches to what is wanted, where no person chose another."""
@@ -38,20 +41,30 @@ class States:
             if not dry_run:
                 self._ledger.show(patch_id, Sink.STATE, value, now)
             return None
-        before = json.loads(entry.shown)["state"] if entry.shown else None
-        # What we set ourselves we may change; what somebody set after us we may not.
-        if view.state != before and (before is not None or view.state not in self._only_from):
+        shown = json.loads(entry.shown) if entry.shown else None
+        # What we set ourselves we may change; what somebody set after us we may not. What a rebuilt
+        # ledger takes for ours somebody may have set with the same account.
+        ours = shown is not None and entry.remote_id is not None and view.state == shown["state"]
+        if not ours and (
+            view.state not in self._only_from
+            or (shown is not None and view.state != shown["state"])
+        ):
             return self._left(
                 entry, Trouble.REPORT, f"somebody set it to {view.state}: it stays so", now, dry_run
             )
         text = f"{view.state} -> {wanted['state']}"
         if not dry_run:
             try:
-                self._annotator.set_state(key, patch_id, wanted["state"], wanted["commit_ref"])
+                commit = wanted["commit_ref"] if self._may_name(view, shown) else None
+                self._annotator.set_state(key, patch_id, wanted["state"], commit)
             except NotWritten as error:
                 return self._left(entry, trouble_of(error), str(error), now, dry_run)
-            self._ledger.show(patch_id, Sink.STATE, value, now)
+            self._ledger.show(patch_id, Sink.STATE, value, now, remote_id=SET_BY_US)
         return Outcome(patch_id=patch_id, sink=Sink.STATE, text=text, written=True)
+
+    def _may_name(self, view: PatchView, shown: dict[str, str | None] | None) -> bool:
+        """Whether the commit there is none, or ours: a person's stays."""
+        return not view.commit_ref or (shown is not None and view.commit_ref == shown["commit_ref"])
 
     def _left(self, entry: Entry, kind: Trouble, text: str, now: float, dry_run: bool) -> Outcome:
         if not dry_run:
@@ -61,4 +74,4 @@ class States:
 
 def _is_so(view: PatchView, wanted: dict[str, str | None]) -> bool:
     commit = wanted["commit_ref"]
-    return view.state == wanted["state"] and (commit is None or view.commit_ref == commit)
+    return view.state == wanted["state"] and (commit is None or bool(view.commit_ref))

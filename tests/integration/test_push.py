@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -443,15 +444,15 @@ def test_no_right_in_one_of_two_projects(pushing: Pushing) -> None:
 
 
 def test_a_right_that_was_lost(pushing: Pushing) -> None:
-    """403 for the patches of one project: noted, and the others are annotated."""
+    """Another token is asked for its rights: what it has none for is told, the rest annotated."""
     (a, b, *_), (x, y, *_) = pushing.ids(), pushing.ids("neighbour")
     pushing.group([a, b])
     pushing.push()
     pushing.token = NEIGHBOUR_TOKEN
     pushing.group([a, b], [x, y], upstream={a: COMMIT})
     done = pushing.run("--yes")
-    assert done.returncode == 1
-    assert pushing.troubles("check") == {a: "no_right", b: "no_right"}
+    assert "sample: left alone: the token's user does not maintain it" in done.stderr
+    assert COMMIT[:12] not in str(pushing.checks(a))
     assert pushing.relations() == {frozenset({a, b}), frozenset({x, y})}
 
 
@@ -554,3 +555,42 @@ def test_the_service_without_a_token(pushing: Pushing) -> None:
     with service(pushing):
         wait_until(lambda: "push has no token" in pushing.installation.logs(), "it is told", 60)
     assert pushing.troubles("check") == {}
+
+
+# Agreement, and two at once
+
+
+def test_a_relation_into_a_project_that_nobody_agreed_to(pushing: Pushing) -> None:
+    """Agreed is to one project: what a group has in another one stays as it is."""
+    (a, b, *_), (x, *_) = pushing.ids(), pushing.ids("neighbour")
+    pushing.group([a, b, x])
+    pushing.run("--yes", "--project", "sample")
+    assert pushing.relations() == {frozenset({a, b})}
+    pushing.run("--yes")
+    assert pushing.checks(x) != []
+
+
+def test_an_undo_is_for_all_projects(pushing: Pushing) -> None:
+    """It would be for all, whatever is named: so nothing may be named."""
+    pushing.group(pushing.ids()[:2])
+    pushing.push()
+    done = pushing.run("--undo", "--yes", "--project", "sample")
+    assert done.returncode == 2
+    assert "--undo is for all projects" in done.stderr
+    assert len(pushing.relations()) == 1
+
+
+def test_two_commands_learn_what_is_there_at_once(pushing: Pushing) -> None:
+    """The one that comes late does not overwrite what the other one pushed since."""
+    a, b, c, d, *_ = pushing.ids()
+    pushing.group([a, b], [c, d])
+    pushing.push()
+    rows = {each: len(pushing.checks(each)) for each in (a, b, c, d)}
+    pushing.lose_ledger()
+    with ThreadPoolExecutor(3) as pool:
+        done = list(pool.map(lambda _: pushing.run("--yes"), range(3)))
+    assert any(each.returncode == 0 for each in done), done
+    pushing.push()
+    pushing.assert_settled()
+    assert {each: len(pushing.checks(each)) for each in (a, b, c, d)} == rows
+    assert pushing.relations() == {frozenset({a, b}), frozenset({c, d})}

@@ -57,7 +57,8 @@ class Planner:
             sql.execute("UPDATE entry SET shown = wanted")
 
     def wanted(self, patch_id: int, sink: str = Sink.RELATION) -> str | None:
-        return self.ledger.entries(sink, [patch_id])[patch_id].wanted
+        entry = self.ledger.entries(sink, [patch_id]).get(patch_id)
+        return entry.wanted if entry else None
 
 
 def test_what_it_costs_follows_the_change(config: Config, ledger: Ledger) -> None:
