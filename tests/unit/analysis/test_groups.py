@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 from patchsync.analysis.groups import Changes, Group, read_groups
 from patchsync.errors import StoreDamaged, TryAgainLater
 
-REAL = Path(__file__).parents[4] / "shared/data/jailhouse/patch-groups"
+DATA = Path(
+    os.environ.get("PATCHSYNC_SHARED_DATA") or Path(__file__).parents[4] / "shared" / "data"
+)
+REAL = DATA / "jailhouse" / "patch-groups"
 COMMITS = ("1" * 40, "a" * 40)
 NONE: array[int] = array("q")
 
@@ -59,7 +62,7 @@ def test_a_message_id_that_looks_like_the_arrow_is_one(tmp_path: Path) -> None:
 def test_the_groups_of_real_mail_are_read() -> None:
     """What the real PaStA wrote of 1,533 mails: 1,003 groups, 360 with more than one mail."""
     if not REAL.exists():
-        pytest.skip(f"{REAL} is absent")
+        pytest.skip(f"{REAL} is not here; set PATCHSYNC_SHARED_DATA")
     groups = list(read_groups(REAL))
     assert len(groups) == 1003
     assert sum(len(group.message_ids) for group in groups) == 1533
