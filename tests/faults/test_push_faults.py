@@ -52,14 +52,13 @@ def test_a_check_whose_answer_was_lost_is_there_once(
     pushing.group([a, b, c])
     pushing.standin.control.fault(match="checks", **fault)
     assert pushing.run("--yes").returncode == 1
-    (lost,) = pushing.rows()
     assert pushing.relations() == {frozenset({a, b, c})}, "the rest was not done"
-    assert pushing.writes() == {"POST": 2}
     assert pushing.rows() == {a: 1, b: 1, c: 1}
+    assert pushing.writes() == {}
     pushing.let_claims_expire()
     assert pushing.writes() == {}
     pushing.assert_settled()
-    pushing.group([a, b, c], upstream={lost: "1234567890ab"})
+    pushing.group([a, b, c], upstream={a: "1234567890ab"})
     assert pushing.writes() == {"POST": 3}
     pushing.assert_checks_once()
 
@@ -70,8 +69,8 @@ def test_a_check_that_never_arrived_is_posted_once(pushing: Pushing) -> None:
     pushing.group([a, b, c])
     pushing.standin.control.fault("status", match="checks", status=502)
     assert pushing.run("--yes").returncode == 1
-    assert pushing.rows() == {}
-    assert pushing.writes() == {"POST": 2}
+    assert sum(pushing.rows().values()) == 2, "one holds up those behind it"
+    assert pushing.writes() == {}
     pushing.let_claims_expire()
     assert pushing.writes() == {"POST": 1}
     assert pushing.rows() == {a: 1, b: 1, c: 1}
