@@ -1,8 +1,9 @@
-"""A client of the Patchwork for a command, within the fleet's limits."""
+"""A client of the Patchwork, within the fleet's limits."""
 
 from __future__ import annotations
 
 from functools import partial
+from typing import TypeVar
 
 import redis
 from pydantic import SecretStr
@@ -15,24 +16,21 @@ from patchsync.patchwork.limits import Gate, LocalGate, fleet_gate
 from patchsync.patchwork.writing import Annotator
 from patchsync.rounds import kept_requests
 
+_Client = TypeVar("_Client", bound=Client)
 
-def open_client(config: Config, token: SecretStr | None = None) -> Client:
+
+def open_client(config: Config, token: SecretStr | None = None, gate: Gate | None = None) -> Client:
     """The Patchwork that is configured; what only reads needs no token.
+
+    `gate`: the fleet's; without it the one for a command.
 
     Raises:
         ConfigError: the configuration does not let it be asked.
     """
-    ask = config.patchwork
-    return Client(
-        config.url,
-        _gate(config),
-        token=token,
-        contact=ask.contact,
-        timeout=(ask.connect_timeout, ask.read_timeout),
-    )
+    return _opened(Client, config, token, gate)
 
 
-def open_annotator(config: Config) -> Annotator:
+def open_annotator(config: Config, gate: Gate | None = None) -> Annotator:
     """As `open_client`, for what is written.
 
     Raises:
@@ -40,13 +38,21 @@ def open_annotator(config: Config) -> Annotator:
     """
     token = config.token()
     if token is None:
+        # Without one each write would count as one that we have no right to.
         raise ConfigError(
-            f"to push, Patchwork wants a token: set [mbox.patchwork] token_file or {TOKEN_VARIABLE}"
+            "to push, Patchwork wants a token: set [mbox.patchwork] token_file, or"
+            f" {TOKEN_VARIABLE} where it runs"
         )
+    return _opened(Annotator, config, token, gate)
+
+
+def _opened(
+    kind: type[_Client], config: Config, token: SecretStr | None, gate: Gate | None
+) -> _Client:
     ask = config.patchwork
-    return Annotator(
+    return kind(
         config.url,
-        _gate(config),
+        gate or _gate(config),
         token=token,
         contact=ask.contact,
         timeout=(ask.connect_timeout, ask.read_timeout),

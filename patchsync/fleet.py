@@ -17,7 +17,7 @@ from typing import IO, Self
 
 import redis
 
-from patchsync.config import FILE_VARIABLE, TOKEN_VARIABLE, Config, make_run_dir
+from patchsync.config import FILE_VARIABLE, TOKEN_VARIABLES, Config, make_run_dir
 from patchsync.errors import GiveUp
 from patchsync.leash import leashed
 from patchsync.services import QUEUES, node_name, redis_command, service_command
@@ -227,9 +227,11 @@ class Fleet:
 
     def _environment(self, service: str) -> dict[str, str]:
         """Ours, but the token for those alone who write to Patchwork: reading needs none."""
-        ours = dict(os.environ)
-        if service not in WITH_TOKEN:
-            ours.pop(TOKEN_VARIABLE, None)
+        ours = {
+            key: value
+            for key, value in os.environ.items()
+            if service in WITH_TOKEN or key.upper() not in TOKEN_VARIABLES
+        }
         return ours | {FILE_VARIABLE: str(self._config.source)}
 
     def _read(self, name: str, process: subprocess.Popen[bytes]) -> None:

@@ -26,8 +26,8 @@ from patchsync.errors import (
     TryAgainLater,
     UnknownProject,
 )
-from patchsync.known import Known, Page
-from patchsync.patchwork.client import Client, Listener
+from patchsync.known import Answer, Known, Page
+from patchsync.patchwork.client import Client, ProjectRemote
 from patchsync.patchwork.limits import NO_PROJECT, RedisGate
 from patchsync.sites import Site, find_site
 from patchsync.store.container import MboxPatchwork
@@ -118,7 +118,7 @@ def probe(site: Site, config: Config, client: Client, gate: RedisGate) -> Found:
     _demand_room(config)
     # Here too, for it must be kept also when the budget is spent and no request follows.
     keep_count(site, gate)
-    remote = Listener(client, site.key)
+    remote = _Listener(client, site.key)
     with site.open() as box:
         known, coming = _known(site, box)
         outcome = compare(remote, known, config.fleet.window)
@@ -153,7 +153,7 @@ def audit(
         ServerRestored: a message-id is not the one in the store; the project is halted.
     """
     _demand_not_halted(site)
-    remote = Listener(client, site.key)
+    remote = _Listener(client, site.key)
     highest, count = remote.newest()
     before = last_audit(site)
     if (
@@ -267,6 +267,21 @@ def _round_story(record: RoundRecord) -> str:
     return f"{server}, {record.known} known: {record.pages} pages to fetch"
 
 
+class _Listener(ProjectRemote):
+    """A remote that remembers the message-ids it was told, by patchwork id."""
+
+    def __init__(self, client: Client, key: str) -> None:
+        super().__init__(client, key)
+        self.listed: dict[int, str] = {}
+
+    def list_page(self, page: Page) -> Answer | None:
+        """As `ProjectRemote`."""
+        answer = super().list_page(page)
+        if answer is not None:
+            self.listed.update(answer.entries)
+        return answer
+
+
 def _known(site: Site, box: MboxPatchwork) -> tuple[Known, int]:
     """What need not be fetched: what is held and not gone, and what an import will bring.
 
@@ -293,7 +308,7 @@ def _begin_audit(began: float, highest: int, before: AuditRecord | None) -> Audi
     )
 
 
-def _seen(remote: Listener, gone: Iterable[int], back: Iterable[int]) -> Delivery | None:
+def _seen(remote: _Listener, gone: Iterable[int], back: Iterable[int]) -> Delivery | None:
     listed = tuple((number, remote.listed[number]) for number in sorted(back))
     delivery = Delivery(gone=tuple(sorted(gone)), listed=listed)
     return delivery if delivery != Delivery() else None

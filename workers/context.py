@@ -7,10 +7,10 @@ from functools import cache, partial
 
 import redis
 
+from patchsync.asking import open_annotator, open_client
 from patchsync.backlog import Backlog
 from patchsync.board import Board
-from patchsync.config import TOKEN_VARIABLE, Config, load, make_run_dir
-from patchsync.errors import ConfigError
+from patchsync.config import Config, load, make_run_dir
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.limits import RedisGate, fleet_gate
 from patchsync.patchwork.writing import Annotator
@@ -48,13 +48,7 @@ def gate(*, has_store: bool = False) -> RedisGate:
 @cache
 def client(*, has_store: bool = False) -> Client:
     """The Patchwork, by that gate. It has no token: what these workers do needs none."""
-    ask = config().patchwork
-    return Client(
-        config().url,
-        gate(has_store=has_store),
-        contact=ask.contact,
-        timeout=(ask.connect_timeout, ask.read_timeout),
-    )
+    return open_client(config(), gate=gate(has_store=has_store))
 
 
 @cache
@@ -66,20 +60,7 @@ def backlog() -> Backlog:
 @cache
 def annotator() -> Annotator:
     """The Patchwork with the token, for what is written there; opened where `push` runs only."""
-    ask = config().patchwork
-    token = config().token()
-    if token is None:
-        # Without one each write would count as one that we have no right to.
-        raise ConfigError(
-            f"push has no token: set [mbox.patchwork] token_file, or {TOKEN_VARIABLE} where it runs"
-        )
-    return Annotator(
-        config().url,
-        gate(has_store=True),
-        token=token,
-        contact=ask.contact,
-        timeout=(ask.connect_timeout, ask.read_timeout),
-    )
+    return open_annotator(config(), gate(has_store=True))
 
 
 def push() -> Session:

@@ -44,7 +44,7 @@ SELECT number FROM mail WHERE {field} IN (
 )
 """
 _OUT_OF_ORDER = """
-SELECT later.number FROM mail later JOIN mail earlier ON earlier.number = later.number - 1
+SELECT {side}.number FROM mail later JOIN mail earlier ON earlier.number = later.number - 1
 WHERE later.seconds < earlier.seconds
 """
 
@@ -162,9 +162,9 @@ class Plan:
         self._doubt(_CLAIMED_TWICE.format(field="patch_id"), twice.format("patchwork id"))
         self._doubt(_CLAIMED_TWICE.format(field="message_id"), twice.format("message-id"))
         reason = "it is not in the archive's order of date"
-        self._doubt(_OUT_OF_ORDER, reason)
+        self._doubt(_OUT_OF_ORDER.format(side="later"), reason)
         # Either of the two may be the one that is out of place.
-        self._doubt(_OUT_OF_ORDER.replace("later.number FROM", "earlier.number FROM"), reason)
+        self._doubt(_OUT_OF_ORDER.format(side="earlier"), reason)
 
     def doubt_ids(self, ids: Iterable[int], reason: str) -> None:
         """Doubt the mails with these patchwork ids."""
@@ -189,11 +189,11 @@ class Plan:
 
     def _doubt(self, numbers: str, reason: str) -> None:
         """Doubt the mails that the query `numbers` finds, and those before them."""
-        these = f"INSERT OR IGNORE INTO doubt SELECT number, ? FROM ({numbers})"  # noqa: S608
-        before = these.replace("number, ?", "number - 1, ?") + " WHERE number > 0"
+        before = f"a mail may begin in it that is none: {reason}"
         with self._reporting():
-            self._sql.execute(these, (reason,))
-            self._sql.execute(before, (f"a mail may begin in it that is none: {reason}",))
+            for back, why in ((0, reason), (1, before)):
+                query = f"SELECT number - ?, ? FROM ({numbers}) WHERE number >= ?"  # noqa: S608
+                self._sql.execute(f"INSERT OR IGNORE INTO doubt {query}", (back, why, back))
 
     @contextmanager
     def _reporting(self) -> Iterator[None]:

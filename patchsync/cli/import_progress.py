@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Self
 
 import click
-from rich import progress as bars
+from rich import progress as columns
 
+from patchsync.cli.bars import Bars
 from patchsync.imports.feed import Progress
 
 LINE_SECONDS = 5.0
@@ -16,30 +16,23 @@ LINE_SECONDS = 5.0
 GUESSABLE = 0.03
 
 
-class Bar:
+class Bar(Bars):
     """Shows how far a step is; a context."""
 
     def __init__(self, what: str, total_bytes: int) -> None:
+        super().__init__(
+            columns.BarColumn(),
+            columns.TextColumn("{task.fields[mails]} mails"),
+            columns.DownloadColumn(),
+            columns.TransferSpeedColumn(),
+            columns.TimeRemainingColumn(),
+        )
         self._what = what
         self._total = total_bytes
-        self._bars = bars.Progress(
-            bars.TextColumn("{task.description}"),
-            bars.BarColumn(),
-            bars.TextColumn("{task.fields[mails]} mails"),
-            bars.DownloadColumn(),
-            bars.TransferSpeedColumn(),
-            bars.TimeRemainingColumn(),
-        )
-        self._row = self._bars.add_task(what, total=total_bytes, mails=0)
-        self._terminal = self._bars.console.is_terminal
+        self._row = self.shown.add_task(what, total=total_bytes, mails=0)
         self._began = time.monotonic()
         self._next_line = self._began + LINE_SECONDS
         self._last = Progress()
-
-    def __enter__(self) -> Self:
-        if self._terminal:
-            self._bars.start()
-        return self
 
     def __exit__(
         self,
@@ -47,16 +40,15 @@ class Bar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._terminal:
-            self._bars.stop()
-        elif error is None:
+        super().__exit__(kind, error, trace)
+        if not self.on_terminal and error is None:
             self._line()
 
     def update(self, now: Progress) -> None:
         """Show what is so now."""
         self._last = now
-        if self._terminal:
-            self._bars.update(self._row, completed=now.bytes, mails=now.mails)
+        if self.on_terminal:
+            self.shown.update(self._row, completed=now.bytes, mails=now.mails)
         elif time.monotonic() > self._next_line:
             self._next_line = time.monotonic() + LINE_SECONDS
             self._line()

@@ -9,12 +9,13 @@ underscores (`PATCHSYNC_REDIS__URL`); the token also as `PATCHWORK_TOKEN`. The e
 from patchsync.config.loading import DEFAULT_FILE, FILE_VARIABLE, load
 from patchsync.config.run_dir import make_run_dir
 from patchsync.config.settings import Config
-from patchsync.config.tables import TOKEN_VARIABLE, ProjectTable
+from patchsync.config.tables import TOKEN_VARIABLE, TOKEN_VARIABLES, ProjectTable
 
 __all__ = [
     "DEFAULT_FILE",
     "FILE_VARIABLE",
     "TOKEN_VARIABLE",
+    "TOKEN_VARIABLES",
     "Config",
     "ProjectTable",
     "load",

@@ -20,6 +20,8 @@ from pydantic import (
 from redis.connection import parse_url
 
 TOKEN_VARIABLE = "PATCHWORK_TOKEN"  # noqa: S105 - the variable's name, not a token
+# However it is spelt: as a key of the file it can stand in the environment, too.
+TOKEN_VARIABLES = (TOKEN_VARIABLE, "PATCHSYNC_MBOX__PATCHWORK__TOKEN")
 
 ProjectKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
 

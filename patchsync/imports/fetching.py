@@ -39,6 +39,7 @@ def fetch(site: Site, ids: Iterable[int], enqueue: Enqueue, patience: float) -> 
         if arrived:
             left -= arrived
             moved_at = time.monotonic()
+            yield len(left)
 
 
 def _ask(site: Site, patch_ids: Iterable[int], enqueue: Enqueue) -> None:

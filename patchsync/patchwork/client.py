@@ -325,21 +325,6 @@ class ProjectRemote:
         return True
 
 
-class Listener(ProjectRemote):
-    """A remote that remembers the message-ids it was told, by patchwork id."""
-
-    def __init__(self, client: Client, key: str) -> None:
-        super().__init__(client, key)
-        self.listed: dict[int, str] = {}
-
-    def list_page(self, page: Page) -> Answer | None:
-        """As `ProjectRemote`."""
-        answer = super().list_page(page)
-        if answer is not None:
-            self.listed.update(answer.entries)
-        return answer
-
-
 def _page_number(link: str) -> int:
     try:
         # Patchwork's link to the first page has no number.

@@ -34,9 +34,6 @@ class PatchView:
     project_link_name: str
     state: str
     commit_ref: str | None
-    archived: bool
-    # User name of whom the patch is for.
-    delegate: str | None
     # All others of its relation, over all projects, ascending.
     related: tuple[int, ...]
     list_archive_url: str | None
@@ -258,8 +255,6 @@ class _ViewJson(Json):
     project: ProjectReferenceJson
     state: str
     commit_ref: str | None
-    archived: bool
-    delegate: UserJson | None
     related: list[_PatchReferenceJson]
     list_archive_url: str | None
 
@@ -335,8 +330,6 @@ def _view(patch: _ViewJson) -> PatchView:
         project_link_name=patch.project.link_name,
         state=patch.state,
         commit_ref=patch.commit_ref,
-        archived=patch.archived,
-        delegate=patch.delegate.username if patch.delegate else None,
         related=tuple(sorted(other.id for other in patch.related)),
         list_archive_url=patch.list_archive_url,
     )

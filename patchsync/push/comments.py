@@ -1,6 +1,6 @@
 """Says things of patches by mail to their lists, each once, and only so many in an hour.
 
-What was said stays said: another text is another comment, and the same text is none.
+What was said stays said: other words about the same commits and revisions are no other comment.
 """
 
 from __future__ import annotations

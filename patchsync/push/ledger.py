@@ -318,12 +318,6 @@ class Ledger:
         with self._file.using() as sql:
             return list(map(Entry._make, sql.execute(query, (*values, limit))))
 
-    def trouble_counts(self) -> dict[str, int]:
-        """How many entries are in trouble, by kind."""
-        query = "SELECT trouble, count(*) FROM entry WHERE trouble IS NOT NULL GROUP BY trouble"
-        with self._file.using() as sql:
-            return dict(sql.execute(query))
-
     def retry(self, patch_ids: Iterable[int] | None = None) -> int:
         """Forget the trouble with these patches, or with all; returns how many entries had some."""
         clear = "UPDATE entry SET trouble = NULL WHERE trouble IS NOT NULL"

@@ -40,12 +40,6 @@ class Hands:
         with self._file.transaction() as sql:
             sql.executemany("INSERT OR IGNORE INTO hands_off VALUES (?, ?, ?, ?)", found)
 
-    def lift_hands_off(self, sink: str, patch_ids: Iterable[int]) -> None:
-        """These are ours to change again."""
-        with self._file.transaction() as sql:
-            query = "DELETE FROM hands_off WHERE sink = ? AND patch_id = ?"
-            sql.executemany(query, ((sink, n) for n in patch_ids))
-
     def hands_off(self, sink: str) -> dict[int, HandsOff]:
         """By patch id."""
         query = "SELECT sink, patch_id, reason, at FROM hands_off WHERE sink = ?"

@@ -66,7 +66,7 @@ class Reply:
 
     @property
     def message_id(self) -> str:
-        """Derived from what is said: Patchwork and list archives drop what they have already.
+        """Derived from what it is about: Patchwork and list archives drop what they have already.
 
         It does not name the list: what is said on two lists is one mail to two, as the patch was.
         """

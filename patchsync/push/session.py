@@ -161,8 +161,8 @@ class Session:
 
     def confirm(self, project_ids: set[int]) -> None:
         """Note that somebody agreed."""
-        agreed = " ".join(map(str, sorted(self.confirmed() | project_ids)))
-        self.ledger.write_notes({CONFIRMED: agreed, UNDONE: None})
+        numbers = " ".join(map(str, sorted(self.confirmed() | project_ids)))
+        self.ledger.write_notes({CONFIRMED: numbers, UNDONE: None})
 
     def pending(self, project_ids: set[int], limit: int | None = None) -> list[Entry]:
         """What is to be sent now to some projects."""
@@ -268,12 +268,13 @@ class Session:
 
     def _relate(self, job: Job, dry_run: bool) -> Iterator[Outcome]:
         # Nobody agreed to what is done in other projects; to undo it, nobody needs to.
-        agreed = self.confirmed() if not (dry_run or self.undone) else self.identity.projects
+        free = dry_run or self.undone
+        open_to_us = self.identity.projects.keys() if free else self.confirmed()
         rules = Rules(
             key_of={
                 number: each.key
                 for number, each in self.identity.projects.items()
-                if number in agreed
+                if number in open_to_us
             },
             most=self._config.push.relation.most,
             join=self._config.push.relation.foreign == "join",

@@ -39,7 +39,8 @@ class States:
         wanted = json.loads(value) if value else None
         if wanted is None or _is_so(view, wanted):
             if not dry_run:
-                self._ledger.show(patch_id, Sink.STATE, value, now)
+                # Whose it is does not change by that.
+                self._ledger.show(patch_id, Sink.STATE, value, now, remote_id=entry.remote_id)
             return None
         shown = json.loads(entry.shown) if entry.shown else None
         # What we set ourselves we may change; what somebody set after us we may not. What a rebuilt

@@ -76,13 +76,14 @@ def test_the_folder_may_have_been_removed(
     assert fleet.ensure(["beat"]) == ["beat"]
 
 
+@pytest.mark.parametrize("name", ["PATCHWORK_TOKEN", "PATCHSYNC_MBOX__PATCHWORK__TOKEN"])
 @pytest.mark.parametrize("service", ["probe", "fetch", "index", "push", "beat", "flower"])
 def test_only_push_inherits_the_token(
-    fleet: Fleet, told: list[str], monkeypatch: pytest.MonkeyPatch, service: str
+    fleet: Fleet, told: list[str], monkeypatch: pytest.MonkeyPatch, service: str, name: str
 ) -> None:
     """No other writes to Patchwork, and reading needs none."""
-    monkeypatch.setenv("PATCHWORK_TOKEN", "secret")
-    program = "import os, time; print(os.environ.get('PATCHWORK_TOKEN'), flush=True)"
+    monkeypatch.setenv(name, "secret")
+    program = f"import os, time; print(os.environ.get('{name}'), flush=True)"
     becomes(monkeypatch, f"{program}; time.sleep(60)")
     fleet.ensure([service])
     deadline = time.monotonic() + 10

@@ -323,8 +323,6 @@ def test_what_became_of_a_patch(server: FakeServer, annotator: Annotator) -> Non
         project_link_name="linux",
         state="new",
         commit_ref=None,
-        archived=False,
-        delegate="ada",
         related=(8, 9),
         list_archive_url=None,
     )

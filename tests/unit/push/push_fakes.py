@@ -126,8 +126,6 @@ class FakePatchwork:
             project_link_name="linux",
             state=self.states.get(patch_id, "new"),
             commit_ref=None,
-            archived=False,
-            delegate=None,
             related=tuple(sorted(members - {patch_id})),
             list_archive_url=None,
         )
