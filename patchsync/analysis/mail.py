@@ -1,0 +1,136 @@
+"""From the bytes of a mail to what PaStA compares of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from email import message_from_bytes, message_from_string
+from email.charset import CHARSETS
+from email.message import Message
+from email.utils import parseaddr, parsedate_to_datetime
+
+from patchsync.analysis.diff import read_diff
+from patchsync.analysis.message import picked_from, read_message
+from patchsync.analysis.patch import Patch
+
+_EPOCH = datetime(1970, 1, 1)
+_PREFIX = re.compile(r"\[.*?\]:? ?(.*)")
+_DIFF_BEGINS = re.compile(r"diff |--- \S+/.|[Ii][Nn][Dd][Ee][Xx]: ")
+_ANNOTATION_BEGINS = re.compile(r"---\s*$")
+_DIFF_PART = re.compile(r"\A---.*\n\+\+\+.*\n|^(?:diff --|Index: )", re.MULTILINE)
+
+
+class NotAPatch(ValueError):
+    """PaStA takes the mail for invalid; the message says why."""
+
+
+def parse_mail(raws: Sequence[bytes]) -> Patch:
+    """The patch in a mail; of several under one message-id, in the first that holds one.
+
+    A date that the standard library cannot read is 1970-01-01 UTC; PaStA guesses, by dateparser.
+
+    Raises:
+        NotAPatch: none holds one; the reason is the last one's.
+    """
+    if not raws:
+        raise NotAPatch("there is no mail")
+    try:
+        # All are read before one is looked into: one that cannot be read spoils the others.
+        return _first_patch([message_from_bytes(raw) for raw in raws])
+    except Exception as error:  # To PaStA a mail is invalid whatever it stumbles over.
+        kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
+        raise NotAPatch(f"{kind}{error}") from error
+
+
+def _first_patch(mails: list[Message]) -> Patch:
+    *others, last = mails
+    for mail in others:
+        with suppress(Exception):
+            return _patch(mail)
+    return _patch(last)
+
+
+def _patch(outer: Message) -> Patch:
+    mail, text = _mail_and_text(outer)
+    # Nothing here needs the author, but PaStA reads it, and a name may be beyond reading.
+    parseaddr(str(mail["From"]))
+    body, diff = _body_and_diff(text)
+    subject = mail["Subject"]
+    if not isinstance(subject, str):
+        raise ValueError("the mail has no subject, or not one in ASCII")
+    if prefix := _PREFIX.match(subject):
+        subject = prefix[1]
+    message, is_revert = read_message([subject, *body])
+    files, lines = read_diff(diff)
+    return Patch(
+        message=message,
+        author_date=_date(outer),
+        is_revert=is_revert,
+        files=files,
+        lines=lines,
+        picked=picked_from(message),
+    )
+
+
+def _date(mail: Message) -> datetime:
+    """The date of the header; the library raises what not for one that is no date."""
+    date = _EPOCH
+    with suppress(Exception):
+        date = parsedate_to_datetime(mail["Date"])
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def _mail_and_text(mail: Message) -> tuple[Message, str]:
+    """Whose headers count, and the text that holds message and diff."""
+    body = _decoded(mail) or mail.get_payload()
+    if isinstance(body, str):
+        return mail, body
+    texts = list(filter(None, map(_decoded, body)))
+    return _attached(texts) or (mail, _joined(texts))
+
+
+def _decoded(mail: Message) -> str:
+    """The body in its charset, without what is not of it; empty for a multipart."""
+    body = mail.get_payload(decode=True)
+    if not isinstance(body, bytes) or not body:
+        return ""
+    charset = mail.get_content_charset()
+    return body.decode(charset if charset in CHARSETS else "ascii", errors="ignore")
+
+
+def _attached(texts: Iterable[str]) -> tuple[Message, str] | None:
+    """The first text that is a mail of its own, as git format-patch makes them, and its body."""
+    for text in texts:
+        with suppress(Exception):
+            mail = message_from_string(text)
+            if "From" in mail and not mail.defects:
+                return mail, _decoded(mail)
+    return None
+
+
+def _joined(texts: list[str]) -> str:
+    """The texts of a multipart as one, those with a diff behind the others."""
+    diffs = list(filter(_DIFF_PART.search, texts))
+    if diffs and len(texts) > 1:
+        others = [text for text in texts if not _DIFF_PART.search(text)]
+        return "\n".join([*others, *diffs, "", ""])
+    for text in texts:
+        if "From: " in text or "diff --" in text:
+            return text
+    raise ValueError("no part of the mail looks like a patch")
+
+
+def _body_and_diff(text: str) -> tuple[list[str], list[str]]:
+    """The lines of the message and of the diff; what is between them is a remark on the patch."""
+    lines = text.replace("\f", " ").splitlines()
+    if not lines:
+        raise ValueError("the mail is empty")
+    if lines[0].startswith("--"):
+        del lines[0]
+    begin = next((at for at, line in enumerate(lines) if _DIFF_BEGINS.match(line)), None)
+    if begin is None:
+        raise ValueError("the mail has no diff")
+    end = next((at for at in range(begin) if _ANNOTATION_BEGINS.match(lines[at])), begin)
+    return lines[:end], lines[begin:]

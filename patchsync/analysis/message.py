@@ -1,0 +1,51 @@
+"""The message of a mail or a commit as PaStA compares it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+# Lines that say who and where, not what.
+_TAG_LINE = re.compile(
+    r"""
+    (?:Signed-off-by|Acked-by|Link|CC|Reviewed-by|Reported-by|Tested-by|LKML-Reference|Patch
+    |Wrecked-off-by|Gitweb|Merge|Fixes|Commit|From|Commit-ID|Author|AuthorDate|Committer|CommitDate
+    |Suggested-by|Co-developed-by|BugLink|BSpec|Bugzilla|Addresses-Coverity|Addresses-Coverity-ID
+    |Reported-and-tested-by|Noticed-by|Message-Id|Debugged-by|Depends-on|Coverity-id|Discussion
+    |Wearing-brown-paperbag|References|OriginalAuthor|Originally-by|Inspired-by|Change-Id|Bug
+    |Diagnosed-by|Not-Signed-off-by)\s*:
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_PICKED = re.compile("pick|upstream.*commit|commit.*upstream", re.IGNORECASE)
+_HASH = re.compile(r"\b[0-9a-fA-F]{5,40}\b")
+
+
+def read_message(lines: Sequence[str]) -> tuple[tuple[str, ...], bool]:
+    """The message without tags and empty lines, and whether it is that of a revert.
+
+    `lines` are without line ends. The first that is not empty is the subject and stays as it is;
+    the others are stripped, and those of spaces alone stay, empty. A subject that the next line
+    repeats counts once.
+    """
+    is_revert = "revert" in "\n".join(lines).lower()
+    message = [line for line in lines if line]
+    message[1:] = _without_tags(message[1:])
+    if message[:1] == message[1:2]:
+        del message[:1]
+    return tuple(message), is_revert
+
+
+def picked_from(message: Iterable[str]) -> tuple[str, ...]:
+    """The hashes that a message, by its lines, says it was picked from, as they are written there.
+
+    Such a line speaks of picking, or of an upstream commit; the first hash in it counts.
+    """
+    # A folded subject is one line here, but the words stand in what was its first.
+    said = (line for line in message if _PICKED.search(line.partition("\n")[0]))
+    return tuple(found[0] for line in said if (found := _HASH.search(line)))
+
+
+def _without_tags(lines: Iterable[str]) -> list[str]:
+    stripped = map(str.strip, lines)
+    return [line for line in stripped if ":" not in line or not _TAG_LINE.match(line)]
