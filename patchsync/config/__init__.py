@@ -6,6 +6,7 @@ Each key can also stand in the environment: `PATCHSYNC_`, then the tables and th
 underscores (`PATCHSYNC_REDIS__URL`); the token also as `PATCHWORK_TOKEN`. The environment wins.
 """
 
+from patchsync.config.analysis_tables import AnalysisTable, ThresholdsTable
 from patchsync.config.loading import DEFAULT_FILE, FILE_VARIABLE, load
 from patchsync.config.run_dir import make_run_dir
 from patchsync.config.settings import Config
@@ -16,8 +17,10 @@ __all__ = [
     "FILE_VARIABLE",
     "TOKEN_VARIABLE",
     "TOKEN_VARIABLES",
+    "AnalysisTable",
     "Config",
     "ProjectTable",
+    "ThresholdsTable",
     "load",
     "make_run_dir",
 ]

@@ -14,6 +14,7 @@ from urllib.parse import quote, urlsplit
 from pydantic import Field, SecretStr, StringConstraints, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from patchsync.config.analysis_tables import AnalysisTable
 from patchsync.config.push_tables import PushTable
 from patchsync.config.tables import (
     TOKEN_VARIABLE,
@@ -60,6 +61,7 @@ class Config(BaseSettings):
     schedule: ScheduleTable = ScheduleTable()
     flower: FlowerTable = FlowerTable()
     push: PushTable = PushTable()
+    analysis: AnalysisTable = AnalysisTable()
 
     @field_validator("push")
     @classmethod
@@ -238,6 +240,10 @@ class Config(BaseSettings):
         """
         file = self.push.comment.smtp_password_file
         return SecretStr(self._secret("[push.comment] smtp_password_file", file)) if file else None
+
+    def absolute(self, written: str) -> Path | None:
+        """A path as it is written in the file, absolute; None where it is empty."""
+        return self._absolute(Path(written)) if written else None
 
     def _absolute(self, path: Path) -> Path:
         """A path of the file: relative to the file's folder, `~` is the user's."""

@@ -190,6 +190,7 @@ class ScheduleTable(Table):
     audit_seconds: float = Field(default=900, ge=1)
     audit_pages: int = Field(default=4, ge=1)
     push_seconds: float = Field(default=300, ge=1)
+    analyse_seconds: float = Field(default=300, ge=1)
 
 
 class FlowerTable(Table):

@@ -1,0 +1,205 @@
+"""What PaStA's own configuration and `[analysis]` say together of a project.
+
+PaStA's is a TOML file `config` in the project's folder, with `../common/default.cfg` below it: its
+tables are `[PaStA]` and `[mbox]`, paths in it are relative to that folder.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from patchsync.analysis.thresholds import Thresholds
+from patchsync.config import Config
+from patchsync.errors import ConfigError
+
+# What PaStA's default.cfg says, where it is not at hand.
+_THRESHOLDS = Thresholds(
+    autoaccept=1.0, interactive=0.95, diff_lines_ratio=0.9, message_diff_weight=0.33333
+)
+_WINDOW = ("1970/01/01", "2030/01/01")
+_REPO = "repo/"
+_FALSE_POSITIVES = "resources/false-positives"
+_ALWAYS = ("0001/01/01", "9999/12/31")
+_KEYS = {
+    "autoaccept": "AUTOACCEPT_THRESHOLD",
+    "interactive": "INTERACTIVE_THRESHOLD",
+    "diff_lines_ratio": "DIFF_LINES_RATIO",
+    "heading": "HEADING_THRESHOLD",
+    "filename": "FILENAME_THRESHOLD",
+    "message_diff_weight": "MESSAGE_DIFF_WEIGHT",
+    "author_date_interval": "AUTHOR_DATE_INTERVAL",
+}
+
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """What an analysis works with; paths are absolute."""
+
+    thresholds: Thresholds
+    # YYYY/MM/DD: mails with an index date from the first to the second (MINDATE, MAXDATE)
+    since: str
+    until: str
+    # patch-groups
+    groups: Path
+    # The folder
+    false_positives: Path
+    # Either both or none: the repository, and the range of upstream commits
+    repo: Path | None
+    upstream: str | None
+    # Hashes of commits to leave out
+    blacklist: Path | None
+
+
+def read_project(config: Config) -> Project:
+    """The project, by PaStA's configuration where there is one; what `[analysis]` sets goes first.
+
+    PaStA's is our own file where that has a table `PaStA`, else that of `pasta_project`.
+
+    Raises:
+        ConfigError: one of the files cannot be used; the message names file and key.
+    """
+    pasta = _find(config)
+    thresholds, (since, until) = Thresholds(), _ALWAYS
+    false_positives = config.d_mbox.parent / "false-positives"
+    if pasta:
+        thresholds = _thresholds(pasta)
+        since = pasta.get("mbox", "MINDATE", _day, _WINDOW[0])
+        until = pasta.get("mbox", "MAXDATE", _day, _WINDOW[1])
+        false_positives = pasta.path("FALSE_POSTITIVES", _FALSE_POSITIVES)  # so it is spelt there
+    ours = config.analysis.thresholds.model_dump(exclude_none=True)
+    repo, upstream = _upstream(config, pasta)
+    return Project(
+        thresholds=thresholds._replace(**ours),
+        since=since,
+        until=until,
+        groups=config.patch_groups,
+        false_positives=config.absolute(config.analysis.false_positives) or false_positives,
+        repo=repo,
+        upstream=upstream,
+        blacklist=_blacklist(config, pasta) if repo else None,
+    )
+
+
+class _PastaConfig:
+    """PaStA's configuration of a project, over the defaults for all projects."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.common = file.parent.parent / "common"
+        defaults = self.common / "default.cfg"
+        self._files = [(file, _tables(file))]
+        if defaults.is_file():
+            self._files.append((defaults, _tables(defaults)))
+
+    def get(self, table: str, key: str, read: Callable[[Any], _Value], default: _Value) -> _Value:
+        """The value of a key, as `read` understands it."""
+        for file, tables in self._files:
+            keys = tables.get(table, {})
+            if not isinstance(keys, dict):
+                raise ConfigError(f"{file}: {table} is no table")
+            if key in keys:
+                try:
+                    return read(keys[key])
+                except (ValueError, TypeError, OverflowError):
+                    raise ConfigError(
+                        f"{file}: [{table}] {key} = {keys[key]!r} cannot be used; PaStA's "
+                        f"default is {default or 'none'}"
+                    ) from None
+        return default
+
+    def path(self, key: str, default: str) -> Path:
+        """A path of the table `PaStA`."""
+        return (self.file.parent / self.get("PaStA", key, _text, default)).absolute()
+
+
+def _find(config: Config) -> _PastaConfig | None:
+    if config.source.is_file() and "PaStA" in _tables(config.source):
+        return _PastaConfig(config.source)
+    root, name = config.absolute(config.analysis.pasta_root), config.analysis.pasta_project
+    if not root:
+        return None
+    file = root / "resources" / name / "config"
+    if not file.is_file():
+        raise ConfigError(
+            f"{config.source}: [analysis] pasta_root, pasta_project: {file} is no file"
+        )
+    return _PastaConfig(file)
+
+
+def _tables(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{file}: {error}") from error
+
+
+def _thresholds(pasta: _PastaConfig) -> Thresholds:
+    found: dict[str, Any] = {}
+    for name, default in _THRESHOLDS._asdict().items():
+        read = _whole if name == "author_date_interval" else _number
+        found[name] = pasta.get("PaStA", _KEYS[name], read, default)
+    return Thresholds(**found)
+
+
+def _upstream(config: Config, pasta: _PastaConfig | None) -> tuple[Path | None, str | None]:
+    table = config.analysis
+    repo, upstream = config.absolute(table.repo), table.upstream
+    if pasta and (repo or table.engine == "pasta"):
+        repo = repo or pasta.path("REPO", _REPO)
+        upstream = upstream or pasta.get("PaStA", "UPSTREAM", _text, "")
+    if not repo:
+        return None, None
+    if not upstream:
+        raise ConfigError(
+            f"{config.source}: [analysis] upstream is missing, the range of commits of {repo}; "
+            "nor does PaStA's configuration have an UPSTREAM"
+        )
+    return repo, upstream
+
+
+def _blacklist(config: Config, pasta: _PastaConfig | None) -> Path | None:
+    file = config.absolute(config.analysis.upstream_blacklist)
+    where = f"{config.source}: [analysis] upstream_blacklist"
+    if not file and pasta and (name := pasta.get("PaStA", "UPSTREAM_BLACKLIST", _text, "")):
+        file = (pasta.common / "blacklists" / name).absolute()
+        where = f"{pasta.file}: [PaStA] UPSTREAM_BLACKLIST"
+    if file and not file.is_file():
+        raise ConfigError(f"{where}: {file} is no file")
+    return file
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+# PaStA takes a number in quotes, too.
+def _number(value: Any) -> float:
+    number = float(_unless_bool(value))
+    if not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _whole(value: Any) -> int:
+    return int(_unless_bool(value))
+
+
+def _unless_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _day(value: object) -> str:
+    day = value if isinstance(value, date) else datetime.strptime(_text(value), "%Y-%m-%d")
+    return f"{day.year:04}/{day.month:02}/{day.day:02}"
