@@ -1,0 +1,1 @@
+"""The engine `pasta`: the real PaStA, run as processes in its own root."""

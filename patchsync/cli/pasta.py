@@ -1,0 +1,58 @@
+"""`patchsync pasta -- ARGS`: PaStA itself, while nobody else works on the store."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from contextlib import ExitStack
+
+import click
+
+from patchsync.analysis.pasta.engine import only_analysis
+from patchsync.analysis.pasta.install import PastaInstall
+from patchsync.analysis.pasta.process import environment
+from patchsync.config import load
+from patchsync.leash import leashed
+from patchsync.store.identity import list_containers
+from patchsync.store.lock import store_lock
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    options_metavar="--",
+)
+@click.argument("arguments", metavar="ARGS...", nargs=-1, required=True, type=click.UNPROCESSED)
+def pasta(arguments: tuple[str, ...]) -> None:
+    """Run a command of PaStA's, as `patchsync pasta -- rate`, under the store's lock.
+
+    PaStA is that of [analysis] pasta_root, and runs there; `-c` and pasta_project are put in
+    unless ARGS have a `-c`. It can ask on the terminal, and its exit status becomes this one's.
+
+    Meanwhile nothing is added to the store and patch-groups is nobody else's: the fleet goes on
+    afterwards.
+    """
+    config = load()
+    install = PastaInstall(config)
+    if not _names_project(arguments):
+        arguments = ("-c", install.project, *arguments)
+    with ExitStack() as locks:
+        locks.enter_context(only_analysis(config))
+        for container in list_containers(config.d_mbox):
+            locks.enter_context(store_lock(container.paths.lock))
+        # Ctrl-C is PaStA's to answer (it does not inherit this); we hold the locks until it ends.
+        signal.signal(signal.SIGINT, lambda *_: None)
+        status = subprocess.Popen(
+            leashed(install.command(arguments)), cwd=install.root, env=environment()
+        ).wait()
+    sys.exit(status if status >= 0 else 128 - status)
+
+
+def _names_project(arguments: tuple[str, ...]) -> bool:
+    """Whether PaStA would find `-c`, which it takes before its command alone."""
+    for argument in arguments:
+        if argument == "-c":
+            return True
+        if not argument.startswith("-"):
+            return False
+    return False
