@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from patchsync.errors import StoreDamaged
 from patchsync.store.evidence import SetAside, read_gone, read_set_aside
@@ -17,6 +17,16 @@ from patchsync.store.layout import ContainerPaths, IndexEntry, Layout
 from patchsync.store.lock import LOCK_WAIT, store_lock
 from patchsync.store.side_index import SideIndex
 from patchsync.store.writer import Batch, Mail, Stored, StoreWriter
+
+
+class News(NamedTuple):
+    """Entries of the index that somebody has not seen yet."""
+
+    # For the next time
+    mark: str
+    # They are all: the index is not the one that grew since.
+    complete: bool
+    entries: Iterator[IndexEntry]
 
 
 class MboxPatchwork:
@@ -184,6 +194,14 @@ class MboxPatchwork:
     def entries_of(self, message_id: str) -> list[IndexEntry]:
         """All index entries with this message-id, in the order of the index."""
         return self._side_index.entries_of(message_id)
+
+    def news(self, mark: str | None) -> News:
+        """What came into the index since an earlier call gave this mark; None: all of it."""
+        built, lines = self._side_index.reading()
+        known, _, number = (mark or "").partition(" ")
+        complete = known != built or not number.isdecimal()
+        after = 0 if complete else int(number)
+        return News(f"{built} {lines}", complete, self._side_index.entries_after(after))
 
     def writer(self) -> StoreWriter:
         """Return a writer for this store, to be entered."""

@@ -20,12 +20,13 @@ from io import BufferedReader
 from itertools import islice
 from pathlib import Path
 from typing import Self
+from uuid import uuid4
 
 from patchsync.errors import StoreDamaged, StoreUnavailable
 from patchsync.store.files import storing
 from patchsync.store.layout import IndexEntry, parse_line, parse_plain_lines
 
-_VERSION = 1  # of the tables below; a cache of another version is built anew
+_VERSION = 2  # of the tables below; a cache of another version is built anew
 _BUSY = 30.0  # seconds to wait for another process' transaction
 _TAIL = 4096  # bytes before the offset that show whether the index still is the one that was read
 _CHUNK = 1 << 20  # bytes read at a time, which bounds the memory
@@ -40,7 +41,7 @@ CREATE TABLE IF NOT EXISTS patch (
 );
 CREATE TABLE IF NOT EXISTS state (
     inode TEXT NOT NULL, offset INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, tail TEXT NOT NULL,
-    lines INTEGER NOT NULL, patches INTEGER NOT NULL
+    lines INTEGER NOT NULL, patches INTEGER NOT NULL, built TEXT NOT NULL
 );
 PRAGMA user_version = {_VERSION};
 COMMIT;
@@ -76,6 +77,7 @@ class _State:
     tail: str = ""  # hash of the bytes before the offset
     lines: int = 0
     patches: int = 0  # different patchwork ids
+    built: str = ""  # tells this cache from one that was built anew
 
     def is_of(self, stat: os.stat_result) -> bool:
         """Tell whether a file that looks like `stat` has been read to its end and not changed."""
@@ -157,7 +159,7 @@ class SideIndex:
         if not _continues(file, stat, state):
             self._sql.execute("DELETE FROM patch")
             self._sql.execute("DROP INDEX IF EXISTS patch_message_id")  # made once all lines are in
-            state = _State()
+            state = _State(built=uuid4().hex)
         lines, offset = state.lines, state.offset
         before = self._sql.total_changes
         for chunk in _whole_lines(file, offset, stat.st_size):
@@ -170,9 +172,9 @@ class SideIndex:
         if not synced:
             os.fsync(file.fileno())  # the cache must not know lines that a power loss takes away
         tail = _tail(file, offset)
-        now = (str(stat.st_ino), offset, stat.st_mtime_ns, tail, lines, patches)
+        now = (str(stat.st_ino), offset, stat.st_mtime_ns, tail, lines, patches, state.built)
         self._sql.execute("DELETE FROM state")
-        self._sql.execute("INSERT INTO state VALUES (?, ?, ?, ?, ?, ?)", now)
+        self._sql.execute("INSERT INTO state VALUES (?, ?, ?, ?, ?, ?, ?)", now)
         return lines - state.lines
 
     def _rows(self, chunk: bytes, lines: int) -> Iterator[tuple[int, str, str, str, int]]:
@@ -245,6 +247,20 @@ class SideIndex:
                 query = f"SELECT id, message_id FROM patch WHERE id IN ({marks})"  # noqa: S608
                 found.update(self._sql.execute(query, some))
         return found
+
+    def reading(self) -> tuple[str, int]:
+        """Which reading of the index this is, and how many lines of it were read."""
+        with self._reporting():
+            state = self._state()
+            return state.built, state.lines
+
+    def entries_after(self, line: int) -> Iterator[IndexEntry]:
+        """The entries behind a line, in the order of the index."""
+        with self._reporting():
+            rows = self._sql.execute(
+                "SELECT id, date, message_id, md5 FROM patch WHERE line > ? ORDER BY line", (line,)
+            )
+            yield from map(IndexEntry._make, rows)
 
     def dated_message_ids(self) -> Iterator[tuple[str, str]]:
         """Date (YYYY/MM/DD) and message-id of each patch, in no order."""

@@ -1,0 +1,143 @@
+"""From pairs that are alike to groups, as one run of PaStA over all of them would make them.
+
+PaStA joins what is alike. Then it compares each group's latest mail with the upstream commits, and
+joins again. Where pairs are marked false positive the order matters, and is PaStA's.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from patchsync.analysis.builtin.kept import Kept
+
+# Origin to destinations, by name: what PaStA's false-positives files hold.
+Marks = Mapping[str, frozenset[str]]
+# How alike a patch and each of its candidates are (`Rating.order`): mails, or commits.
+Orders = Callable[[Kept, bool], Mapping[int, float]]
+
+
+class Links(NamedTuple):
+    """Pairs of numbers that are alike: two mails, or a mail and then a commit."""
+
+    mails: list[tuple[int, int]]
+    commits: list[tuple[int, int]]
+
+
+def group(
+    patches: Iterable[Kept], links: Links, false: Marks, false_upstream: Marks, orders: Orders
+) -> list[set[int]]:
+    """The groups of what is connected by `links`, with the commits that each is upstream in."""
+    by_number = {patch.number: patch for patch in patches}
+    mails = [number for number, patch in by_number.items() if not patch.is_commit]
+    groups = _Groups(by_number)
+    groups.join(links.mails, _Order(by_number, mails, false, orders, upstream=False))
+    latest = {_latest(by_number[mail] for mail in each) for each in groups.of(mails)}
+    chosen = [(mail, commit) for mail, commit in links.commits if mail in latest]
+    groups.join(chosen, _Order(by_number, sorted(latest), false_upstream, orders, upstream=True))
+    return groups.all()
+
+
+def components(numbers: Iterable[int], pairs: Iterable[tuple[int, int]]) -> list[set[int]]:
+    """What is connected by the pairs, over any number of them."""
+    groups = _Groups(numbers)
+    for left, right in pairs:
+        groups.unite(left, right)
+    return groups.all()
+
+
+def _latest(mails: Iterable[Kept]) -> int:
+    """The mail with the latest author date. Of several PaStA takes any; here the name decides."""
+    return max(mails, key=lambda mail: (mail.date, mail.name)).number
+
+
+class _Order(NamedTuple):
+    """What decides in which order pairs are joined, and which are not."""
+
+    patches: Mapping[int, Kept]
+    origins: list[int]
+    marks: Marks
+    orders: Orders
+    upstream: bool
+
+
+class _Groups:
+    """Groups of numbers that grow together."""
+
+    def __init__(self, numbers: Iterable[int]) -> None:
+        self._group = {number: {number} for number in numbers}
+
+    def unite(self, left: int, right: int) -> None:
+        small, large = sorted((self._group[left], self._group[right]), key=len)
+        if small is not large:
+            large |= small
+            self._group.update(dict.fromkeys(small, large))
+
+    def join(self, pairs: list[tuple[int, int]], order: _Order) -> None:
+        """Unite the pairs, but for what a mark keeps apart."""
+        marks = _Marks(order, self._group)
+        if not marks:
+            for left, right in pairs:
+                self.unite(left, right)
+            return
+        for left, right in _as_pasta_orders(pairs, order):
+            ours, theirs = self._group[left], self._group[right]
+            if ours is not theirs and not marks.keep_apart(ours, theirs):
+                self.unite(left, right)
+
+    def of(self, numbers: Iterable[int]) -> list[set[int]]:
+        """The groups that these numbers are in."""
+        return list({id(self._group[number]): self._group[number] for number in numbers}.values())
+
+    def all(self) -> list[set[int]]:
+        """All groups."""
+        return self.of(self._group)
+
+
+class _Marks:
+    """The marks that concern these patches, by number."""
+
+    def __init__(self, order: _Order, numbers: Iterable[int]) -> None:
+        names = {order.patches[number].name: number for number in numbers}
+        self._marks: dict[int, set[int]] = {}
+        for name, number in names.items():
+            if there := {names[each] for each in order.marks.get(name, ()) if each in names}:
+                self._marks[number] = there
+
+    def __bool__(self) -> bool:
+        return bool(self._marks)
+
+    def keep_apart(self, origin: set[int], destination: set[int]) -> bool:
+        """Whether any of the origin's group is marked against any of the other's."""
+        return any(
+            not destination.isdisjoint(self._marks[number])
+            for number in origin
+            if number in self._marks
+        )
+
+
+def _as_pasta_orders(pairs: list[tuple[int, int]], order: _Order) -> list[tuple[int, int]]:
+    """Origins from the one whose best candidate is least alike; of each the best candidate first.
+
+    Two mails are looked at from either side. Where PaStA's order is left to chance, names decide.
+    """
+    alike: dict[int, set[int]] = defaultdict(set)
+    for left, right in pairs:
+        alike[left].add(right)
+        if not order.upstream:
+            alike[right].add(left)
+
+    def name(number: int) -> str:
+        return order.patches[number].name
+
+    found = []
+    for origin in order.origins:
+        if origin not in alike:
+            continue
+        orders = order.orders(order.patches[origin], order.upstream)
+        best = max(orders.values())
+        for candidate in alike[origin]:
+            key = (best, name(origin), -orders[candidate], name(candidate))
+            found.append((key, (origin, candidate)))
+    return [pair for _, pair in sorted(found)]

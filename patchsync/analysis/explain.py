@@ -1,0 +1,146 @@
+"""Why two patches are one, or are not: each step of the rating, and what the groups made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from patchsync.analysis.builtin.engine import kept_path
+from patchsync.analysis.builtin.kept import KeptPatches
+from patchsync.analysis.builtin.mails import Mails
+from patchsync.analysis.commits import open_repository, read_commit
+from patchsync.analysis.false_positives import (
+    OF_COMMITS,
+    OF_MAILS,
+    is_commit,
+    read_false_positives,
+)
+from patchsync.analysis.mail import NotAPatch
+from patchsync.analysis.patch import Patch
+from patchsync.analysis.project import Project, read_project
+from patchsync.analysis.rating import (
+    Rating,
+    best_matches,
+    near_in_time,
+    rate,
+    shape_of,
+)
+from patchsync.analysis.thresholds import Thresholds
+from patchsync.config import Config
+from patchsync.errors import GiveUp
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """A rating with all that it comes from, and what became of it."""
+
+    names: tuple[str, str]
+    patches: tuple[Patch, Patch]
+    thresholds: Thresholds
+    rating: Rating
+    # Why PaStA does not look at the pair at all; nothing if it does
+    not_compared: tuple[str, ...]
+    # Whether the false positives keep the two apart
+    marked: bool
+    # Whether they are in one group, as of the last update of the builtin engine; None: unknown
+    together: bool | None
+    # The pairs that connect the two, by name from the one to the other; empty where none do
+    way: tuple[str, ...]
+
+    @property
+    def total(self) -> float:
+        """The weighted rating."""
+        return self.rating.total(self.thresholds)
+
+    @property
+    def verdict(self) -> str:
+        """What the rating of this pair alone leads to."""
+        limit, total = self.thresholds, f"{self.total:.4f}"
+        if self.not_compared:
+            return f"not compared: {'; '.join(self.not_compared)}"
+        if self.marked:
+            return "not joined: the pair is marked as a false positive"
+        if self.total >= limit.autoaccept:
+            return f"one patch: {total} is at least {limit.autoaccept:g} (AUTOACCEPT_THRESHOLD)"
+        if self.total >= limit.interactive:
+            return (
+                f"left to a person: {total} is at least {limit.interactive:g}"
+                f" (INTERACTIVE_THRESHOLD), but below {limit.autoaccept:g} (AUTOACCEPT_THRESHOLD)"
+            )
+        return f"not one patch: {total} is below {limit.autoaccept:g} (AUTOACCEPT_THRESHOLD)"
+
+
+def explain(config: Config, left: str, right: str) -> Explanation:
+    """Explain the pair of these names (message-ids, or one and a commit's hash).
+
+    Raises:
+        GiveUp: they are the same, both are commits, or one is no patch.
+        ConfigError: as `read_project`.
+    """
+    if left == right:
+        raise GiveUp(f"both are {left}")
+    if is_commit(left):
+        left, right = right, left
+    if is_commit(left):
+        raise GiveUp("both are commits; PaStA compares mails with those")
+    project = read_project(config)
+    with Mails(config.d_mbox, config.store.layout, project) as mails:
+        patches = mails.patch(left), _patch(mails, project, right)
+    rating = rate(shape_of(patches[0]), shape_of(patches[1]), project.thresholds)
+    upstream = is_commit(right)
+    together, way = _as_kept(config, left, right)
+    return Explanation(
+        names=(left, right),
+        patches=patches,
+        thresholds=project.thresholds,
+        rating=rating,
+        not_compared=tuple(_obstacles(*patches, rating, project.thresholds, upstream=upstream)),
+        marked=_marked(project, left, right),
+        together=together,
+        way=way,
+    )
+
+
+def _patch(mails: Mails, project: Project, name: str) -> Patch:
+    if not is_commit(name):
+        return mails.patch(name)
+    if project.repo is None:
+        raise GiveUp(f"{name} is a commit, but [analysis] repo is not set")
+    try:
+        return read_commit(open_repository(project.repo), name)
+    except NotAPatch as reason:
+        raise GiveUp(str(reason)) from None
+
+
+def _obstacles(
+    left: Patch, right: Patch, rating: Rating, limit: Thresholds, *, upstream: bool
+) -> Iterator[str]:
+    """What keeps PaStA from comparing the two."""
+    if not best_matches(sorted(left.affected), sorted(right.affected), limit.filename):
+        yield f"they touch no file of the same name (FILENAME_THRESHOLD {limit.filename:g})"
+    if limit.filename < 1 and left.is_revert != right.is_revert:
+        yield "one is a revert"
+    dates = left.author_date.timestamp(), right.author_date.timestamp()
+    days = limit.author_date_interval
+    if not near_in_time(*dates, days, other_is_commit=upstream):
+        yield f"their author dates are {days} days or more apart (AUTHOR_DATE_INTERVAL)"
+    if rating.lines_ratio < limit.diff_lines_ratio:
+        yield (
+            f"their diffs have {left.lines} and {right.lines} lines: {rating.lines_ratio:.2f} is"
+            f" below {limit.diff_lines_ratio:g} (DIFF_LINES_RATIO)"
+        )
+
+
+def _marked(project: Project, left: str, right: str) -> bool:
+    file = OF_COMMITS if is_commit(right) else OF_MAILS
+    marks = read_false_positives(project.false_positives / file)
+    return right in marks.get(left, ()) or left in marks.get(right, ())
+
+
+def _as_kept(config: Config, left: str, right: str) -> tuple[bool | None, tuple[str, ...]]:
+    """Whether the builtin engine has the two in one group, and what connects them."""
+    path = kept_path(config)
+    if not path.exists():
+        return None, ()
+    with KeptPatches(path) as kept:
+        return kept.together(left, right), tuple(kept.way(left, right))

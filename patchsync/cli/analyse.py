@@ -1,0 +1,77 @@
+"""`patchsync analyse`: bring the groups up to date once, in the foreground."""
+
+from __future__ import annotations
+
+import time
+
+import click
+from rich import progress as columns
+
+from patchsync.analysis.report import update_groups
+from patchsync.cli.bars import Bars
+from patchsync.cli.signals import end_as_by_ctrl_c
+from patchsync.config import load
+from patchsync.errors import ConfigError
+
+LINE_SECONDS = 5.0
+
+
+@click.command()
+@click.option(
+    "--overwrite",
+    is_flag=True,
+    help="Write patch-groups although somebody else changed it; the old file is kept beside it.",
+)
+@click.option(
+    "--rebuild",
+    is_flag=True,
+    help="Forget what is kept between updates, and compare all mails anew.",
+)
+def analyse(overwrite: bool, rebuild: bool) -> None:
+    """Find which mails are revisions of one patch, and write PaStA's patch-groups.
+
+    Looks at what came into the store since the last update: `patchsync sync` first brings what is
+    new. The fleet's service `analyse` does the same by itself, after each batch of mails; then
+    this only says that there is nothing new.
+
+    Who compares says [analysis] engine: `builtin` (the default: as PaStA does, but only what is
+    new), or `pasta`, the real one. It may be stopped at any time: the groups are the old ones or
+    the new ones, and the next update goes on.
+
+    \b
+    patchsync analyse                what is new, now
+    patchsync analyse --rebuild      all of it, as from scratch; the groups come out the same
+    patchsync analyse --overwrite    after "was changed by somebody else": take our groups
+
+    Exit status 0 if patch-groups is up to date.
+    """
+    config = load()
+    end_as_by_ctrl_c()
+    with _Steps() as steps:
+        updated = update_groups(config, steps.tell, overwrite=overwrite, rebuild=rebuild)
+    if updated is None:
+        raise ConfigError(
+            f'{config.source}: nobody analyses; set [analysis] engine = "builtin" or "pasta"'
+        )
+    click.echo(f"{config.patch_groups}: {updated.story}")
+
+
+class _Steps(Bars):
+    """Shows one step after the other, each with how far it is; a context."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            columns.BarColumn(), columns.MofNCompleteColumn(), columns.TimeRemainingColumn()
+        )
+        self._rows: dict[str, columns.TaskID] = {}
+        self._next_line = time.monotonic() + LINE_SECONDS
+
+    def tell(self, what: str, done: int, of: int) -> None:
+        """Show that `done` of `of` is done of a step."""
+        if self.on_terminal:
+            if what not in self._rows:
+                self._rows[what] = self.shown.add_task(what, total=of)
+            self.shown.update(self._rows[what], completed=done, total=of)
+        elif time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + LINE_SECONDS
+            click.echo(f"{what}: {done} of {of}")

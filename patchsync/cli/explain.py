@@ -1,0 +1,102 @@
+"""`patchsync explain`: why two patches are one, or are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from patchsync.analysis.explain import Explanation, explain
+from patchsync.analysis.naming import resolve
+from patchsync.analysis.patch import FileKey, Patch
+from patchsync.config import load
+
+
+@click.command("explain")
+@click.argument("left", metavar="ID")
+@click.argument("right", metavar="ID")
+@click.option("-p", "--project", metavar="P", help="Where to look for the mails; default: in all.")
+@click.option("--lines", is_flag=True, help="Show the lines that are compared, too.")
+def explain_command(left: str, right: str, project: str | None, lines: bool) -> None:
+    """Show how two patches are rated: message and diff, each hunk compared, and the thresholds.
+
+    An ID is a message-id, a patchwork id or a commit's hash. Nothing is written. The rating is
+    computed anew, as both engines do it; whether the two are in one group is what the builtin
+    engine made of it at its last update.
+    """
+    config = load()
+    names = [resolve(config, text, project) for text in (left, right)]
+    for line in _told(explain(config, *names), lines=lines):
+        click.echo(line)
+
+
+def _told(found: Explanation, *, lines: bool) -> Iterator[str]:
+    limit, rating = found.thresholds, found.rating
+    for name, patch in zip(found.names, found.patches, strict=True):
+        subject = patch.message[0] if patch.message else ""
+        yield f"{name}  {patch.author_date:%Y-%m-%d}  {' '.join(subject.split())}"
+    yield ""
+    yield f"verdict: {found.verdict}"
+    yield f"groups:  {_groups(found)}"
+    yield ""
+    weight = limit.message_diff_weight
+    yield f"lines ratio {rating.lines_ratio:.2f}, at least {limit.diff_lines_ratio:g} is wanted"
+    if rating.lines_ratio < limit.diff_lines_ratio:
+        return
+    yield (
+        f"rating {found.total:.4f} = {weight:g} x message {rating.message:.2f}"
+        f" + {1 - weight:g} x diff {rating.diff:.4f}"
+    )
+    if lines:
+        yield from _both("message", found.patches[0].message, found.patches[1].message)
+    for file in rating.files:
+        score = sum(file.scores) / len(file.scores) if file.scores else None
+        yield f"file {_name(file.left, file.right)}: {'-' if score is None else f'{score:.1f}'}"
+        for side in file.sides:
+            heading = f"@@ {side.left}" + (f" | {side.right}" if side.right != side.left else "")
+            yield f"  {heading}: {side.kind} {side.score}"
+            if lines:
+                ours, theirs = (
+                    getattr(patch.files[key].hunks[name], side.kind)
+                    for patch, key, name in zip(
+                        found.patches,
+                        (file.left, file.right),
+                        (side.left, side.right),
+                        strict=True,
+                    )
+                )
+                yield from _both(side.kind, ours, theirs)
+    for patch, name in zip(found.patches, found.names, strict=True):
+        yield from _alone(patch, name, found)
+
+
+def _groups(found: Explanation) -> str:
+    if found.together is None:
+        return "unknown: the builtin engine has not grouped both yet (`patchsync analyse`)"
+    if not found.together:
+        return "the two are in different groups"
+    between = found.way[1:-1]
+    return "the two are in one group" + (f", by way of {', '.join(between)}" if between else "")
+
+
+def _name(left: FileKey, right: FileKey) -> str:
+    told = " -> ".join(left)
+    return told if left == right else f"{told} | {' -> '.join(right)}"
+
+
+def _both(what: str, left: tuple[str, ...], right: tuple[str, ...]) -> Iterator[str]:
+    """The lines of both sides, those that both have once."""
+    yield f"    {what}:"
+    for line in left:
+        yield f"    {'  ' if line in right else '1 '}{line}"
+    for line in right:
+        if line not in left:
+            yield f"    2 {line}"
+
+
+def _alone(patch: Patch, name: str, found: Explanation) -> Iterator[str]:
+    """What is in one of them alone, and so is not compared."""
+    matched = {key for file in found.rating.files for key in (file.left, file.right)}
+    for key in patch.files:
+        if key not in matched:
+            yield f"file {' -> '.join(key)}: only in {name}"
