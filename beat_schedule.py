@@ -9,7 +9,7 @@ from patchsync.config import Config
 
 def entries(config: Config) -> dict[str, dict[str, Any]]:
     """Celery's `beat_schedule`: per project a probe, a step of the audit, and a plan of what to
-    push if anything is switched on, each at its interval.
+    push if anything is switched on; for all of them an update of the groups; each at its interval.
 
     What nobody took before the next one is due expires, so that two beats, or workers that come
     back after an hour, do not make a queue of probes.
@@ -27,4 +27,13 @@ def entries(config: Config) -> dict[str, dict[str, Any]]:
                 "args": [project.id],
                 "options": {"expires": seconds, "argsrepr": f"({project.called})"},
             }
+    if config.analysis.engine != "none":
+        seconds = config.schedule.analyse_seconds
+        schedule["analyse"] = {
+            "task": "workers.analyse.update",
+            "schedule": seconds,
+            # It is for all; a task's first argument is a project.
+            "args": [config.projects[0].id],
+            "options": {"expires": seconds, "argsrepr": "(all projects)"},
+        }
     return schedule

@@ -2,7 +2,8 @@
 
 A page in flight is leased so that the next round does not ask for it again. A lease runs out some
 time after the last sign of work on its project, so that pages which wait their turn behind others
-keep theirs. One that is lost or left behind costs requests or time, never a patch.
+keep theirs. What many ask for and is done once for all has a lease of its own (`Errand`). One that
+is lost or left behind costs requests or time, never a patch.
 """
 
 from __future__ import annotations
@@ -96,3 +97,25 @@ class Board:
         """The last thing that went wrong within a day."""
         text = cast("bytes | None", self._redis.get(self._trouble))
         return Trouble(**json.loads(text)) if text else None
+
+
+class Errand:
+    """Something that many ask for, of which one message at a time is on its way.
+
+    Who takes the message in hand calls `begin` before he looks at anything: he then sees all that
+    was so when somebody was told that it is on its way, and who comes later asks anew.
+    """
+
+    def __init__(self, client: redis.Redis, namespace: str, name: str, *, seconds: float) -> None:
+        """`namespace`: the configuration's; `seconds`: after that a message is taken for lost."""
+        self._redis = client
+        self._key = f"patchsync:{namespace}:errand:{name}"
+        self._milliseconds = max(1, round(1000 * seconds))
+
+    def ask(self) -> bool:
+        """Whether a message is to be sent; False where one is on its way."""
+        return bool(self._redis.set(self._key, b"", nx=True, px=self._milliseconds))
+
+    def begin(self) -> None:
+        """The message has arrived."""
+        self._redis.delete(self._key)

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from patchsync.analysis.pasta import check as pasta_check
+from patchsync.analysis.project import read_project
 from patchsync.asking import open_client
 from patchsync.config import TOKEN_VARIABLE, Config, ProjectTable
 from patchsync.errors import ConfigError, GiveUp, PatchsyncError
@@ -49,7 +51,17 @@ def findings(config: Config) -> Iterator[Finding]:
     yield _finding("[patchwork] contact", lambda: _contact(config))
     yield _finding("[store] mbox", lambda: _store(config))
     yield _finding("[redis] url", lambda: _redis(config))
+    yield from _analysis(config)
     yield from _push(config)
+
+
+def _analysis(config: Config) -> Iterator[Finding]:
+    """Whether the engine can work."""
+    if config.analysis.engine == "pasta":
+        yield _finding("[analysis] pasta_root", lambda: pasta_check.check_start(config))
+        yield _finding("[analysis] pasta_project", lambda: pasta_check.check_project(config))
+    else:
+        yield _finding("[analysis] engine", lambda: _engine(config))
 
 
 def _push(config: Config) -> Iterator[Finding]:
@@ -164,6 +176,12 @@ def _redis(config: Config) -> str:
     if trouble:
         raise GiveUp(trouble)
     return "answers"
+
+
+def _engine(config: Config) -> str:
+    if config.analysis.engine == "none":
+        return "none: patch-groups is written by others"
+    return f"{config.analysis.engine}; its result goes to {read_project(config).groups}"
 
 
 def _for_pasta(paths: ContainerPaths) -> str:

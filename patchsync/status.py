@@ -1,4 +1,6 @@
-"""What is so: who is alive; per project what the server had, what the store has, what is wrong."""
+"""What is so: who is alive; how the analysis went; per project what the server had, what the store
+has, what is wrong.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from dataclasses import dataclass
 
 import redis
 
+from patchsync.analysis.report import Report, last_report
 from patchsync.backlog import Backlog
 from patchsync.board import Board, Trouble
 from patchsync.config import Config
@@ -97,6 +100,13 @@ def fleet_status(config: Config) -> FleetStatus:
         )
     except (redis.RedisError, ServerUnavailable) as error:
         return FleetStatus(redis_trouble=str(error))
+
+
+def analysis_status(config: Config) -> Report | None:
+    """How the last updates of the groups ended; None where there is no engine."""
+    if config.analysis.engine == "none":
+        return None
+    return last_report(config) or Report(engine=config.analysis.engine)
 
 
 def holdings(site: Site) -> Holdings:

@@ -6,7 +6,7 @@ from celery import Celery
 
 from workers import broker
 
-TASKS = ["workers.fetch", "workers.index", "workers.push"]
+TASKS = ["workers.fetch", "workers.index", "workers.analyse", "workers.push"]
 # What listens to Celery's signals
 LISTENERS = ["workers.alive", "workers.logs"]
 

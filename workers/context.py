@@ -9,7 +9,7 @@ import redis
 
 from patchsync.asking import open_annotator, open_client
 from patchsync.backlog import Backlog
-from patchsync.board import Board
+from patchsync.board import Board, Errand
 from patchsync.config import Config, load, make_run_dir
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.limits import RedisGate, fleet_gate
@@ -73,3 +73,8 @@ def board(project: str) -> Board:
     return Board(
         redis_client(), config().namespace, project, lease_seconds=config().fleet.lease_seconds
     )
+
+
+def errand(name: str) -> Errand:
+    """What is done once for all who ask for it; `name` tells it from others."""
+    return Errand(redis_client(), config().namespace, name, seconds=config().fleet.lease_seconds)

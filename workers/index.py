@@ -47,6 +47,8 @@ def index_mails(self: Task[..., None], project: str, delivery: dict[str, Any]) -
             log.info("%s: %s", key, stored)
         if found.lease and board.release(found.lease) == 0:
             messages.probe(key)
+        if stored.stored:
+            messages.analyse(key)
 
 
 @app.task(name="workers.index.import_archive", bind=True, **(OPTIONS | {"max_retries": 20}))
@@ -61,6 +63,8 @@ def import_archive(
         stored = _under_lock(self, key, lambda: store_piece(config, key, archive, piece))
         what = stored or "nothing: this piece is done already"
         log.info("%s: %d bytes of the archive from %d: %s", key, piece.length, piece.start, what)
+        if stored and stored.stored:
+            messages.analyse(key)
 
 
 def _under_lock(

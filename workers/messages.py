@@ -13,9 +13,13 @@ from patchsync.pages import lease_of
 from patchsync.push.jobs import Job
 from patchsync.sync import Want
 from workers.celery import app
-from workers.context import config
+from workers.context import config, errand
 
 SET_ASIDE_LEASE = "set aside"
+# The groups are one file for all projects.
+ANALYSIS = "analysis"
+# What comes in so soon after a batch is taken in with it.
+SETTLE_SECONDS = 1.0
 
 
 def probe(project: str) -> None:
@@ -73,6 +77,35 @@ def index_mails(project: str, delivery: Delivery) -> None:
     )
 
 
+def analyse(project: str) -> None:
+    """Enqueue an update of the groups, since a project has new mails; not where one is on its way.
+
+    It expires as its lease does. Were it to come later, beat's next one would have done its work.
+    """
+    if config().analysis.engine == "none" or not errand(ANALYSIS).ask():
+        return
+    app.send_task(
+        "workers.analyse.update",
+        args=[project],
+        argsrepr=analysis_story(project),
+        countdown=SETTLE_SECONDS,
+        expires=config().fleet.lease_seconds,
+        priority=FIRST,
+    )
+
+
+def plan(project: str) -> None:
+    """Enqueue a plan of what to push, since the groups changed; not where one is on its way."""
+    if errand(planning(project)).ask():
+        app.send_task(
+            "workers.push.plan",
+            args=[project],
+            argsrepr=f"({config().project(project).called}: groups changed)",
+            expires=config().fleet.lease_seconds,
+            priority=FIRST,
+        )
+
+
 def push(job: Job) -> None:
     """Enqueue what is to be shown of some patches."""
     app.send_task(
@@ -81,6 +114,16 @@ def push(job: Job) -> None:
         argsrepr=f"({config().project(job.key).called}: {job.sink}, {len(job.patch_ids)} patches)",
         expires=config().schedule.push_seconds,
     )
+
+
+def planning(project: str) -> str:
+    """The name of the errand that `plan` is."""
+    return f"plan {project}"
+
+
+def analysis_story(project: str) -> str:
+    """What is shown instead of the arguments of `update`."""
+    return f"({config().project(project).called}: new mails)"
 
 
 def index_story(project: str, delivery: Delivery) -> str:

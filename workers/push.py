@@ -23,6 +23,7 @@ def plan(project: str) -> None:
     with told("plan", project):
         config = context.config()
         key = config.project(project).id
+        context.errand(messages.planning(key)).begin()
         site = find_site(config, key)
         if site is None:
             return  # Nothing is synced yet.

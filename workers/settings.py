@@ -18,6 +18,8 @@ from workers.context import config
 from workers.logs import LINE
 
 LONGEST_TASK_SECONDS = 600
+# So long before its end a task is told to end by itself.
+SOFT_SECONDS = 30
 
 _config = config()
 
@@ -55,7 +57,16 @@ task_acks_late = True
 task_reject_on_worker_lost = True
 task_retry_on_worker_lost = True
 task_time_limit = LONGEST_TASK_SECONDS
-task_soft_time_limit = LONGEST_TASK_SECONDS - 30
+task_soft_time_limit = LONGEST_TASK_SECONDS - SOFT_SECONDS
+if _config.analysis.engine == "pasta":
+    # It may be delivered again while it runs: that one comes when this one has ended, and has
+    # expired; or to a second worker, which finds PaStA at work and leaves it alone.
+    task_annotations = {
+        "workers.analyse.update": {
+            "time_limit": _config.analysis.pasta_seconds + LONGEST_TASK_SECONDS,
+            "soft_time_limit": _config.analysis.pasta_seconds + LONGEST_TASK_SECONDS - SOFT_SECONDS,
+        }
+    }
 worker_prefetch_multiplier = 1
 worker_soft_shutdown_timeout = 20
 worker_enable_soft_shutdown_on_idle = True
@@ -74,9 +85,10 @@ task_routes = {
     "workers.fetch.fetch_patches": {"queue": "fetch"},
     "workers.index.index_mails": {"queue": "index"},
     # What is new goes before an archive.
+    "workers.index.import_archive": {"queue": "index", "priority": LATER},
+    "workers.analyse.update": {"queue": "analyse"},
     "workers.push.plan": {"queue": "push"},
     "workers.push.send": {"queue": "push"},
-    "workers.index.import_archive": {"queue": "index", "priority": LATER},
 }
 
 beat_schedule = schedule.entries(_config)

@@ -25,8 +25,11 @@ OPTIONS: dict[str, Any] = {
 
 
 @contextmanager
-def told(task: str, project: str) -> Iterator[None]:
-    """Let an error of the family show in the log and in `patchsync status`, and end the task."""
+def told(task: str, project: str, *, on_board: bool = True) -> Iterator[None]:
+    """Let an error of the family show in the log and in `patchsync status`, and end the task.
+
+    `on_board`: with the project there; else the task sees to it that it shows.
+    """
     try:
         try:
             yield
@@ -35,6 +38,7 @@ def told(task: str, project: str) -> Iterator[None]:
             raise TryAgainLater(f"Redis does not answer: {error}") from None
     except PatchsyncError as error:
         log.error("%s of %s: %s", task, project, error)
-        with suppress(redis.RedisError):
-            context.board(project).report(task, error)
+        if on_board:
+            with suppress(redis.RedisError):
+                context.board(project).report(task, error)
         raise

@@ -23,6 +23,7 @@ def enqueue(task: str | None, arguments: tuple[str, ...]) -> None:
     \b
     patchsync enqueue fetch.probe linuxppc-dev         look for new patches now
     patchsync enqueue fetch.fetch_patches 2 '[17, 18]'     try patches again
+    patchsync enqueue analyse.update linuxppc-dev      look for revisions now, in all projects
     """
     config = load()
     from workers import control

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import click
 
+from patchsync.cli.analyse import analyse
 from patchsync.cli.check import check
 from patchsync.cli.demo import demo
 from patchsync.cli.enqueue import enqueue
+from patchsync.cli.explain import explain_command
 from patchsync.cli.health import health
 from patchsync.cli.importing import import_archives
+from patchsync.cli.mark_false import mark_false_command
+from patchsync.cli.pasta import pasta
 from patchsync.cli.push import push
 from patchsync.cli.run import run
 from patchsync.cli.status import status
@@ -29,6 +33,7 @@ A first run:
   patchsync check                 does the configuration work?
   patchsync import dump.tar.gz    take in a dumparchive first, if there is one
   patchsync sync                  bring all projects in step, once
+  patchsync analyse               find which patches are revisions of one another, once
   patchsync status                what is so now
 
 \b
@@ -67,11 +72,16 @@ class _Commands(click.Group):
 )
 @click.version_option(package_name="patchsync")
 def main(file: Path | None) -> None:
-    """Keep PaStA and Patchwork in step: pull the patches of projects into PaStA's store."""
+    """Keep PaStA and Patchwork in step: pull the patches of projects into PaStA's store, group
+    those that are revisions of one another, and show the groups in Patchwork.
+    """
     if file:
         # Where the workers' side, which has no command line of its own, looks for it too.
         os.environ[FILE_VARIABLE] = str(file.absolute())
 
 
-for command in (check, import_archives, sync, push, up, status, enqueue, run, health, demo):
+for command in (
+    *(check, import_archives, sync, analyse, explain_command, mark_false_command, pasta, push),
+    *(up, status, enqueue, run, health, demo),
+):
     main.add_command(command)

@@ -24,6 +24,7 @@ def run(service: str, processes: int | None) -> None:
     probe   compares projects with Patchwork      where the store is
     index   writes the store                      where the store is
     fetch   downloads mails                       anywhere: needs only Redis and HTTP
+    analyse writes patch-groups, by [analysis]    where the store is
     push    annotates Patchwork, by [push]        where the store is; needs the token
     beat    enqueues what is due                  anywhere; one is enough, two do no harm
     flower  the dashboard                         anywhere

@@ -9,18 +9,26 @@ from datetime import UTC, datetime
 
 import click
 
+from patchsync.analysis.report import Report
 from patchsync.config import Config, load
 from patchsync.push.ledger_tables import Trouble
 from patchsync.push.standing import PushStatus
 from patchsync.services import wanted_services
 from patchsync.sites import configured
-from patchsync.status import FleetStatus, ProjectStatus, fleet_status, project_status
+from patchsync.status import (
+    FleetStatus,
+    ProjectStatus,
+    analysis_status,
+    fleet_status,
+    project_status,
+)
 
 # What does not happen while nobody of a service is alive.
 WITHOUT = {
     "probe": "nothing is compared with Patchwork",
     "fetch": "nothing is downloaded",
     "index": "nothing is written to the store",
+    "analyse": "patch-groups is not brought up to date",
     "push": "nothing is annotated in Patchwork",
     "beat": "nothing is enqueued by itself",
 }
@@ -30,21 +38,28 @@ WITHOUT = {
 @click.option("-p", "--project", "projects", multiple=True, metavar="P", help="Only this one.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def status(projects: tuple[str, ...], as_json: bool) -> None:
-    """Show who is alive, per project what the server had at the last round and what we have, and
-    what of it is pushed.
+    """Show who is alive, how the last analysis went, per project what the server had at the last
+    round and what we have, and what of it is pushed.
 
     Asks the server nothing. Exit status 1 if a project is not in step, is halted, or never had
-    a round; what is still to be pushed, or was refused, does not count.
+    a round; an analysis that failed, and what is still to be pushed, or was refused, do not count.
     """
     config = load()
     keys = [configured(config, key).id for key in projects] or [each.id for each in config.projects]
-    fleet = fleet_status(config)
+    fleet, analysis = fleet_status(config), analysis_status(config)
     found = [project_status(config, key) for key in keys]
     if as_json:
-        told = {"fleet": asdict(fleet), "projects": [asdict(each) for each in found]}
+        told = {
+            "fleet": asdict(fleet),
+            "analysis": asdict(analysis) if analysis else None,
+            "projects": [asdict(each) for each in found],
+        }
         click.echo(json.dumps(told, indent=2, default=str))
     else:
-        parts = [_fleet_lines(config, fleet), *(_lines(each) for each in found)]
+        parts = [_fleet_lines(config, fleet)]
+        if analysis:
+            parts.append(_analysis_lines(analysis))
+        parts += [_lines(each) for each in found]
         click.echo("\n\n".join("\n  ".join(lines) for lines in parts))
     if not all(each.in_sync and not each.halted for each in found):
         sys.exit(1)
@@ -69,6 +84,19 @@ def _fleet_lines(config: Config, fleet: FleetStatus) -> list[str]:
     if fleet.waiting_messages:
         size = fleet.waiting_bytes / 2**20
         lines.append(f"waiting     {fleet.waiting_messages} messages for index, {size:.1f} MiB")
+    return lines
+
+
+def _analysis_lines(report: Report) -> list[str]:
+    if report.at is None:
+        lines = [f"analysis ({report.engine}): never went through yet"]
+    else:
+        lines = [
+            f"analysis ({report.engine}): {report.story}",
+            f"ended       {_time(report.at)}, after {report.seconds or 0:.1f} s",
+        ]
+    if report.trouble:
+        lines.append(f"FAILED      {_time(report.failed_at)}: {report.trouble}")
     return lines
 
 

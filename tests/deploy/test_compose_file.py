@@ -16,7 +16,9 @@ from tests.deploy.compose import COMPOSE_FILE, ROOT, VARIABLE, compose
 EACH = [*SERVICES, "redis"]
 STORE = "/srv/mbox"
 GROUPS = "/srv/groups"
-OF_PASTA = {"probe", "index", "push"}
+OF_PASTA = {"probe", "index", "analyse", "push"}
+# Where each may write
+WRITABLE = {STORE: OF_PASTA, GROUPS: {"analyse"}}
 
 
 def variables() -> dict[str, str | None]:
@@ -81,11 +83,11 @@ def test_a_service_can_do_little(name: str) -> None:
     writable = [each for each in service["volumes"] if isinstance(each, str)]
     writable += [each["target"] for each in service["volumes"] if each not in writable]
     wanted = ["/etc/patchsync/patchsync.toml"] + [STORE] * (name in OF_PASTA)
-    wanted += [GROUPS] * (name == "push")
+    wanted += [GROUPS] * (name in ("analyse", "push"))
     assert writable == (["redis:/data"] if name == "redis" else wanted)
     for each in service["volumes"]:
         if isinstance(each, dict):
-            assert each.get("read_only", False) is (each["target"] != STORE)
+            assert each.get("read_only", False) is (name not in WRITABLE.get(each["target"], ()))
             assert each["bind"] == {"create_host_path": False}, "a slip would make root's folder"
 
 
@@ -110,7 +112,7 @@ def test_nothing_is_published_but_the_dashboard_and_that_here_only() -> None:
 
 
 def test_only_what_asks_patchwork_can_get_out() -> None:
-    """Redis, index and beat are in a network that leads nowhere."""
+    """Redis, index, analyse and beat are in a network that leads nowhere."""
     found = compose()
     services = found["services"]
     assert found["networks"]["broker"] == {"internal": True}
@@ -118,7 +120,7 @@ def test_only_what_asks_patchwork_can_get_out() -> None:
     others = {name: set(each["networks"]) - {"broker"} for name, each in services.items()}
     assert {name for name in others if "outside" in others[name]} == {"probe", "fetch", "push"}
     assert others["flower"] == {"dashboard"}
-    assert not others["redis"] | others["index"] | others["beat"]
+    assert not set.union(*(others[name] for name in ("redis", "index", "analyse", "beat")))
 
 
 def test_a_service_gets_only_the_secrets_that_it_needs() -> None:

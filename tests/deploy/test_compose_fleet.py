@@ -144,7 +144,7 @@ def test_every_service_becomes_healthy(stack: Stack) -> None:
     for name, container in stack.containers.items():
         stack.eventually(f"{name} is healthy", container.healthy)
         assert container.process.poll() is None
-    assert stack.containers["fetch"].run("patchsync", "status").stdout.count("process ") == 6
+    assert stack.containers["fetch"].run("patchsync", "status").stdout.count("process ") == 7
 
 
 def test_the_patches_arrive_in_the_store(stack: Stack) -> None:
@@ -160,6 +160,22 @@ def test_the_patches_arrive_in_the_store(stack: Stack) -> None:
 
         stack.eventually(f"{project} is in step", arrived)
         stack.installation.assert_mirrors(project)
+
+
+def test_the_groups_are_written_by_analyse(stack: Stack) -> None:
+    """Where push reads them; each mail of the store is in one."""
+
+    def written() -> bool:
+        try:
+            groups = (stack.folder / "groups" / "patch-groups").read_text()
+            wanted = {line.split()[1] for line in stack.installation.lines("sample")}
+        except (FileNotFoundError, AssertionError):
+            return False
+        return len(wanted) == len(stack.patchwork.control.ids("sample")) and wanted <= set(
+            groups.split()
+        )
+
+    stack.eventually("the groups are there", written)
 
 
 def test_groups_are_pushed_by_the_service_that_has_the_token(stack: Stack) -> None:

@@ -161,7 +161,7 @@ def test_a_story_without_a_mail_or_a_secret(
     )
     config = installation.config
     count = len(patchwork.control.ids("sample"))
-    with watched(installation, LOGIN) as dashboard:
+    with watched(installation, LOGIN, (*SYNC_QUEUES, "analyse")) as dashboard:
         index = f"/worker/{online(dashboard)['index']}"
         number = patchwork.control.ids("sample")[0]
         mail = requests.get(f"{patchwork.url}/patch/{number}/mbox/", timeout=10).text
@@ -176,6 +176,7 @@ def test_a_story_without_a_mail_or_a_secret(
         page = f"page 1 of {count} by -id"
         ends = f"(sample: nothing, ends {page})"
         wait_until(lambda: ends in dashboard.stories("index.index_mails"), "all is handed over")
+        wait_until(lambda: "(sample: new mails)" in dashboard.stories("analyse.update"), "grouped")
         wait_until(lambda: not working(dashboard), "all is in")
         assert f"(sample: {page}, 0 held)" in dashboard.stories("fetch.fetch_page")
         assert len(dashboard.stories("index.index_mails")) > 2, "mails, what was listed, the end"

@@ -58,7 +58,7 @@ def alive(installation: Installation) -> dict[str, int]:
 
 def test_all_of_it_until_ctrl_c(installation: Installation) -> None:
     """Patches come by themselves, what is killed is started again, Ctrl-C leaves nothing."""
-    everybody = {"probe", "fetch", "index", "beat"}
+    everybody = {"probe", "fetch", "index", "analyse", "beat"}
     with up(installation) as process:
         wait_until(lambda: set(alive(installation)) == everybody, "all signed in", 40)
         assert installation.patchsync("health", "index").stdout == "index: alive\n"
@@ -72,7 +72,7 @@ def test_all_of_it_until_ctrl_c(installation: Installation) -> None:
             os.kill(before[service], signal.SIGKILL)
         new = set(installation.patchwork.control.add("sample", 3))
         wait_until(lambda: new <= installation.ids("sample"), "the new ones do the work", 40)
-        assert "index  | this process ended (killed by signal 9)" in log(installation)
+        assert "index   | this process ended (killed by signal 9)" in log(installation)
 
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0

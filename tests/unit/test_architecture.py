@@ -21,11 +21,11 @@ FLOORS = [
     ["patchsync.sync", "patchsync.roster"],
     ["patchsync.patchwork"],
     ["patchsync.store"],
-    ["patchsync.archive", "patchsync.analysis"],
+    ["patchsync.archive"],
     ["patchsync.delivery", "patchsync.board", "patchsync.backlog", "patchsync.services"],
     ["patchsync.fleet"],
     ["patchsync.pages", "patchsync.sites"],
-    ["patchsync.rounds", "patchsync.vacancies"],
+    ["patchsync.rounds", "patchsync.vacancies", "patchsync.analysis"],
     ["patchsync.imports", "patchsync.asking", "patchsync.push"],
     ["beat_schedule", "workers"],
     ["patchsync.status", "patchsync.check"],
@@ -107,12 +107,11 @@ def test_the_domain_loads_no_celery() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture(scope="module")
-def described(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, object]]:
+def describe(file: Path, tables: str = "") -> dict[str, dict[str, object]]:
     """The app's tasks, schedule, routes and queues, from a process of its own."""
-    file = tmp_path_factory.mktemp("app") / "patchsync.toml"
     file.write_text(
         '[mbox.patchwork]\nurl = "https://patchwork.example.org"\nproject_ids = [1, "netdev"]\n'
+        + tables
     )
     program = """
 import json
@@ -140,9 +139,16 @@ print(json.dumps({
     return dict(json.loads(done.stdout))
 
 
+@pytest.fixture(scope="module")
+def described(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, object]]:
+    """The app with the defaults."""
+    return describe(tmp_path_factory.mktemp("app") / "patchsync.toml")
+
+
 def test_every_task_is_late_bounded_and_routed(described: dict[str, dict[str, object]]) -> None:
     """Each task acknowledges late, has limits of retries and of time, and its queue."""
     assert set(described["late"]) == {
+        "workers.analyse.update",
         "workers.fetch.audit",
         "workers.fetch.fetch_page",
         "workers.fetch.fetch_patches",
@@ -155,6 +161,7 @@ def test_every_task_is_late_bounded_and_routed(described: dict[str, dict[str, ob
     assert all(described["late"].values())
     assert all(isinstance(limit, int) for limit in described["retries"].values())
     assert described["queues"] == {
+        "workers.analyse.update": "analyse",
         "workers.fetch.audit": "probe",
         "workers.fetch.fetch_page": "fetch",
         "workers.fetch.fetch_patches": "fetch",
@@ -173,18 +180,40 @@ def test_every_task_is_late_bounded_and_routed(described: dict[str, dict[str, ob
 def test_a_queue_is_bound_to_itself_alone(described: dict[str, dict[str, object]]) -> None:
     """Queues that share an exchange and key would each get every message."""
     assert described["bound"] == {
-        name: [name, name] for name in ("probe", "fetch", "index", "push")
+        name: [name, name] for name in ("probe", "fetch", "index", "analyse", "push")
     }
 
 
 def test_every_scheduled_name_is_a_task(described: dict[str, dict[str, object]]) -> None:
-    """Beat enqueues, for each project, a probe and a step of the audit; each expires."""
+    """Beat enqueues a probe and a step of the audit per project, and one analysis; each expires."""
     scheduled = described["scheduled"]
-    assert set(scheduled) == {"probe 1", "probe netdev", "audit 1", "audit netdev"}
+    assert set(scheduled) == {"probe 1", "probe netdev", "audit 1", "audit netdev", "analyse"}
     for entry in scheduled.values():
         task, expires = entry  # type: ignore[misc]
         assert task in described["late"]
         assert expires
+
+
+def test_only_pasta_may_take_its_time(
+    described: dict[str, dict[str, object]], tmp_path: Path
+) -> None:
+    """An update by the real PaStA has the time that is set for it; no other task has more."""
+    tables = """
+    [analysis]
+    engine = "pasta"
+    pasta_root = "pasta"
+    pasta_project = "linux"
+    pasta_seconds = 7200
+    """
+    limits = describe(tmp_path / "patchsync.toml", tables)["limits"]
+    assert int(str(limits.pop("workers.analyse.update"))) > 7200
+    assert limits.items() < described["limits"].items()
+
+
+def test_who_wants_no_analysis_gets_none(tmp_path: Path) -> None:
+    """Beat does not ask for it."""
+    tables = '[analysis]\nengine = "none"\n'
+    assert "analyse" not in describe(tmp_path / "patchsync.toml", tables)["scheduled"]
 
 
 def test_no_task_option_is_misspelt() -> None:
@@ -192,7 +221,7 @@ def test_no_task_option_is_misspelt() -> None:
     from workers.tasks import OPTIONS
 
     given = {"bind", "name", *OPTIONS}
-    for name in ("fetch", "index", "push"):
+    for name in ("fetch", "index", "analyse", "push"):
         tree = ast.parse((ROOT / f"workers/{name}.py").read_text())
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "app.task":

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from patchsync.board import Board
+from patchsync.board import Board, Errand
 from patchsync.errors import GiveUp, ServerUnavailable
 from patchsync.services import redis_command
 
@@ -115,3 +115,20 @@ def test_trouble_is_told_with_its_kind(board: Board) -> None:
     trouble = board.trouble()
     assert trouble is not None
     assert trouble.lasting
+
+
+def test_an_errand_is_sent_once_until_it_begins(client: redis.Redis, tmp_path: Path) -> None:
+    """Who asks while the message is on its way sends none; who asks once it was taken up does."""
+    errands = [Errand(client, str(tmp_path), "analysis", seconds=60) for _ in range(2)]
+    assert [each.ask() for each in errands] == [True, False]
+    assert Errand(client, str(tmp_path), "another", seconds=60).ask()
+    errands[1].begin()
+    assert [each.ask() for each in errands] == [True, False]
+
+
+def test_an_errand_whose_message_was_lost(client: redis.Redis, tmp_path: Path) -> None:
+    """After its time the next one who asks sends another."""
+    errand = Errand(client, str(tmp_path), "analysis", seconds=0.05)
+    assert errand.ask()
+    time.sleep(0.1)
+    assert errand.ask()

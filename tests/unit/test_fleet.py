@@ -77,7 +77,7 @@ def test_the_folder_may_have_been_removed(
 
 
 @pytest.mark.parametrize("name", ["PATCHWORK_TOKEN", "PATCHSYNC_MBOX__PATCHWORK__TOKEN"])
-@pytest.mark.parametrize("service", ["probe", "fetch", "index", "push", "beat", "flower"])
+@pytest.mark.parametrize("service", SERVICES)
 def test_only_push_inherits_the_token(
     fleet: Fleet, told: list[str], monkeypatch: pytest.MonkeyPatch, service: str, name: str
 ) -> None:
@@ -93,12 +93,18 @@ def test_only_push_inherits_the_token(
     assert told == [f"{service}: {'secret' if service == 'push' else None}"]
 
 
-@pytest.mark.parametrize("push", ["", "[push]\nsinks = ['check']\n"])
-def test_push_is_started_where_something_is_pushed(config: Config, push: str) -> None:
+@pytest.mark.parametrize(
+    ("tables", "idle"),
+    [
+        ("", {"push"}),
+        ("[push]\nsinks = ['check']\n", set()),
+        ("[analysis]\nengine = 'none'\n", {"push", "analyse"}),
+    ],
+)
+def test_what_has_nothing_to_do_is_not_started(config: Config, tables: str, idle: set[str]) -> None:
     """By `patchsync up`, which starts all others anyway."""
-    config.source.write_text(config.source.read_text() + push)
-    others = set(SERVICES) - {"push"}
-    assert set(wanted_services(load(config.source))) == others | ({"push"} if push else set())
+    config.source.write_text(config.source.read_text() + tables)
+    assert set(wanted_services(load(config.source))) == set(SERVICES) - idle
 
 
 PARENT = """

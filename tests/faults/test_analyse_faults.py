@@ -1,0 +1,132 @@
+"""kill -9, an emptied Redis, lost messages: the groups end as those of a run from scratch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from patchsync.fleet import Fleet
+from patchsync.services import SYNC_QUEUES
+from tests.faults.conftest import HASTY, key_of, redis_of
+from tests.faults.test_kills import victims
+from tests.integration.conftest import Installation, configured, processes_of, wait_until
+
+SERVICES = (*SYNC_QUEUES, "analyse", "beat")
+SECONDS = 60.0
+
+
+@pytest.fixture
+def installation(installation: Installation) -> Installation:
+    """As for the other faults; the safety net is near."""
+    return configured(
+        installation.file.parent, installation.patchwork, f"{HASTY}analyse_seconds = 2\n"
+    )
+
+
+@contextmanager
+def at_work(installation: Installation) -> Iterator[Fleet]:
+    """The whole fleet; there are groups already."""
+    with Fleet(installation.config) as fleet:
+        fleet.ensure_redis()
+        fleet.ensure(SERVICES)
+        wait_until(installation.config.patch_groups.exists, "there are groups", SECONDS)
+        yield fleet
+        fleet.kill()
+
+
+def add(installation: Installation) -> None:
+    """A few new patches, some of them revisions of others."""
+    for project in ("sample", "neighbour"):
+        installation.patchwork.control.add(project, 4)
+
+
+def assert_as_from_scratch(installation: Installation, fleet: Fleet, folder: Path) -> None:
+    """The fleet's groups become those that one update finds in a new store of the same patches."""
+    folder.mkdir()
+    fresh = configured(folder, installation.patchwork)
+    fresh.sync()
+    done = fresh.patchsync("analyse")
+    assert done.returncode == 0, done.stderr
+    wanted = fresh.config.patch_groups.read_bytes()
+    assert any(b" " in line for line in wanted.splitlines()), "nothing to group in this test"
+    deadline = time.monotonic() + SECONDS
+    while installation.config.patch_groups.read_bytes() != wanted:
+        assert time.monotonic() < deadline, installation.logs()
+        fleet.ensure(SERVICES)
+        time.sleep(0.1)
+    assert "changed by" not in installation.logs(), "it takes its own groups for somebody else's"
+
+
+def await_update(installation: Installation) -> None:
+    """Return when an update is under way: its lock is held. It may be over in milliseconds."""
+    lock = installation.config.d_mbox / "patchsync" / "analysis.lock"
+    deadline = time.monotonic() + SECONDS
+    while f":{lock.stat().st_ino} " not in Path("/proc/locks").read_text():
+        assert time.monotonic() < deadline, installation.logs()
+        time.sleep(0.0005)
+
+
+def test_kill_9_in_the_middle(installation: Installation, tmp_path: Path) -> None:
+    """The worker or its child, at some moment of an update."""
+    seed = time.time_ns() % 1_000_000
+    print(f"seed {seed}")
+    random = Random(seed)
+    killed = 0
+    with at_work(installation) as fleet:
+        for main in random.sample([True, True, False, False, False, False], 6):
+            wait_until(
+                lambda: not fleet.ensure(SERVICES) and all(victims(installation, "analyse")),
+                "it works",
+                SECONDS,
+            )
+            add(installation)
+            await_update(installation)
+            mains, children = victims(installation, "analyse")
+            time.sleep(random.uniform(0, 2))
+            await_update(installation)
+            time.sleep(random.uniform(0, 0.03))
+            chosen = mains if main else children
+            for pid in chosen:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    killed += 1
+            wait_until(lambda: chosen[0] not in processes_of(installation), "it is dead")  # noqa: B023
+        assert killed == 6
+        assert_as_from_scratch(installation, fleet, tmp_path / "scratch")
+
+
+def test_an_emptied_redis(installation: Installation, tmp_path: Path) -> None:
+    """Again and again, with the lease and the message of an update in it."""
+    random = Random(3)
+    with at_work(installation) as fleet:
+        for _ in range(6):
+            add(installation)
+            time.sleep(random.uniform(0.2, 2))
+            redis_of(installation).flushall()
+        assert_as_from_scratch(installation, fleet, tmp_path / "scratch")
+
+
+def test_a_lost_message(installation: Installation, tmp_path: Path) -> None:
+    """An update is said to be on its way for ever, and is not: beat's comes all the same."""
+    with at_work(installation) as fleet:
+        redis_of(installation).set(key_of(installation, "errand:analysis"), b"")
+        add(installation)
+        assert_as_from_scratch(installation, fleet, tmp_path / "scratch")
+
+
+def test_a_lost_lease(installation: Installation, tmp_path: Path) -> None:
+    """Then many messages are on their way at once, which costs time and nothing else."""
+    with at_work(installation) as fleet:
+        for _ in range(4):
+            add(installation)
+            for _ in range(10):
+                redis_of(installation).delete(key_of(installation, "errand:analysis"))
+                time.sleep(0.1)
+        assert_as_from_scratch(installation, fleet, tmp_path / "scratch")

@@ -1,0 +1,69 @@
+"""The task that brings patch-groups up to date with the store."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from celery import Task
+from celery.exceptions import SoftTimeLimitExceeded
+
+from patchsync.analysis.report import update_groups
+from patchsync.errors import LockHeld
+from workers import context, messages
+from workers.celery import app
+from workers.tasks import OPTIONS, told
+
+log = logging.getLogger(__name__)
+
+# Another update is under way, in `patchsync analyse` say.
+BUSY_AGAIN_SECONDS = 5.0
+TELL_SECONDS = 15.0
+
+
+@app.task(name="workers.analyse.update", bind=True, **(OPTIONS | {"max_retries": 20}))
+def update(self: Task[..., None], project: str) -> None:
+    """Bring patch-groups up to date, for all projects, and enqueue a push of what changed.
+
+    What it sees is in the store: a message that is lost, comes twice or late does no harm.
+    """
+    # Not with a project: that one may be in step all the same. `update_groups` keeps a record.
+    with told("update", project, on_board=False):
+        config = context.config()
+        key = config.project(project).id
+        errand = context.errand(messages.ANALYSIS)
+        # What comes in from now on may not be seen, and asks for another one.
+        errand.begin()
+        try:
+            updated = update_groups(config, _Tells())
+        except LockHeld as busy:
+            if self.request.retries >= (self.max_retries or 0) or not errand.ask():
+                log.info("%s: %s; another update is to come", key, busy)
+                return
+            log.info("%s: %s; again in %g s", key, busy, BUSY_AGAIN_SECONDS)
+            # Celery's retry forgets it.
+            shown: dict[str, Any] = {"argsrepr": messages.analysis_story(key)}
+            raise self.retry(exc=busy, countdown=BUSY_AGAIN_SECONDS, **shown) from busy
+        except SoftTimeLimitExceeded:
+            log.warning("analysis: not through in its time; goes on from what is done")
+            messages.analyse(key)
+            return
+        if updated is None:
+            return  # The engine is "none" now.
+        log.info("analysis: %s", updated.story)
+        if updated.groups and config.push.sinks:
+            for each in config.projects:
+                messages.plan(each.id)
+
+
+class _Tells:
+    """Logs now and then how far an update is."""
+
+    def __init__(self) -> None:
+        self._due = time.monotonic() + TELL_SECONDS
+
+    def __call__(self, what: str, done: int, of: int) -> None:
+        if time.monotonic() >= self._due:
+            self._due = time.monotonic() + TELL_SECONDS
+            log.info("analysis: %s: %d of %d", what, done, of)
