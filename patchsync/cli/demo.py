@@ -1,25 +1,59 @@
-"""`patchsync demo`: the main job on a sample Patchwork, from nothing."""
+"""`patchsync demo`: the whole circle on a sample Patchwork, from nothing."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import sys
+import socket
+import time
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
-from patchsync.cli import sync as sync_command
-from patchsync.config import FILE_VARIABLE, Config, load
-from patchsync.sites import find_site
-from patchsync.standin.process import running_standin
+from patchsync.asking import open_annotator
+from patchsync.cli.demo_story import Story
+from patchsync.cli.demo_watch import USER_AGENT, Patchwork, Store, Watch
+from patchsync.cli.signals import end_as_by_ctrl_c
+from patchsync.config import FILE_VARIABLE, TOKEN_VARIABLES, Config, load
+from patchsync.errors import PatchsyncError
+from patchsync.fleet import Fleet
+from patchsync.push.session import Session
+from patchsync.services import flower_url, wanted_services
+from patchsync.standin.process import TOKEN, StandinProcess, running_standin
 
 PATIENCE_SECONDS = 60.0
+FEWEST_PATCHES = 20
 OURS = "patchsync.toml"
+CONFIGURATION = """[mbox.patchwork]
+url = "{url}/api/"
+token_file = "token"
+projects = [{{ id = "sample" }}, {{ id = "neighbour" }}]
+
+[store]
+mbox = "resources/mbox"
+
+[push]
+sinks = ["check", "relation"]
+
+[schedule]
+probe_seconds = 2
+push_seconds = 5
+
+[flower]
+port = {port}
+"""
 
 
 @click.command()
-@click.option("--patches", default=300, show_default=True, help="Patches in the sample Patchwork.")
+@click.option(
+    "--patches",
+    default=300,
+    show_default=True,
+    type=click.IntRange(min=FEWEST_PATCHES),
+    help="Patches in the sample Patchwork.",
+)
 @click.option(
     "--folder",
     default=Path("run/demo"),
@@ -27,43 +61,131 @@ OURS = "patchsync.toml"
     type=click.Path(file_okay=False, path_type=Path),
     help="Where the store is made; a store of an earlier demo there is removed.",
 )
-def demo(patches: int, folder: Path) -> None:
-    """Show the main job at work on a sample Patchwork, from nothing.
+@click.option("--stay", is_flag=True, help="Go on until Ctrl-C, so that one can look around.")
+def demo(patches: int, folder: Path, stay: bool) -> None:
+    """Show the whole circle on a sample Patchwork, from nothing, in about a minute.
 
-    Real Celery workers with a real Redis pull two projects of a small stand-in for Patchwork, with
-    generated patches, into a store that PaStA reads. Then patches arrive, one of them late and
-    back-dated, and one is deleted: a second sync fetches only these.
+    A small stand-in for Patchwork with generated patches of two projects, and the whole fleet, as
+    `patchsync up` starts it: it brings the patches into a store that PaStA reads, groups those that
+    are revisions of one another, and shows the groups as relations and checks. Then, while you
+    watch, a revision of a patch arrives, another one arrives late, and a patch is deleted.
+
+    All that is told was seen: in the store, in patch-groups, in the answers of Patchwork's API.
+    Exit status 1 if something that should come does not.
     """
+    _forget_environment()
     _make_empty(folder)
-    with running_standin("--patches", str(patches)) as patchwork:
-        click.echo(f"A sample Patchwork with {patches} patches answers on {patchwork.url}")
-        config = _configure(folder, patchwork.url)
-        keys = [project.id for project in config.projects]
+    end_as_by_ctrl_c()
+    with running_standin("--patches", str(patches)) as sample:
+        config = _configure(folder, sample.url)
+        with Fleet(config) as fleet:
+            try:
+                _show(config, fleet, sample, stay=stay)
+            except (click.ClickException, PatchsyncError):
+                click.echo(f"what the fleet said: {' '.join(map(str, fleet.logs()))}", err=True)
+                raise
+            except KeyboardInterrupt:
+                _end(config, fleet)
+                raise
+            _end(config, fleet)
 
-        # It has its id already, but nobody sees it yet.
-        late = patchwork.control.add(keys[0], 1, days_back=400, visible=False)
-        patchwork.control.add(keys[0], 1)
-        click.echo("\nFirst sync, from nothing:")
-        _sync(config, keys)
-        first = patchwork.control.reset_stats()["requests"]
 
-        patchwork.control.add(keys[0], 5)
-        patchwork.control.commit(late)
-        patchwork.control.delete(patchwork.control.ids(keys[1])[:1])
-        click.echo("\nSix patches arrive, one of them back-dated, with an id below those we know;")
-        click.echo("one is deleted. Second sync:")
-        _sync(config, keys)
-        second = patchwork.control.stats()["requests"]
+def _end(config: Config, fleet: Fleet) -> None:
+    fleet.kill()  # What it has in hand is of no use to anybody any more.
+    shutil.rmtree(config.run_dir, ignore_errors=True)
 
-    click.echo(f"\nRequests: {first} for the first sync, {second} for the second.")
-    click.echo(f"PaStA's store is {config.d_mbox}; its newest lines:")
-    for key in keys:
-        site = find_site(config, key)
-        if site:
-            newest = site.paths.index.read_text(encoding="utf-8").splitlines()[-2:]
-            click.echo("\n".join(f"  {line}" for line in newest))
-    click.echo(f"\nThe configuration was {config.source}. For a real Patchwork, write your own:")
-    click.echo("  see the README, then: patchsync check && patchsync sync")
+
+def _show(config: Config, fleet: Fleet, sample: StandinProcess, *, stay: bool) -> None:
+    services = wanted_services(config)
+
+    def keep_running() -> None:
+        fleet.ensure_redis()
+        fleet.ensure(services)
+
+    def watch() -> Watch:
+        return Watch(keep_running, PATIENCE_SECONDS)
+
+    store, patchwork = Store(config), Patchwork(sample.url, config.push.check.context)
+    count = len(patchwork.all())
+    click.echo(f"A sample Patchwork with {count} patches answers on {sample.url}\n")
+    click.echo(f"The fleet starts, as by `patchsync up`: Redis, {', '.join(services)}.")
+    story = Story(store, patchwork, sample.control, watch)
+    story.begins()
+    _agree(config)
+    story.first_push()
+    story.revision_arrives()
+    story.late_one_arrives()
+    story.patch_is_deleted()
+    _sum_up(config, store, patchwork, sample, story)
+    if stay:
+        _stay(config, sample, watch())
+
+
+def _agree(config: Config) -> None:
+    """What somebody does once who answers `patchsync push`, or says --yes."""
+    with Session(config, open_annotator(config)) as session:
+        for _ in session.learn():
+            pass
+        session.plan()
+        projects = session.identity.projects
+        counts = Counter(entry.sink for entry in session.pending(set(projects)))
+        told = ", ".join(f"{number} x {sink}" for sink, number in sorted(counts.items()))
+        names = " and ".join(project.link_name for project in projects.values())
+        click.echo(
+            f"\nThe first push to a project wants somebody's agreement. To {names}, as user\n"
+            f"{session.identity.user.username}: {told}. The demo agrees, as\n"
+            "`patchsync push --yes` does; from then on the fleet pushes by itself."
+        )
+        session.confirm(set(projects))
+
+
+def _sum_up(
+    config: Config, store: Store, patchwork: Patchwork, sample: StandinProcess, story: Story
+) -> None:
+    groups, shown = store.groups(), patchwork.all()
+    relations = {entry.related | {number} for number, entry in shown.items() if entry.related}
+    asked = sample.control.stats()["user_agents"]
+    requests = sum(number for agent, number in asked.items() if agent != USER_AGENT)
+    left, right = story.newest_pair
+    click.echo(
+        f"\nIn Patchwork stand {len(relations)} relations, and checks on "
+        f"{sum(entry.checked for entry in shown.values())} of {len(shown)} patches; PaStA has "
+        f"{len(groups)} groups.\n"
+        f"The fleet made {requests} requests.\n\n"
+        f"PaStA's store      {config.d_mbox}\n"
+        f"its patch-groups   {config.patch_groups}\n"
+        f"the configuration  {config.source}\n\n"
+        f"Why two patches are one:  patchsync -c {_near(config.source)} explain {left} {right}\n"
+        "For a real Patchwork:     write your own patchsync.toml (see the README), then\n"
+        "                          patchsync check && patchsync up"
+    )
+
+
+def _stay(config: Config, sample: StandinProcess, watch: Watch) -> None:
+    click.echo(
+        f"\nAll of it goes on until Ctrl-C.\n"
+        f"  Patchwork's API   {sample.url}/api/1.3/patches/?order=-id\n"
+        f"  Flower            {flower_url(config)}\n"
+        f"  What is so        patchsync -c {_near(config.source)} status\n"
+        f"  Another revision  curl -d '{{\"id\": 1}}' {sample.url}/_control/patches/revise"
+    )
+    with suppress(KeyboardInterrupt):
+        while True:
+            watch.look_after()
+            time.sleep(0.5)
+
+
+def _near(path: Path) -> Path:
+    """As one types it here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _forget_environment() -> None:
+    """Nothing set for a real Patchwork reaches the demo: the environment goes before the file."""
+    for name in list(os.environ):
+        if name.upper().startswith("PATCHSYNC_") or name.upper() in TOKEN_VARIABLES:
+            del os.environ[name]
 
 
 def _make_empty(folder: Path) -> None:
@@ -75,20 +197,15 @@ def _make_empty(folder: Path) -> None:
 
 def _configure(folder: Path, url: str) -> Config:
     file = folder.absolute() / OURS
-    file.write_text(
-        f"""[mbox.patchwork]
-url = "{url}/api/"
-projects = [{{ id = "sample" }}, {{ id = "neighbour" }}]
-
-[store]
-mbox = "resources/mbox"
-""",
-        encoding="utf-8",
-    )
+    file.write_text(CONFIGURATION.format(url=url, port=_free_port()), encoding="utf-8")
+    token = file.with_name("token")
+    token.touch(mode=0o600)
+    token.write_text(f"{TOKEN}\n", encoding="utf-8")
     os.environ[FILE_VARIABLE] = str(file)
     return load()
 
 
-def _sync(config: Config, keys: list[str]) -> None:
-    if not sync_command.run(config, keys, PATIENCE_SECONDS):
-        sys.exit(1)
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

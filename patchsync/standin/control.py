@@ -78,6 +78,13 @@ def add(standin: Standin, arguments: Arguments) -> dict[str, object]:
     return {"ids": [patch.id for patch in patches]}
 
 
+def revise(standin: Standin, arguments: Arguments) -> dict[str, object]:
+    """POST {id, days_back, visible}: the next version of a patch; see `Postman.revise`."""
+    given = dict(arguments)
+    patches = standin.postman.revise(int(given.pop("id")), **given)
+    return {"ids": [patch.id for patch in patches]}
+
+
 def commit(standin: Standin, arguments: Arguments) -> dict[str, object]:
     """POST {ids}: reserved patches become visible; without ids, all of them."""
     ids = arguments.get("ids", sorted(standin.state.reserved))
@@ -170,6 +177,7 @@ CONTROLS: tuple[tuple[str, dict[str, Control]], ...] = (
     (r"/_control/latency", {"post": latency}),
     (r"/_control/state", {"get": state}),
     (r"/_control/patches/add", {"post": add}),
+    (r"/_control/patches/revise", {"post": revise}),
     (r"/_control/patches/commit", {"post": commit}),
     (r"/_control/patches/delete", {"post": delete}),
     (r"/_control/patches/move", {"post": move}),

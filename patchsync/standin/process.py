@@ -95,6 +95,10 @@ class Control:
             visible=visible,
         )
 
+    def revise(self, patch_id: int, *, days_back: float = 0.0, visible: bool = True) -> list[int]:
+        """The next version of a patch, and of its series; returns the ids. See `add`."""
+        return self._ids("patches/revise", id=patch_id, days_back=days_back, visible=visible)
+
     def commit(self, ids: Sequence[int]) -> None:
         """Make reserved patches visible."""
         self._post("patches/commit", ids=list(ids))
@@ -171,7 +175,12 @@ def start(*arguments: str) -> StandinProcess:
     )
     assert process.stdout is not None
     # The line comes once the socket listens, so nothing has to be tried in a loop.
-    url = process.stdout.readline().strip()
+    try:
+        url = process.stdout.readline().strip()
+    except BaseException:  # Ctrl-C
+        process.kill()
+        process.wait()
+        raise
     if not url:
         process.stdout.close()
         raise RuntimeError(f"the stand-in ended with status {process.wait(TIMEOUT)}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, formataddr
 from random import Random
@@ -56,6 +56,10 @@ class Posting:
     changes: tuple[Change, ...]
     mails: tuple[Mail, ...]
 
+    def without_mails(self) -> Posting:
+        """What its next version needs."""
+        return replace(self, mails=())
+
 
 class MailingList:
     """Posts series of patches, and later versions of what was posted before."""
@@ -71,7 +75,7 @@ class MailingList:
         """The next posting, of at most so many mails; its dates moved back by so many days."""
         rng = self._rng
         self._clock += timedelta(minutes=rng.randint(20, 900))
-        revisable = [posting for posting in self._open if len(posting.mails) <= at_most]
+        revisable = [posting for posting in self._open if len(posting.changes) <= at_most]
         if revisable and rng.random() < 0.4:
             earlier = rng.choice(revisable)
             self._open.remove(earlier)
@@ -81,9 +85,22 @@ class MailingList:
             size = min(at_most, rng.choice((1, 1, 1, 2, 3, 4, 5, 7, LARGEST_SERIES)))
             changes = sample_text.series_of_changes(rng, size)
             author, version = rng.choice(AUTHORS), 1
+        return self._posted(author, version, changes, days_back)
+
+    def revise(self, earlier: Posting, *, days_back: float = 0.0) -> Posting:
+        """The next version of `earlier`, with little changed in each of its mails."""
+        self._clock += timedelta(minutes=self._rng.randint(20, 900))
+        if earlier in self._open:
+            self._open.remove(earlier)
+        changes = [sample_text.touched_up(self._rng, change) for change in earlier.changes]
+        return self._posted(earlier.author, earlier.version + 1, changes, days_back)
+
+    def _posted(
+        self, author: tuple[str, str], version: int, changes: Sequence[Change], days_back: float
+    ) -> Posting:
         posting = self._posting(author, version, changes, self._clock - timedelta(days=days_back))
         if version < LATEST_VERSION:
-            self._open.append(posting)
+            self._open.append(posting.without_mails())
         return posting
 
     def _posting(
@@ -162,6 +179,7 @@ class Postman:
         self._state = state
         self._seed = str(seed)
         self._lists: dict[int, MailingList] = {}
+        self._postings: dict[int, Posting] = {}
         self._rng = Random(f"{seed}/post")
 
     def deliver(
@@ -182,10 +200,28 @@ class Postman:
         while len(delivered) < count:
             posting = self._list(project).post(count - len(delivered), days_back=days_back)
             series = self._series(project, posting) if in_series else None
-            for mail in posting.mails:
-                delivered.append(self._patch(project, posting, mail, series))
-                self._state.insert(delivered[-1], visible=visible)
+            delivered += self._bring(project, posting, series, visible=visible)
         return delivered
+
+    def revise(self, patch_id: int, *, days_back: float = 0.0, visible: bool = True) -> list[Patch]:
+        """The next version of a patch, with its whole series; see `deliver`.
+
+        KeyError for a patch that came from no mailing list of ours.
+        """
+        earlier = self._postings[patch_id]
+        found = self._state.patches.get(patch_id) or self._state.reserved[patch_id]
+        project = found.project
+        posting = self._list(project).revise(earlier, days_back=days_back)
+        return self._bring(project, posting, self._series(project, posting), visible=visible)
+
+    def _bring(
+        self, project: Project, posting: Posting, series: Series | None, *, visible: bool
+    ) -> list[Patch]:
+        patches = []
+        for mail in posting.mails:
+            patches.append(self._patch(project, posting, mail, series))
+            self._state.insert(patches[-1], visible=visible)
+        return patches
 
     def fill(self, shares: Sequence[tuple[Project, int]]) -> None:
         """So many patches for each project, their ids interleaved as mail comes in."""
@@ -223,6 +259,7 @@ class Postman:
         self, project: Project, posting: Posting, mail: Mail, series: Series | None
     ) -> Patch:
         patch_id = self._state.next_id()
+        self._postings[patch_id] = posting.without_mails()
         return Patch(
             id=patch_id,
             project=project,

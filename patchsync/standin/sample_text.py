@@ -5,6 +5,7 @@ All of it follows from the random generator that is handed in: the same seed giv
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
@@ -63,6 +64,14 @@ WORDS: dict[str, tuple[object, ...]] = {
 """What each place of a line may hold; the area stands for itself."""
 
 TEMPLATES = tuple((line, tuple(word for word in WORDS if f"{{{word}}}" in line)) for line in LINES)
+
+REWORDINGS = (
+    ("is called with", "can be called with"),
+    ("may have\nchanged in the meantime", "may\nhave changed since"),
+    ("Read it again under the lock", "So read it once more under the lock"),
+    ("where it does not fit", "if it does not fit"),
+)
+"""How the words of a message change from version to version, to and fro."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,14 +158,55 @@ def _explanation(rng: Random, function: str) -> str:
 
 
 def revised(rng: Random, change: Change) -> Change:
-    """A later version: some added lines differ, the hunks have moved a little."""
+    """A later version: words and some added lines differ, the hunks have moved a little."""
     area = change.files[0][0].rpartition("/")[2].partition(".")[0]
     shift = rng.randrange(-8, 9)
     files = tuple(
         (path, tuple(_revised_hunk(rng, area, hunk, shift) for hunk in hunks))
         for path, hunks in change.files
     )
-    return replace(change, files=files)
+    return replace(change, message=_reworded(change), files=files)
+
+
+def touched_up(rng: Random, change: Change) -> Change:
+    """A later version with as little as may differ: some words, and a word of one added line."""
+    places = [
+        (path, at, number)
+        for path, hunks in change.files
+        for at, hunk in enumerate(hunks)
+        for number, line in enumerate(hunk.added)
+        if _words_of(line)
+    ]
+    files = dict(change.files)
+    if places:
+        path, at, number = rng.choice(places)
+        hunks = list(files[path])
+        added = list(hunks[at].added)
+        added[number] = _with_another_word(rng, added[number])
+        hunks[at] = replace(hunks[at], added=tuple(added))
+        files[path] = tuple(hunks)
+    return replace(change, message=_reworded(change), files=tuple(files.items()))
+
+
+def _reworded(change: Change) -> str:
+    """The message with some other words; which ones follows from the change itself."""
+    message = change.message
+    for one, other in Random(repr(change)).sample(REWORDINGS, k=2):
+        old, new = (one, other) if one in message else (other, one)
+        message = message.replace(old, new)
+    return message
+
+
+def _words_of(line: str) -> list[tuple[str, tuple[str, ...]]]:
+    """The words of a line that others can stand for, each with those."""
+    words = re.findall(r"\w+", line)
+    return [(word, kind) for kind in (FIELDS, ERRORS, OBJECTS) for word in words if word in kind]
+
+
+def _with_another_word(rng: Random, line: str) -> str:
+    word, kind = rng.choice(_words_of(line))
+    other = rng.choice([each for each in kind if each != word])
+    return re.sub(rf"\b{word}\b", other, line)
 
 
 def _revised_hunk(rng: Random, area: str, hunk: Hunk, shift: int) -> Hunk:

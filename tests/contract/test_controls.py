@@ -184,6 +184,24 @@ def test_new_patches_can_be_dated_back_and_be_in_no_series(own: StandinProcess) 
     assert patch["date"] < min(entry["date"] for entry in _listed(own) if entry["series"])
 
 
+def test_the_next_version_of_a_patch_comes_on_demand(own: StandinProcess) -> None:
+    """With its whole series, as a new one; what is not there has none."""
+    entries = {entry["id"]: entry for entry in _listed(own)}
+    first = next(number for number, entry in entries.items() if "1/" in entry["name"])
+    (series,) = entries[first]["series"]
+    new = own.control.revise(first, visible=False)
+    assert not set(new) & set(own.control.ids("sample"))
+    own.control.commit(new)
+    again = own.control.revise(new[0], days_back=1)
+    assert len(again) == len(new) == requests.get(series["url"]).json()["total"]
+    versions = [_patch(own, patches[0]) for patches in (new, again)]
+    assert [each["series"][0]["version"] - series["version"] for each in versions] == [1, 2]
+    assert {each["series"][0]["id"] for each in versions}.isdisjoint({series["id"]})
+    own.control.delete(again[:1])
+    with pytest.raises(ValueError, match="KeyError"):
+        own.control.revise(again[0])
+
+
 def test_a_reserved_id_shows_only_once_committed(own: StandinProcess) -> None:
     """A lower id then comes after a higher one."""
     late = own.control.add("sample", 2, visible=False)

@@ -1,0 +1,162 @@
+"""What the demo sees: PaStA's index and groups as they lie on disk, and what Patchwork answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import click
+import requests
+
+from patchsync.analysis.groups import read_groups
+from patchsync.config import Config
+from patchsync.errors import TryAgainLater
+from patchsync.sites import find_site
+from patchsync.store.evidence import read_gone
+from patchsync.store.layout import parse_line
+
+LOOK_SECONDS = 0.1
+TIMEOUT = 10.0
+USER_AGENT = "patchsync-demo"
+
+Ids = frozenset[int]
+
+
+class NotSeen(click.ClickException):
+    """What should have come did not; exit status 1."""
+
+
+class Watch:
+    """Tells what comes to be seen, and how long after the beginning."""
+
+    def __init__(self, meanwhile: Callable[[], None], patience: float) -> None:
+        """`meanwhile` is called while it waits, for each thing `patience` seconds at most."""
+        self.look_after = meanwhile
+        self._patience = patience
+        self._began = time.monotonic()
+
+    def until(self, what: str, look: Callable[[], str | None]) -> None:
+        """Wait until `look` sees something, and tell it after `what`.
+
+        Raises:
+            NotSeen: patience ran out.
+        """
+        deadline = time.monotonic() + self._patience
+        while (seen := look()) is None:
+            if time.monotonic() > deadline:
+                raise NotSeen(f"waited {self._patience:g} s in vain: {what}")
+            self.look_after()
+            time.sleep(LOOK_SECONDS)
+        click.echo(f"  after {time.monotonic() - self._began:4.1f} s  {what}{seen}")
+
+
+class Store:
+    """What PaStA finds on disk."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def ids(self) -> set[int]:
+        """The patchwork ids in all indexes of the configured projects."""
+        return set(self._message_ids())
+
+    def gone(self) -> set[int]:
+        """Those that Patchwork does not list any more."""
+        sites = (find_site(self._config, project.id) for project in self._config.projects)
+        return {number for site in sites if site for number in read_gone(site.paths.gone)}
+
+    def groups(self) -> list[Ids]:
+        """patch-groups, by patchwork ids; empty before there is one."""
+        message_ids = self._message_ids()
+        ids: dict[str, set[int]] = {}
+        for number, message_id in message_ids.items():
+            ids.setdefault(message_id, set()).add(number)
+        try:
+            found = [group.message_ids for group in read_groups(self._config.patch_groups)]
+        except TryAgainLater:
+            return []
+        # An index that was read before the groups may lack what is new in them.
+        return [frozenset(id_ for name in names for id_ in ids.get(name, ())) for names in found]
+
+    def group_of(self, patch_id: int) -> Ids:
+        """The group that a patch is in; empty while it is in none."""
+        return next((group for group in self.groups() if patch_id in group), frozenset())
+
+    def _message_ids(self) -> dict[int, str]:
+        found = {}
+        for project in self._config.projects:
+            site = find_site(self._config, project.id)
+            if site and site.paths.index.exists():
+                # The last line may not be whole yet.
+                for line in site.paths.index.read_bytes().split(b"\n")[:-1]:
+                    entry = parse_line(line)
+                    found[entry.patch_id] = entry.message_id
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What Patchwork shows of a patch."""
+
+    name: str
+    project: str
+    related: Ids
+    # Whether it has a check, of whatever state
+    checked: bool
+
+
+class Patchwork:
+    """What the REST API of the sample Patchwork answers to anybody."""
+
+    def __init__(self, url: str, context: str) -> None:
+        """`context`: of the checks."""
+        self._root = f"{url}/api/1.3"
+        self._context = context
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.headers["User-Agent"] = USER_AGENT
+
+    def name(self, patch_id: int) -> str:
+        """The name of a patch."""
+        return str(self._get(f"patches/{patch_id}/")["name"])
+
+    def related(self, patch_id: int) -> Ids:
+        """The patches that one is related to."""
+        return frozenset(each["id"] for each in self._get(f"patches/{patch_id}/")["related"])
+
+    def check(self, patch_id: int) -> str | None:
+        """State and description of its newest check of our context; None where it has none."""
+        rows = self._get(f"patches/{patch_id}/checks/?order=-id&per_page=1&context={self._context}")
+        return next((f"{row['state']}: {row['description']}" for row in rows), None)
+
+    def all(self) -> dict[int, Shown]:
+        """All patches, by their ids."""
+        return {
+            entry["id"]: Shown(
+                name=entry["name"],
+                project=entry["project"]["link_name"],
+                related=frozenset(each["id"] for each in entry["related"]),
+                checked=entry["check"] != "pending",
+            )
+            for entry in self._entries()
+        }
+
+    def _entries(self) -> Iterator[Any]:
+        url: str | None = f"{self._root}/patches/?order=id&per_page=250"
+        while url:
+            answer = self._ask(url)
+            yield from answer.json()
+            url = answer.links.get("next", {}).get("url")
+
+    def _get(self, path: str) -> Any:
+        return self._ask(f"{self._root}/{path}").json()
+
+    def _ask(self, url: str) -> requests.Response:
+        try:
+            answer = self._session.get(url, timeout=TIMEOUT)
+            answer.raise_for_status()
+        except requests.RequestException as error:
+            raise NotSeen(f"the sample Patchwork does not answer as it should: {error}") from error
+        return answer
