@@ -13,26 +13,29 @@ from patchsync.store.record import read_record
 
 
 class OwnGroups:
-    """A note in `file` of what we wrote last, by its hash; and while we write, of both."""
+    """A note in `file` of what we wrote last, by its fingerprint; and while we write, of both."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
 
-    def wrote(self, content: bytes) -> bool:
-        """Whether this is what we wrote, also if we were stopped while we did."""
-        return fingerprint(content) in (read_record(self._file) or {}).get("hashes", [])
+    def wrote(self, found: str) -> bool:
+        """Whether this fingerprint is of what we wrote, also if we were stopped while we did."""
+        return found in self._hashes()
 
-    def note(self, content: bytes) -> None:
+    def note(self, found: str) -> None:
         """Note that this is ours."""
-        self._keep(fingerprint(content))
+        self._keep(found)
 
     @contextmanager
-    def writing(self, content: bytes) -> Iterator[None]:
+    def writing(self, now: str) -> Iterator[None]:
         """Write it within: whatever stops us, the one of before and the new one are ours."""
-        before = (read_record(self._file) or {}).get("hashes", [])
-        self._keep(*before, fingerprint(content))
+        self._keep(*self._hashes(), now)
         yield
-        self._keep(fingerprint(content))
+        self._keep(now)
+
+    def _hashes(self) -> list[str]:
+        hashes: list[str] = (read_record(self._file) or {}).get("hashes", [])
+        return hashes
 
     def _keep(self, *hashes: str) -> None:
         replace_file(self._file, json.dumps({"hashes": hashes}).encode() + b"\n")

@@ -47,6 +47,7 @@ PRAGMA user_version = {_VERSION};
 COMMIT;
 """
 
+_INDEXES = ("message_id", "line")
 _PASSING = frozenset(
     {
         sqlite3.SQLITE_BUSY,
@@ -158,7 +159,8 @@ class SideIndex:
     ) -> int:
         if not _continues(file, stat, state):
             self._sql.execute("DELETE FROM patch")
-            self._sql.execute("DROP INDEX IF EXISTS patch_message_id")  # made once all lines are in
+            for name in _INDEXES:  # made once all lines are in
+                self._sql.execute(f"DROP INDEX IF EXISTS patch_{name}")
             state = _State(built=uuid4().hex)
         lines, offset = state.lines, state.offset
         before = self._sql.total_changes
@@ -168,7 +170,8 @@ class SideIndex:
             lines += chunk.count(b"\n")
             offset += len(chunk)
         patches = state.patches + self._sql.total_changes - before
-        self._sql.execute("CREATE INDEX IF NOT EXISTS patch_message_id ON patch (message_id)")
+        for name in _INDEXES:
+            self._sql.execute(f"CREATE INDEX IF NOT EXISTS patch_{name} ON patch ({name})")
         if not synced:
             os.fsync(file.fileno())  # the cache must not know lines that a power loss takes away
         tail = _tail(file, offset)

@@ -28,6 +28,7 @@ CREATE TABLE patch (
 );
 CREATE INDEX patch_component ON patch (component);
 CREATE INDEX patch_grp ON patch (grp);
+CREATE INDEX patch_is_commit ON patch (is_commit);
 -- Mails that are no patch, and why
 CREATE TABLE other (name TEXT PRIMARY KEY, source TEXT NOT NULL, reason TEXT NOT NULL);
 CREATE TABLE shape (number INTEGER PRIMARY KEY, message BLOB NOT NULL, files BLOB NOT NULL);

@@ -44,7 +44,7 @@ class Mails:
     """The mails of a store that an analysis takes in; a context.
 
     Those of all projects in the store, as PaStA has them: by message-id, dated within the window,
-    and not in its list of invalid mails (`<mbox>/invalid`).
+    not in its list of invalid mails (`<mbox>/invalid`), and with a message-id in brackets.
     """
 
     def __init__(self, d_mbox: Path, layout: Layout, project: Project) -> None:
@@ -82,7 +82,7 @@ class Mails:
         else:
             names = {entry.message_id for each in news.values() for entry in each.entries}
             names |= kept.with_source(_UNREAD)
-            found = ((name, self._mail(name)) for name in names - invalid)
+            found = ((name, self._mail(name)) for name in names if _counts(name, invalid))
             read = self._read(kept, found, len(names), tell)
         with kept.transaction():
             kept.set_note(_SCOPE, scope)
@@ -107,7 +107,7 @@ class Mails:
         for container in self._containers.values():
             for entry in container.news(None).entries:
                 entries[entry.message_id].append((container, entry))
-        mails = {name: self._from(each) for name, each in entries.items() if name not in invalid}
+        mails = {name: self._from(each) for name, each in entries.items() if _counts(name, invalid)}
         wanted = {name: mail for name, mail in mails.items() if mail.in_window}
         known = kept.mail_sources()
         kept.remove(known.keys() - wanted.keys())
@@ -138,6 +138,11 @@ class Mails:
                 read += sum(_take(kept, name, mail) for name, mail in some)
             tell("reading mails", read, number)
         return read
+
+
+def _counts(name: str, invalid: frozenset[str]) -> bool:
+    # PaStA takes for a commit what does not begin so, and it may be the hash of one.
+    return name.startswith("<") and name not in invalid
 
 
 def _take(kept: KeptPatches, name: str, mail: _Mail) -> bool:

@@ -73,7 +73,7 @@ def _affected(kept: KeptPatches) -> dict[int, Kept]:
     """All patches of the components in which something changed."""
     rows = kept.sql.execute(
         "SELECT number FROM regroup UNION SELECT number FROM patch WHERE component IN"
-        " (SELECT component FROM patch JOIN regroup USING (number))"
+        " (SELECT component FROM regroup CROSS JOIN patch USING (number))"
     )
     numbers = [number for (number,) in rows]
     return {patch.number: patch for patch in kept.kept(numbers)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
@@ -15,7 +16,7 @@ from patchsync.store.files import replace_file
 
 _GROUPS = """
 SELECT grp, name, is_commit FROM patch WHERE grp IN
-    (SELECT grp FROM patch JOIN unwritten USING (name)) ORDER BY grp
+    (SELECT grp FROM unwritten CROSS JOIN patch USING (name)) ORDER BY grp
 """
 _ALL_GROUPS = "SELECT grp, name, is_commit FROM patch WHERE grp IS NOT NULL ORDER BY grp"
 # The fingerprint of the file as it was when all of it was written: what is not since is noted.
@@ -40,30 +41,32 @@ def write_groups(kept: KeptPatches, path: Path, own: OwnGroups, *, overwrite: bo
         GiveUp: somebody else wrote it, and `overwrite` is not given.
     """
     there = read_content(path)
+    found = None if there is None else fingerprint(there)
+    ours = found is not None and own.wrote(found)
     lines = (there or b"").splitlines(keepends=True)
-    if there is not None and own.wrote(there) and kept.note(_WRITTEN) == fingerprint(there):
-        with kept.reporting():
+    with kept.reporting():
+        if ours and kept.note(_WRITTEN) == found:
             names = {name.encode() for (name,) in kept.sql.execute("SELECT name FROM unwritten")}
             if not names:
                 return Written(0, len(lines))
-            new = list(_lines(kept.sql.execute(_GROUPS)))
-        stay = [line for line in lines if names.isdisjoint(line.split())]
-    else:
-        with kept.reporting():
-            stay, new = [], list(_lines(kept.sql.execute(_ALL_GROUPS)))
-    fresh = sorted([*stay, *new], key=_place)
+            fresh = [line for line in lines if names.isdisjoint(line.split())]
+            for line in _lines(kept.sql.execute(_GROUPS)):
+                insort(fresh, line, key=_place)
+        else:
+            fresh = sorted(_lines(kept.sql.execute(_ALL_GROUPS)), key=_place)
     content = b"".join(fresh)
+    now = fingerprint(content)
     changed = len(set(fresh).difference(lines)) or len(set(lines).difference(fresh))
-    if content != (there or b""):
-        if there is not None and not own.wrote(there):
+    if now != found and (fresh or lines):
+        if there is not None and not ours:
             _give_way(path, there, changed, overwrite=overwrite)
-        with own.writing(content):
+        with own.writing(now):
             write_content(path, content)
-    elif there is not None:
-        own.note(content)
+    elif found and not ours:
+        own.note(now)
     with kept.transaction():
         kept.sql.execute("DELETE FROM unwritten")
-        kept.set_note(_WRITTEN, fingerprint(content))
+        kept.set_note(_WRITTEN, now)
     return Written(changed, len(fresh))
 
 
