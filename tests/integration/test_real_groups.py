@@ -1,0 +1,120 @@
+"""A real list: the builtin engine's groups are those that the real PaStA found, byte for byte."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tarfile
+import time
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from patchsync.analysis.builtin.kept import KeptPatches
+from patchsync.analysis.engine import Updated
+from patchsync.analysis.engines import open_engine
+from patchsync.config import Config, load
+from patchsync.patchwork.mbox import Mail
+from patchsync.store.layout import ContainerPaths, parse_line
+from patchsync.store.writer import Batch, StoreWriter
+
+DATA = Path(os.environ.get("PATCHSYNC_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
+FOLDER = DATA / "jailhouse"
+SECONDS = 60
+
+
+@pytest.fixture(scope="module")
+def mails() -> list[Mail]:
+    """The 1,535 patches of jailhouse-dev, in the order of their index."""
+    archive = FOLDER / "dumparchive.tar.gz"
+    if not archive.exists():
+        pytest.skip(f"{archive} is not here; set PATCHSYNC_SHARED_DATA to the folder of real mail")
+    with tarfile.open(archive) as tar:
+        member = next(each for each in tar if each.name.endswith(".mbox"))
+        file = tar.extractfile(member)
+        assert file
+        mbox = file.read()
+    starts = [found.start() for found in re.finditer(rb"^From patchwork ", mbox, re.MULTILINE)]
+    parts = [mbox[a:b] for a, b in zip(starts, [*starts[1:], len(mbox)], strict=True)]
+    by_md5 = {hashlib.md5(part).hexdigest(): part for part in parts}
+    lines = (FOLDER / "patchwork.1").read_bytes().splitlines()
+    entries = [parse_line(line) for line in lines]
+    return [
+        Mail(
+            patch_id=each.patch_id,
+            message_id=each.message_id,
+            date=each.date,
+            content=by_md5[each.md5],
+        )
+        for each in entries
+    ]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """With the thresholds that the real one had."""
+    file = tmp_path / "patchsync.toml"
+    project = 'projects = [{ id = 1, list_email = "jailhouse-dev@googlegroups.com" }]'
+    file.write_text(f'[mbox.patchwork]\nurl = "https://patchwork.example.org"\n{project}\n')
+    return load(file)
+
+
+def store(config: Config, mails: list[Mail]) -> None:
+    """Have these in the store, too."""
+    paths = ContainerPaths(
+        d_mbox=config.d_mbox, listaddr="jailhouse-dev@googlegroups.com", project_id=1
+    )
+    with StoreWriter(paths) as writer:
+        writer.apply(Batch(mails=tuple(mails)))
+
+
+def update(config: Config) -> Updated:
+    """Bring the groups up to date."""
+    engine = open_engine(config)
+    assert engine
+    return engine.update(lambda what, done, of: None)
+
+
+def invalid(config: Config) -> set[str]:
+    """The mails that are no patch."""
+    with KeptPatches(config.d_mbox / "patchsync" / "analysis.sqlite") as kept:
+        return {name for name, _ in kept.others()}
+
+
+def invalid_by_pasta(mails: list[Mail]) -> set[str]:
+    """The two mails that are in no group of its."""
+    found = {each.message_id for each in mails}
+    found.difference_update((FOLDER / "patch-groups").read_text().split())
+    assert len(found) == 2
+    return found
+
+
+def test_all_at_once(config: Config, mails: list[Mail]) -> None:
+    """1,003 groups, without the two mails that PaStA found invalid, in less than a minute."""
+    store(config, mails)
+    began = time.monotonic()
+    update(config)
+    assert time.monotonic() - began < SECONDS
+    groups = config.patch_groups.read_bytes()
+    assert groups == (FOLDER / "patch-groups").read_bytes()
+    assert groups.count(b"\n") == 1003
+    assert invalid(config) == invalid_by_pasta(mails)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_in_any_order_and_batches(config: Config, mails: list[Mail], seed: int) -> None:
+    """The same in the end, and nothing is left to do then."""
+    random = Random(seed)
+    coming = random.sample(mails, len(mails))
+    read = 0
+    while coming:
+        number = random.choice((1, 10, 100, 300, 600))
+        store(config, coming[:number])
+        coming = coming[number:]
+        read += update(config).mails
+    assert read == len(mails)
+    assert config.patch_groups.read_bytes() == (FOLDER / "patch-groups").read_bytes()
+    assert invalid(config) == invalid_by_pasta(mails)
+    assert update(config)[:3] == (0, 0, 0)

@@ -1,0 +1,84 @@
+"""Which pairs the builtin engine links: those that PaStA would, found without comparing all."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+from random import Random
+
+import pytest
+from analysis_fakes import DAY, FakeMail, Store, code, mail, name, patch_text
+from rapidfuzz.fuzz import token_sort_ratio
+from rapidfuzz.utils import default_process
+
+from patchsync.analysis.mail import parse_mail
+from patchsync.analysis.patch import Patch
+from patchsync.analysis.project import read_project
+from patchsync.analysis.rating import lines_ratio, rate, shape_of
+from patchsync.analysis.thresholds import Thresholds
+
+MAILS = 14
+FILES = ("main.c", "men.c", "dir/main.c", "dir main.c", "lib.h")
+
+
+def some_mail(random: Random, patch_id: int) -> FakeMail:
+    """One that others may be like, in the same or a similar file, at some time, maybe a revert."""
+    first = random.randrange(6)
+    lines = code(0, range(first, first + random.randrange(6)))[: random.choice((24, 20, 12, 6))]
+    body = random.choice(("It does a thing.", "It does a thing.", "A revert of a thing."))
+    text = patch_text("A change", lines, file=random.choice(FILES), body=body)
+    return mail(patch_id, text, seconds=random.randrange(5) * DAY + random.choice((0, 1, DAY - 1)))
+
+
+def is_linked(left: Patch, right: Patch, limit: Thresholds) -> bool:
+    """By the description, in its words."""
+    if limit.filename >= 1:
+        near = bool(left.affected & right.affected)
+    else:
+        near = left.is_revert == right.is_revert and any(
+            round(token_sort_ratio(default_process(a), default_process(b))) >= 100 * limit.filename
+            for a in left.affected
+            for b in right.affected
+        )
+    apart = abs(left.author_date - right.author_date).total_seconds() / DAY
+    if limit.author_date_interval and apart >= limit.author_date_interval:
+        return False
+    if not near or lines_ratio(left.lines, right.lines) < limit.diff_lines_ratio:
+        return False
+    return rate(shape_of(left), shape_of(right), limit).total(limit) >= limit.autoaccept
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "table",
+    [
+        "",
+        "autoaccept = 0.9\ninteractive = 0.7\ndiff_lines_ratio = 0.8",
+        "autoaccept = 0.6\ndiff_lines_ratio = 0.5",
+        "message_diff_weight = 0.0\nautoaccept = 0.8",
+        "message_diff_weight = 1.0\nautoaccept = 1.0",
+        "autoaccept = 1.1\ninteractive = 1.1",
+        "autoaccept = 0.0",
+        "filename = 0.9",
+        "filename = 0.73\nautoaccept = 0.7",
+        "filename = 0.0\nheading = 0.0\nautoaccept = 0.6",
+        "author_date_interval = 1",
+        "filename = 0.8\nauthor_date_interval = 2\nautoaccept = 0.7",
+    ],
+)
+def test_the_links_are_those_of_all_pairs(tmp_path: Path, table: str, seed: int) -> None:
+    """By any thresholds, whichever mail comes first."""
+    random = Random(f"{table} {seed}")
+    store = Store(tmp_path / "store", f"[analysis.thresholds]\n{table}\n")
+    mails = [some_mail(random, number) for number in range(MAILS)]
+    store.put(*(each for each in mails if each.patch_id))
+    store.update()
+    limit = read_project(store.config).thresholds
+    patches = {each.patch_id: parse_mail([each.content]) for each in mails if each.patch_id}
+    expected = {number: {number} for number in patches}
+    for a, b in combinations(patches, 2):
+        if is_linked(patches[a], patches[b], limit):
+            joined = expected[a] | expected[b]
+            expected.update(dict.fromkeys(joined, joined))
+    lines = {" ".join(sorted(map(name, group))) for group in expected.values()}
+    assert sorted(store.text.splitlines()) == sorted(lines)
