@@ -230,7 +230,7 @@ class Bench:
 
 def checkout(folder: Path, pasta: Path) -> Path:
     """A copy of PaStA with a project of our own."""
-    root = folder / "pasta"
+    root = folder / "checkout"
     shutil.copytree(pasta, root, ignore=shutil.ignore_patterns("resources", ".git"))
     shutil.copytree(pasta / "resources/common", root / "resources/common")
     project = root / "resources/bench"
