@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from patchsync.analysis.builtin.check import check_builtin
 from patchsync.analysis.pasta import check as pasta_check
-from patchsync.analysis.project import read_project
 from patchsync.asking import open_client
 from patchsync.config import TOKEN_VARIABLE, Config, ProjectTable
 from patchsync.errors import ConfigError, GiveUp, PatchsyncError
@@ -60,8 +60,10 @@ def _analysis(config: Config) -> Iterator[Finding]:
     if config.analysis.engine == "pasta":
         yield _finding("[analysis] pasta_root", lambda: pasta_check.check_start(config))
         yield _finding("[analysis] pasta_project", lambda: pasta_check.check_project(config))
+    elif config.analysis.engine == "builtin":
+        yield _finding("[analysis] engine", lambda: check_builtin(config))
     else:
-        yield _finding("[analysis] engine", lambda: _engine(config))
+        yield Finding("[analysis] engine", True, "none: patch-groups is written by others")
 
 
 def _push(config: Config) -> Iterator[Finding]:
@@ -176,12 +178,6 @@ def _redis(config: Config) -> str:
     if trouble:
         raise GiveUp(trouble)
     return "answers"
-
-
-def _engine(config: Config) -> str:
-    if config.analysis.engine == "none":
-        return "none: patch-groups is written by others"
-    return f"{config.analysis.engine}; its result goes to {read_project(config).groups}"
 
 
 def _for_pasta(paths: ContainerPaths) -> str:

@@ -34,6 +34,8 @@ A first run:
   patchsync import dump.tar.gz    take in a dumparchive first, if there is one
   patchsync sync                  bring all projects in step, once
   patchsync analyse               find which patches are revisions of one another, once
+  patchsync explain 1234 1301     why two are one patch, or not; mark-false takes them apart
+  patchsync push --dry-run        what of that Patchwork would show
   patchsync status                what is so now
 
 \b

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from analysis_fakes import Store, code, mail, name, patch_text, version
 from click.testing import CliRunner
 
 from patchsync.analysis.explain import explain
 from patchsync.cli import main
 from patchsync.errors import GiveUp
 from patchsync.store.identity import Origin, claim
-from tests.unit.analysis.analysis_fakes import Store, code, mail, name, patch_text, version
 
 
 @pytest.fixture
