@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import Any
 
 from celery import Task
 from celery.exceptions import SoftTimeLimitExceeded
 
+from patchsync.analysis.engine import Stopped
 from patchsync.analysis.report import update_groups
 from patchsync.errors import LockHeld
 from workers import context, messages
@@ -20,6 +22,9 @@ log = logging.getLogger(__name__)
 # Another update is under way, in `patchsync analyse` say.
 BUSY_AGAIN_SECONDS = 5.0
 TELL_SECONDS = 15.0
+LONG_SECONDS = 30.0
+# Well before Celery's own limit, which would cut it off anywhere.
+MOST_SECONDS = 300.0
 
 
 @app.task(name="workers.analyse.update", bind=True, **(OPTIONS | {"max_retries": 20}))
@@ -35,35 +40,48 @@ def update(self: Task[..., None], project: str) -> None:
         errand = context.errand(messages.ANALYSIS)
         # What comes in from now on may not be seen, and asks for another one.
         errand.begin()
+        tells = _Tells()
         try:
-            updated = update_groups(config, _Tells())
+            updated = update_groups(config, tells)
         except LockHeld as busy:
             if self.request.retries >= (self.max_retries or 0) or not errand.ask():
-                log.info("%s: %s; another update is to come", key, busy)
+                log.info("%s: %s; beat asks again", key, busy)
                 return
             log.info("%s: %s; again in %g s", key, busy, BUSY_AGAIN_SECONDS)
             # Celery's retry forgets it.
             shown: dict[str, Any] = {"argsrepr": messages.analysis_story(key)}
             raise self.retry(exc=busy, countdown=BUSY_AGAIN_SECONDS, **shown) from busy
-        except SoftTimeLimitExceeded:
+        except (Stopped, SoftTimeLimitExceeded):
             log.warning("analysis: not through in its time; goes on from what is done")
             messages.analyse(key)
             return
         if updated is None:
             return  # The engine is "none" now.
         log.info("analysis: %s", updated.story)
+        if tells.seconds > LONG_SECONDS:
+            messages.analyse(key)  # What was enqueued meanwhile may have expired.
         if updated.groups and config.push.sinks:
             for each in config.projects:
                 messages.plan(each.id)
 
 
 class _Tells:
-    """Logs now and then how far an update is."""
+    """Logs now and then how far an update is, and ends one that took its time."""
 
     def __init__(self) -> None:
-        self._due = time.monotonic() + TELL_SECONDS
+        self._began = time.monotonic()
+        self._due = self._began + TELL_SECONDS
+        # PaStA has a limit of its own, and begins from nothing if it is stopped.
+        self._most = MOST_SECONDS if context.config().analysis.engine == "builtin" else math.inf
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken."""
+        return time.monotonic() - self._began
 
     def __call__(self, what: str, done: int, of: int) -> None:
+        if self.seconds > self._most:
+            raise Stopped
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + TELL_SECONDS
             log.info("analysis: %s: %d of %d", what, done, of)

@@ -19,7 +19,7 @@ from patchsync.analysis.diff import read_diff
 from patchsync.analysis.mail import NotAPatch
 from patchsync.analysis.message import read_message
 from patchsync.analysis.patch import Patch
-from patchsync.errors import ConfigError
+from patchsync.errors import ConfigError, TryAgainLater
 
 # Older versions of pygit2 raise the latter two themselves.
 _GIT_ERRORS = (GitError, KeyError, ValueError)
@@ -101,12 +101,20 @@ def read_commit(repository: Repository, commit_hash: str) -> Patch:
     """The patch that a commit is; without files if it is a root, empty or a merge.
 
     Raises:
-        NotAPatch: it cannot be read.
+        NotAPatch: PaStA cannot read it either.
+        TryAgainLater: the repository does not have all of it.
     """
     try:
         commit = repository[commit_hash].peel(Commit)
+        diff = _diff(repository, commit)
+    except (*_GIT_ERRORS, OSError) as error:
+        raise TryAgainLater(
+            f"[analysis] repo = {repository.path!r}: commit {commit_hash} cannot be read: {error};"
+            " is it a partial or shallow clone?"
+        ) from error
+    try:
         message, is_revert = read_message(_text(commit.raw_message).split("\n"))
-        files, lines = read_diff(_diff(repository, commit).split("\n"))
+        files, lines = read_diff(diff.split("\n"))
         return Patch(
             message=message,
             author_date=_date(commit.author),

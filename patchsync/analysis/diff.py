@@ -22,6 +22,10 @@ _SAME = 100  # per cent: nothing follows but the two names
 _Lists = tuple[list[str], list[str]]
 
 
+class NoFilterdiff(Exception):
+    """A context diff wants filterdiff (patchutils), which is not installed."""
+
+
 def read_diff(lines: list[str]) -> tuple[dict[FileKey, FileDiff], int]:
     """The files of a diff in their order, and the number of lines inserted or deleted.
 
@@ -29,7 +33,8 @@ def read_diff(lines: list[str]) -> tuple[dict[FileKey, FileDiff], int]:
     file of which nothing follows; empty lines are counted, but not kept.
 
     Raises:
-        ValueError: PaStA cannot read the diff either, or `filterdiff` is needed and not installed.
+        ValueError: PaStA cannot read the diff either.
+        NoFilterdiff: it is a context diff.
     """
     if any(map(_CONTEXT_DIFF.match, lines[:_CONTEXT_DIFF_WITHIN])):
         lines = _unified(lines)
@@ -55,7 +60,7 @@ def _unified(lines: list[str]) -> list[str]:
     """The unified diff that a context diff becomes."""
     program = shutil.which("filterdiff")
     if program is None:
-        raise ValueError("the diff is a context diff, and filterdiff (patchutils) is not installed")
+        raise NoFilterdiff("a context diff, and filterdiff (patchutils) is not installed")
     text = "\n".join(lines).encode()
     done = subprocess.run([program, "--format=unified"], input=text, capture_output=True)
     if done.returncode:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+
+class Stopped(Exception):
+    """What a `Tell` raises that wants an update to end here; what was done is kept."""
+
+
 # What is being done, how much of it is done, and how much there is.
 Tell = Callable[[str, int, int], None]
 

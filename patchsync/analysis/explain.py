@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 
 from patchsync.analysis.builtin.engine import kept_path
 from patchsync.analysis.builtin.kept import KeptPatches
@@ -40,8 +41,12 @@ class Explanation:
     rating: Rating
     # Why PaStA does not look at the pair at all; nothing if it does
     not_compared: tuple[str, ...]
-    # Whether the false positives keep the two apart
+    # Whether the mail says that it was picked from the commit
+    picked: bool
+    # Whether the false positives name this pair
     marked: bool
+    # False positives between the groups of the two, by name
+    marks: tuple[tuple[str, str], ...]
     # Whether they are in one group, as of the last update of the builtin engine; None: unknown
     together: bool | None
     # The pairs that connect the two, by name from the one to the other; empty where none do
@@ -56,6 +61,8 @@ class Explanation:
     def verdict(self) -> str:
         """What the rating of this pair alone leads to."""
         limit, total = self.thresholds, f"{self.total:.4f}"
+        if self.picked and not self.marked:
+            return "one patch: the mail says that it was picked from this commit"
         if self.not_compared:
             return f"not compared: {'; '.join(self.not_compared)}"
         if self.marked:
@@ -84,18 +91,23 @@ def explain(config: Config, left: str, right: str) -> Explanation:
     if is_commit(left):
         raise GiveUp("both are commits; PaStA compares mails with those")
     project = read_project(config)
+    limit = project.thresholds
     with Mails(config.d_mbox, config.store.layout, project) as mails:
         patches = mails.patch(left), _patch(mails, project, right)
-    rating = rate(shape_of(patches[0]), shape_of(patches[1]), project.thresholds)
+    picked = right in patches[0].picked and limit.autoaccept <= 1
+    rating = rate(shape_of(patches[0]), shape_of(patches[1]), limit)
     upstream = is_commit(right)
-    together, way = _as_kept(config, left, right)
+    marks = read_false_positives(project.false_positives / (OF_COMMITS if upstream else OF_MAILS))
+    together, way, members = _as_kept(config, left, right)
     return Explanation(
         names=(left, right),
         patches=patches,
-        thresholds=project.thresholds,
+        thresholds=limit,
         rating=rating,
-        not_compared=tuple(_obstacles(*patches, rating, project.thresholds, upstream=upstream)),
-        marked=_marked(project, left, right),
+        not_compared=tuple(_obstacles(*patches, rating, limit, upstream=upstream)),
+        picked=picked,
+        marked=_marks([left], [right], marks) != (),
+        marks=_marks(*members, marks),
         together=together,
         way=way,
     )
@@ -131,16 +143,23 @@ def _obstacles(
         )
 
 
-def _marked(project: Project, left: str, right: str) -> bool:
-    file = OF_COMMITS if is_commit(right) else OF_MAILS
-    marks = read_false_positives(project.false_positives / file)
-    return right in marks.get(left, ()) or left in marks.get(right, ())
+def _marks(
+    left: Iterable[str], right: Iterable[str], marks: Mapping[str, frozenset[str]]
+) -> tuple[tuple[str, str], ...]:
+    """The marks between two groups, in either direction."""
+    pairs = [*product(left, right), *product(right, left)]
+    return tuple(pair for pair in pairs if pair[1] in marks.get(pair[0], ()))
 
 
-def _as_kept(config: Config, left: str, right: str) -> tuple[bool | None, tuple[str, ...]]:
-    """Whether the builtin engine has the two in one group, and what connects them."""
-    path = kept_path(config)
-    if not path.exists():
-        return None, ()
-    with KeptPatches(path) as kept:
-        return kept.together(left, right), tuple(kept.way(left, right))
+def _as_kept(
+    config: Config, left: str, right: str
+) -> tuple[bool | None, tuple[str, ...], tuple[list[str], list[str]]]:
+    """Whether the builtin engine has the two in one group, what connects them, and their groups."""
+    kept = KeptPatches.to_read(kept_path(config))
+    if kept is None:
+        return None, (), ([], [])
+    with kept:
+        groups = kept.group_of(left), kept.group_of(right)
+        if not all(groups):
+            return None, (), groups
+        return left in groups[1], tuple(kept.way(left, right)), groups

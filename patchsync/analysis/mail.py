@@ -11,7 +11,7 @@ from email.charset import CHARSETS
 from email.message import Message
 from email.utils import parseaddr, parsedate_to_datetime
 
-from patchsync.analysis.diff import read_diff
+from patchsync.analysis.diff import NoFilterdiff, read_diff
 from patchsync.analysis.message import picked_from, read_message
 from patchsync.analysis.patch import Patch
 
@@ -22,8 +22,16 @@ _ANNOTATION_BEGINS = re.compile(r"---\s*$")
 _DIFF_PART = re.compile(r"\A---.*\n\+\+\+.*\n|^(?:diff --|Index: )", re.MULTILINE)
 
 
+# What says nothing of the mail
+_HERE_AND_NOW = (OSError, MemoryError, NoFilterdiff)
+
+
 class NotAPatch(ValueError):
     """PaStA takes the mail for invalid; the message says why."""
+
+
+class NotReadHere(NotAPatch):
+    """As it is here and now it cannot be told: a program is not installed, or memory is short."""
 
 
 def parse_mail(raws: Sequence[bytes]) -> Patch:
@@ -39,6 +47,8 @@ def parse_mail(raws: Sequence[bytes]) -> Patch:
     try:
         # All are read before one is looked into: one that cannot be read spoils the others.
         return _first_patch([message_from_bytes(raw) for raw in raws])
+    except _HERE_AND_NOW as error:
+        raise NotReadHere(str(error) or "out of memory") from error
     except Exception as error:  # To PaStA a mail is invalid whatever it stumbles over.
         kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
         raise NotAPatch(f"{kind}{error}") from error
@@ -47,8 +57,12 @@ def parse_mail(raws: Sequence[bytes]) -> Patch:
 def _first_patch(mails: list[Message]) -> Patch:
     *others, last = mails
     for mail in others:
-        with suppress(Exception):
+        try:
             return _patch(mail)
+        except _HERE_AND_NOW:
+            raise
+        except Exception:  # noqa: S112 - the next one may hold a patch
+            continue
     return _patch(last)
 
 

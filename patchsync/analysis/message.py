@@ -17,7 +17,11 @@ _TAG_LINE = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-_PICKED = re.compile("pick|upstream.*commit|commit.*upstream", re.IGNORECASE)
+_PICK = re.compile("pick", re.IGNORECASE)
+_UPSTREAM_COMMIT = [
+    tuple(re.compile(word, re.IGNORECASE) for word in words)
+    for words in (("upstream", "commit"), ("commit", "upstream"))
+]
 _HASH = re.compile(r"\b[0-9a-fA-F]{5,40}\b")
 
 
@@ -42,8 +46,17 @@ def picked_from(message: Iterable[str]) -> tuple[str, ...]:
     Such a line speaks of picking, or of an upstream commit; the first hash in it counts.
     """
     # A folded subject is one line here, but the words stand in what was its first.
-    said = (line for line in message if _PICKED.search(line.partition("\n")[0]))
+    said = (line for line in message if _is_pick(line.partition("\n")[0]))
     return tuple(found[0] for line in said if (found := _HASH.search(line)))
+
+
+def _is_pick(line: str) -> bool:
+    # Not one pattern: it would take quadratic time on a long line.
+    return bool(_PICK.search(line)) or any(
+        found and after.search(line, found.end())
+        for first, after in _UPSTREAM_COMMIT
+        if (found := first.search(line))
+    )
 
 
 def _without_tags(lines: Iterable[str]) -> list[str]:

@@ -13,6 +13,7 @@ from statistics import mean
 from typing import NamedTuple, TypeVar
 
 from rapidfuzz.fuzz import ratio
+from rapidfuzz.process import extract
 from rapidfuzz.utils import default_process
 
 from patchsync.analysis.patch import FileDiff, FileKey, Patch
@@ -23,6 +24,7 @@ _DROPPED = dict.fromkeys(range(128, 256))
 _MOVED = 100
 # More than what sums of floating point numbers can be wrong by
 _ROUNDING = 1e-6
+_GIANTS = 10**12  # characters, squared
 _DAY = 24 * 60 * 60
 
 
@@ -153,7 +155,7 @@ def reaches(
             least = 100 - slack * number - 0.5 - _ROUNDING
             if least > 100:
                 return False
-            found = ratio(side.left_text, side.right_text, score_cutoff=max(0.0, least))
+            found = _ratio(side.left_text, side.right_text, max(0.0, least))
             slack -= (100 - round(found)) / number
     if abs(slack) > _ROUNDING:
         return slack > 0
@@ -230,21 +232,36 @@ def best_matches(
 def _each_best(
     names: Iterable[Name], others: Iterable[Name], threshold: float
 ) -> Iterator[tuple[Name, Name]]:
-    texts = [(other, _name_words(other)) for other in others]
+    there = list(others)
+    texts = [_name_words(other) for other in there]
     for name in names:
-        text = _name_words(name)
-        best: tuple[Name, float] | None = None
-        for other, other_text in texts:
-            similarity = score(text, other_text) / 100
-            if similarity >= threshold and (best is None or similarity >= best[1]):
-                best = other, similarity
-        if best:
-            yield name, best[0]
+        # Half a per cent is what rounding adds at most.
+        least = max(0.0, 100 * threshold - 0.51)
+        rated = extract(
+            _name_words(name), texts, scorer=ratio, processor=None, score_cutoff=least, limit=None
+        )
+        if not rated:
+            continue
+        similarity, at = max((round(found), at) for _, found, at in rated)
+        if similarity / 100 >= threshold:
+            yield name, there[at]
 
 
 def score(left: str, right: str) -> int:
     """How alike two normalised texts are, per cent."""
-    return round(ratio(left, right))
+    return round(_ratio(left, right, 0.0))
+
+
+def _ratio(left: str, right: str, least: float) -> float:
+    """rapidfuzz's ratio, 0 where it is below `least`; of giants only whether they are the same.
+
+    Its time grows with the product of the lengths: two of a million characters take half a minute.
+    """
+    if left == right:
+        return 100.0
+    if len(left) * len(right) > _GIANTS:
+        return 0.0
+    return ratio(left, right, score_cutoff=least)
 
 
 def _file_shape(file: FileDiff) -> FileShape:

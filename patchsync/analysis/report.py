@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from patchsync.analysis.engine import Tell, Updated
+from patchsync.analysis.engine import Stopped, Tell, Updated
 from patchsync.analysis.engines import open_engine
 from patchsync.config import Config
 from patchsync.errors import LockHeld, PatchsyncError, TryAgainLater
@@ -58,11 +58,11 @@ def update_groups(
         if engine is None:
             return None
         updated = engine.update(tell)
-    except LockHeld:
+    except (LockHeld, Stopped):
         raise
-    except PatchsyncError as error:
+    except Exception as error:
         last = last_report(config) or Report(engine=config.analysis.engine)
-        _keep(config, replace(last, failed_at=time.time(), trouble=str(error)))
+        _keep(config, replace(last, failed_at=time.time(), trouble=_told(error)))
         raise
     at = time.time()
     _keep(
@@ -91,6 +91,12 @@ def _keep(config: Config, report: Report) -> None:
         store_lock(file.with_name(f"{file.name}.lock"), NOTE_WAIT_SECONDS),
     ):
         replace_file(file, content.encode())
+
+
+def _told(error: Exception) -> str:
+    """An error of ours for people; any other is a fault of patchsync's, and named."""
+    ours = isinstance(error, PatchsyncError)
+    return str(error) if ours else f"{type(error).__name__}: {error} (see the log)"
 
 
 def _file(config: Config) -> Path:

@@ -74,7 +74,8 @@ def _groups(found: Explanation) -> str:
     if found.together is None:
         return "unknown: the builtin engine has not grouped both yet (`patchsync analyse`)"
     if not found.together:
-        return "the two are in different groups"
+        kept_apart = "; ".join(f"{left} is marked as not {right}" for left, right in found.marks)
+        return "the two are in different groups" + (f": {kept_apart}" if kept_apart else "")
     between = found.way[1:-1]
     return "the two are in one group" + (f", by way of {', '.join(between)}" if between else "")
 

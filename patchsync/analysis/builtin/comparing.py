@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from sys import getsizeof
 
 from rapidfuzz.fuzz import ratio
 from rapidfuzz.process import extract
@@ -19,8 +20,8 @@ from patchsync.analysis.rating import (
 )
 from patchsync.analysis.thresholds import Thresholds
 
-# Texts that are held in memory, in characters
-_MOST_TEXT = 400_000_000
+# Of texts that are held in memory, in bytes
+_MOST_TEXT = 500_000_000
 # A little more than the half per cent that rounding adds to a score at most
 _ROUNDED = 0.51
 
@@ -34,7 +35,7 @@ class Comparing:
         self._names = _FileNames(kept, thresholds.filename)
         self._messages: dict[int, str] = {}
         self._shapes: dict[int, Shape] = {}
-        self._held = 0  # characters
+        self._held = 0  # bytes
 
     def candidates(self, patch: Kept, *, earlier_only: bool = False) -> list[int]:
         """The patches that PaStA compares this one with: mails, and for a mail commits too.
@@ -62,6 +63,9 @@ class Comparing:
         """Those of the candidates with a rating of at least `total`."""
         limit = self._thresholds
         numbers = list(candidates)
+        if not numbers:
+            return []  # A commit that nothing can be compared with has no texts.
+        self._make_room()
         self._load_messages([*numbers, patch.number])
         own = self._messages[patch.number]
         weight = limit.message_diff_weight
@@ -90,6 +94,9 @@ class Comparing:
     def ratings(self, patch: Kept, candidates: Iterable[int]) -> dict[int, Rating]:
         """The full rating of each candidate."""
         numbers = list(candidates)
+        if not numbers:
+            return {}
+        self._make_room()
         self._load_shapes([*numbers, patch.number])
         shape = self._shapes[patch.number]
         return {number: rate(shape, self._shapes[number], self._thresholds) for number in numbers}
@@ -104,10 +111,9 @@ class Comparing:
         return near_in_time(mail.date, second.date, days, other_is_commit=second.is_commit)
 
     def _load_messages(self, numbers: list[int]) -> None:
-        self._make_room()
         for number, message in self._kept.messages(set(numbers) - self._messages.keys()):
             self._messages[number] = message
-            self._held += len(message)
+            self._held += getsizeof(message)
 
     def _load_shapes(self, numbers: list[int]) -> None:
         for number, shape in self._kept.shapes(set(numbers) - self._shapes.keys()):
@@ -163,5 +169,4 @@ def _size(shape: Shape) -> int:
         for sides in file.hunks.values()
         for text in sides
     ]
-    # What Python needs besides the characters
-    return len(shape.message) + sum(map(len, texts)) + 100 * len(texts)
+    return sum(map(getsizeof, [shape.message, *texts]))

@@ -14,8 +14,18 @@ from patchsync.analysis.builtin.kept import Kept
 
 # Origin to destinations, by name: what PaStA's false-positives files hold.
 Marks = Mapping[str, frozenset[str]]
-# How alike a patch and each of its candidates are (`Rating.order`): mails, or commits.
-Orders = Callable[[Kept, bool], Mapping[int, float]]
+
+
+class Alike(NamedTuple):
+    """How alike a patch and others are (`Rating.order`)."""
+
+    # The best of all that PaStA compares it with, linked or not
+    best: float
+    others: Mapping[int, float]
+
+
+# Of a mail, and of the numbers that it is linked with: mails, or upstream commits.
+HowAlike = Callable[[Kept, set[int], bool], Alike]
 
 
 class Links(NamedTuple):
@@ -26,16 +36,16 @@ class Links(NamedTuple):
 
 
 def group(
-    patches: Iterable[Kept], links: Links, false: Marks, false_upstream: Marks, orders: Orders
+    patches: Iterable[Kept], links: Links, false: Marks, false_upstream: Marks, how_alike: HowAlike
 ) -> list[set[int]]:
     """The groups of what is connected by `links`, with the commits that each is upstream in."""
     by_number = {patch.number: patch for patch in patches}
     mails = [number for number, patch in by_number.items() if not patch.is_commit]
     groups = _Groups(by_number)
-    groups.join(links.mails, _Order(by_number, mails, false, orders, upstream=False))
+    groups.join(links.mails, _Order(by_number, mails, false, how_alike, upstream=False))
     latest = {_latest(by_number[mail] for mail in each) for each in groups.of(mails)}
     chosen = [(mail, commit) for mail, commit in links.commits if mail in latest]
-    groups.join(chosen, _Order(by_number, sorted(latest), false_upstream, orders, upstream=True))
+    groups.join(chosen, _Order(by_number, sorted(latest), false_upstream, how_alike, upstream=True))
     return groups.all()
 
 
@@ -58,7 +68,7 @@ class _Order(NamedTuple):
     patches: Mapping[int, Kept]
     origins: list[int]
     marks: Marks
-    orders: Orders
+    how_alike: HowAlike
     upstream: bool
 
 
@@ -135,9 +145,8 @@ def _as_pasta_orders(pairs: list[tuple[int, int]], order: _Order) -> list[tuple[
     for origin in order.origins:
         if origin not in alike:
             continue
-        orders = order.orders(order.patches[origin], order.upstream)
-        best = max(orders.values())
+        told = order.how_alike(order.patches[origin], alike[origin], order.upstream)
         for candidate in alike[origin]:
-            key = (best, name(origin), -orders[candidate], name(candidate))
+            key = (told.best, name(origin), -told.others[candidate], name(candidate))
             found.append((key, (origin, candidate)))
     return [pair for _, pair in sorted(found)]

@@ -102,11 +102,6 @@ class KeptPatches(KeptFile):
         self.sql.execute("INSERT INTO regroup VALUES (?)", (number,))
         return number
 
-    def set_source(self, name: str, source: str) -> None:
-        """Note that a patch stays what it is though more mails have its message-id."""
-        with self.transaction():
-            self.sql.execute("UPDATE patch SET source = ? WHERE name = ?", (source, name))
-
     def remove(self, names: Iterable[str]) -> None:
         """Forget patches, and have what they connected grouped anew."""
         with self.transaction():
@@ -118,6 +113,9 @@ class KeptPatches(KeptFile):
                 if row is None:
                     continue
                 number, component, grp = row
+                # It may have been somebody's best candidate.
+                self.sql.execute("INSERT OR IGNORE INTO regroup SELECT number FROM best")
+                self.sql.execute("DELETE FROM best")
                 # The others of its line, too: they may stay the group that they are without it.
                 self.sql.execute(
                     "INSERT OR IGNORE INTO unwritten SELECT name FROM patch"
@@ -253,12 +251,13 @@ class KeptPatches(KeptFile):
             )
             return [commit for (commit,) in rows]
 
-    def together(self, left: str, right: str) -> bool | None:
-        """Whether two patches are in one group; None where one is not known or not grouped yet."""
+    def group_of(self, name: str) -> list[str]:
+        """The names of all patches of its group; none where it is not known or not grouped yet."""
         with self.reporting():
-            rows = self.sql.execute("SELECT grp FROM patch WHERE name IN (?, ?)", (left, right))
-            groups = [grp for (grp,) in rows if grp is not None]
-        return groups[0] == groups[1] if len(groups) == 2 else None
+            rows = self.sql.execute(
+                "SELECT name FROM patch WHERE grp = (SELECT grp FROM patch WHERE name = ?)", (name,)
+            )
+            return [name for (name,) in rows]
 
     def way(self, left: str, right: str) -> list[str]:
         """The names of patches, from one to the other, of which each is alike with the next one."""
@@ -288,6 +287,27 @@ class KeptPatches(KeptFile):
                 (number, number),
             )
             return [other for (other,) in rows]
+
+    # How alike the best candidates are, where false positives are
+
+    def best(self, patch: Kept, *, upstream: bool) -> float | None:
+        """Of all mails, or commits, that a mail was compared with; None where it is not noted."""
+        return self.bests([patch.number], upstream=upstream).get(patch.number)
+
+    def bests(self, numbers: Iterable[int], *, upstream: bool) -> dict[int, float]:
+        """Those that are noted."""
+        with self.reporting():
+            query = (
+                "SELECT number, alike FROM best WHERE upstream = ?"
+                " AND number IN (SELECT value FROM json_each(?))"
+            )
+            return dict(self.sql.execute(query, (upstream, _list(numbers))))
+
+    def set_best(self, number: int, alike: float, *, upstream: bool) -> None:
+        """Note it."""
+        with self.transaction():
+            values = (number, upstream, alike)
+            self.sql.execute("INSERT OR REPLACE INTO best VALUES (?, ?, ?)", values)
 
     # Texts
 

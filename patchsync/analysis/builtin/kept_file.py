@@ -51,6 +51,9 @@ CREATE TABLE undecided (low INTEGER NOT NULL, high INTEGER NOT NULL, PRIMARY KEY
 -- False positives, as they were when the groups were made
 CREATE TABLE mark (origin TEXT NOT NULL, destination TEXT NOT NULL, upstream INTEGER NOT NULL,
     PRIMARY KEY (upstream, origin, destination)) WITHOUT ROWID;
+-- Of mails in components with false positives: how alike the best candidate is, upstream or not
+CREATE TABLE best (number INTEGER NOT NULL, upstream INTEGER NOT NULL, alike REAL NOT NULL,
+    PRIMARY KEY (number, upstream)) WITHOUT ROWID;
 -- Whose component is to be grouped anew, and whose line in patch-groups is not written yet
 CREATE TABLE regroup (number INTEGER PRIMARY KEY);
 CREATE TABLE unwritten (name TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -64,7 +67,8 @@ _PASSING = frozenset(
     {
         *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL),
         *(sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_LOCKED),
-        *(sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY),
+        *(sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM, sqlite3.SQLITE_PROTOCOL),
+        sqlite3.SQLITE_READONLY,
     }
 )
 
@@ -73,12 +77,31 @@ class KeptFile:
     """The open file; a context. One object serves one thread."""
 
     def __init__(self, path: Path) -> None:
+        """Open it, and make it where it is not; to be called under the analysis' lock."""
         self._path = path
+        self._writes = True
         with self.reporting(), storing(path):
             make_folder(path.parent)
             self._open()
-            if self.sql.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+            if self._version() != VERSION:
                 self.forget()
+
+    @classmethod
+    def to_read(cls, path: Path) -> Self | None:
+        """Open it to look up; None where there is none that this version understands."""
+        kept = cls.__new__(cls)
+        kept._path = path
+        kept._writes = False
+        with kept.reporting(), storing(path):
+            if not path.exists():
+                return None
+            kept.sql = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY, isolation_level=None
+            )
+            if kept._version() == VERSION:
+                return kept
+            kept.close()
+        return None
 
     def __enter__(self) -> Self:
         return self
@@ -97,6 +120,9 @@ class KeptFile:
             self._remove()
             self._open()
             self.sql.executescript(_TABLES)
+
+    def _version(self) -> int:
+        return int(self.sql.execute("PRAGMA user_version").fetchone()[0])
 
     def _open(self) -> None:
         self.sql = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None)
@@ -141,9 +167,8 @@ class KeptFile:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
             if code & 0xFF in _PASSING:
                 raise StoreUnavailable(f"{self._path}: {error}") from error
-            with storing(self._path):
-                self._remove()
-            raise StoreUnavailable(
-                f"{self._path} was damaged ({error}) and has been removed; the next update makes"
-                " it anew"
-            ) from error
+            told = f"{self._path} is damaged ({error}); the next update makes it anew"
+            if self._writes:
+                with storing(self._path):
+                    self._remove()
+            raise StoreUnavailable(told) from error

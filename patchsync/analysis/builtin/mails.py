@@ -13,7 +13,7 @@ from typing import NamedTuple
 from patchsync.analysis.builtin.kept import KeptPatches
 from patchsync.analysis.engine import Tell
 from patchsync.analysis.group_file import read_content
-from patchsync.analysis.mail import NotAPatch, parse_mail
+from patchsync.analysis.mail import NotAPatch, NotReadHere, parse_mail
 from patchsync.analysis.patch import Patch
 from patchsync.analysis.project import Project
 from patchsync.errors import GiveUp
@@ -141,8 +141,9 @@ class Mails:
 
 
 def _counts(name: str, invalid: frozenset[str]) -> bool:
-    # PaStA takes for a commit what does not begin so, and it may be the hash of one.
-    return name.startswith("<") and name not in invalid
+    # PaStA takes for a commit what does not begin so, and it may be the hash of one; and its own
+    # patch-groups it splits at an arrow wherever that stands.
+    return name.startswith("<") and "=>" not in name and name not in invalid
 
 
 def _take(kept: KeptPatches, name: str, mail: _Mail) -> bool:
@@ -150,15 +151,13 @@ def _take(kept: KeptPatches, name: str, mail: _Mail) -> bool:
     known = kept.source_of(name)
     if not mail.in_window or (known and known.source == mail.source):
         return False
-    if known and known.is_patch and mail.source.startswith(f"{known.source} "):
-        # The first that holds a patch counts, and that one is known.
-        kept.set_source(name, mail.source)
-        return False
     kept.remove([name])
     try:
         patch = _parsed(mail)
     except OSError as error:
         kept.add_other(name, _UNREAD, f"{error.filename}: {error.strerror}")
+    except NotReadHere as reason:
+        kept.add_other(name, _UNREAD, str(reason))
     except NotAPatch as reason:
         kept.add_other(name, mail.source, str(reason))
     else:

@@ -7,13 +7,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from patchsync.analysis.builtin.comparing import Comparing
-from patchsync.analysis.builtin.grouping import Links, Marks, components, group
+from patchsync.analysis.builtin.grouping import Alike, Links, Marks, components, group
 from patchsync.analysis.builtin.kept import Kept, KeptPatches
 from patchsync.analysis.engine import Tell
 
 # What PaStA sorts a pick by: as alike as can be, by message and by diff
 _PICK = 2.0
-_TELL_EACH = 1000
 
 
 def regroup(
@@ -33,19 +32,18 @@ def regroup(
         for pair in pairs:
             linked[place[pair[0]]].append(pair)
 
-        def orders(patch: Kept, upstream: bool) -> Mapping[int, float]:
-            return _orders(kept, comparing, patch, upstream=upstream)
+        def how_alike(patch: Kept, linked: set[int], upstream: bool) -> Alike:
+            return _how_alike(kept, comparing, patch, linked, upstream=upstream)
 
+        tell("grouping", 0, len(connected))
         for at, each in enumerate(connected):
             if len(each) == 1:
                 groups = [each]
             else:
                 links = _by_kind(patches, linked[at])
                 members = [patches[number] for number in sorted(each)]
-                groups = group(members, links, false, false_upstream, orders)
+                groups = group(members, links, false, false_upstream, how_alike)
             found.append((each, groups))
-            if at % _TELL_EACH == 0:
-                tell("grouping", at, len(connected))
         _keep(kept, patches, found)
 
 
@@ -96,15 +94,22 @@ def _by_kind(patches: Mapping[int, Kept], pairs: Iterable[tuple[int, int]]) -> L
     return links
 
 
-def _orders(
-    kept: KeptPatches, comparing: Comparing, patch: Kept, *, upstream: bool
-) -> dict[int, float]:
-    candidates = kept.kept(comparing.candidates(patch))
-    numbers = [each.number for each in candidates if each.is_commit == upstream]
-    found = {each: rating.order for each, rating in comparing.ratings(patch, numbers).items()}
-    if upstream:
-        found.update(dict.fromkeys(kept.commits_picked_by(patch), _PICK))
-    return found
+def _how_alike(
+    kept: KeptPatches, comparing: Comparing, patch: Kept, linked: set[int], *, upstream: bool
+) -> Alike:
+    """See `grouping.HowAlike`. The best is kept, and raised when a better candidate comes."""
+    picked = set(kept.commits_picked_by(patch)) if upstream else set()
+    best = kept.best(patch, upstream=upstream)
+    if best is None:
+        candidates = kept.kept(comparing.candidates(patch))
+        numbers = [each.number for each in candidates if each.is_commit == upstream]
+        ratings = comparing.ratings(patch, numbers)
+        best = max((rating.order for rating in ratings.values()), default=0.0)
+        kept.set_best(patch.number, best, upstream=upstream)
+    ratings = comparing.ratings(patch, linked - picked)
+    others = {number: rating.order for number, rating in ratings.items()}
+    others.update(dict.fromkeys(picked, _PICK))
+    return Alike(max(best, *others.values()), others)
 
 
 def _keep(

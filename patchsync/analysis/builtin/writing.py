@@ -11,7 +11,7 @@ from typing import NamedTuple
 from patchsync.analysis.builtin.kept import KeptPatches
 from patchsync.analysis.group_file import format_group, read_content, write_content
 from patchsync.analysis.own_groups import OwnGroups, fingerprint
-from patchsync.errors import GiveUp
+from patchsync.errors import GiveUp, TryAgainLater
 from patchsync.store.files import replace_file
 
 _GROUPS = """
@@ -39,6 +39,7 @@ def write_groups(kept: KeptPatches, path: Path, own: OwnGroups, *, overwrite: bo
 
     Raises:
         GiveUp: somebody else wrote it, and `overwrite` is not given.
+        TryAgainLater: somebody else writes it right now.
     """
     there = read_content(path)
     found = None if there is None else fingerprint(there)
@@ -60,6 +61,8 @@ def write_groups(kept: KeptPatches, path: Path, own: OwnGroups, *, overwrite: bo
     if now != found and (fresh or lines):
         if there is not None and not ours:
             _give_way(path, there, changed, overwrite=overwrite)
+        if read_content(path) != there:
+            raise TryAgainLater(f"{path} was written by somebody else at this moment")
         with own.writing(now):
             write_content(path, content)
     elif found and not ours:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn, Self
 
 from patchsync.analysis.pasta.guard import guarded
-from patchsync.config import TOKEN_VARIABLES
+from patchsync.config import TOKEN_VARIABLE
 from patchsync.errors import GiveUp
 from patchsync.store.files import make_folder, storing
 
@@ -21,6 +21,7 @@ TAIL_LINES = 6
 TAIL_BYTES = 2**14
 # What PaStA logs when it ends by itself; by quit() it does not, whatever its exit status is.
 THE_END = b"Shutting down"
+_OURS = "PATCHSYNC_"
 
 _REMEDIES = (
     (
@@ -121,8 +122,12 @@ def start_pasta(command: list[str], root: Path, output: BinaryIO) -> subprocess.
 
 
 def environment() -> dict[str, str]:
-    """Ours, without the tokens; PaStA opens its files in the machine's charset, which is UTF-8."""
-    ours = {key: value for key, value in os.environ.items() if key.upper() not in TOKEN_VARIABLES}
+    """Ours, without what is for us, secrets among it; PaStA opens its files as UTF-8."""
+    ours = {
+        key: value
+        for key, value in os.environ.items()
+        if key.upper() != TOKEN_VARIABLE and not key.upper().startswith(_OURS)
+    }
     # Which of two mails with the same date represents a group follows the order of sets.
     return ours | {"PYTHONUTF8": "1", "PYTHONHASHSEED": "0"}
 

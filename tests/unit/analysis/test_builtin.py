@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
+from random import Random
 
 import pytest
-from analysis_fakes import FakeMail, Store, mail, name, patch_text, version
+from analysis_fakes import FakeMail, Store, code, mail, name, patch_text, version
 
+from patchsync.analysis.mail import parse_mail
+from patchsync.analysis.rating import rate, shape_of
+from patchsync.analysis.thresholds import Thresholds
 from patchsync.config import load
 
 PASTA = '[PaStA]\nMODE = "mbox"\nAUTOACCEPT_THRESHOLD = 0.82\nINTERACTIVE_THRESHOLD = 1.1\n'
@@ -145,7 +150,7 @@ def test_one_message_id_twice_the_first_without_a_patch(store: Store) -> None:
     store.put(copied(3, text))
     assert updated(store) == ["1 2"]
     store.put(copied(4, patch_text("Another", ["entirely"])))
-    assert store.update().mails == 0
+    assert store.update().groups == 0
     assert updated(store) == ["1 2"]
 
 
@@ -246,10 +251,10 @@ def test_bytes_that_are_no_characters(store: Store, head: str) -> None:
         assert groups == ["1 2", "3"]
 
 
-def test_message_ids_without_brackets(store: Store) -> None:
-    """PaStA takes them for commits, and finds none; those of any characters are mails."""
-    odd = ("<ä>", "<=>", "<", "<a'\"%_?>")
-    for number, message_id in enumerate(("0" * 40, "=", "=>x", "a@b", *odd), 1):
+def test_message_ids_that_are_none_to_pasta(store: Store) -> None:
+    """Without brackets it takes them for commits, and at `=>` it splits; all others count."""
+    odd = ("<ä>", "<", "<a'\"%_?>")
+    for number, message_id in enumerate(("0" * 40, "=", "=>x", "a@b", "<=>", "<a=>b@x>", *odd), 1):
         store.put(mail(number, message_id=message_id))
         store.update()
     assert store.text == store.from_scratch()
@@ -269,3 +274,71 @@ def test_the_configuration_may_stand_in_pastas_file(store: Store) -> None:
     assert load(store.config.source).source == store.config.source
     store.put(version(1), version(2))
     assert updated(store) == ["1", "2"]
+
+
+def test_marks_and_a_better_candidate_that_is_not_alike(store: Store) -> None:
+    """The order in which PaStA joins follows the best candidate, linked or not.
+
+    1 and 3 are marked, 2 is like both, and more like 3. 4 has 1's message, so that it is the best
+    candidate of 1, but another diff: with it the other pair comes first.
+    """
+    random, limit = Random(3), Thresholds()
+
+    def words(number: int) -> list[str]:
+        return ["".join(random.choices("abcdefghijklmnopqrstuvwxyz", k=8)) for _ in range(number)]
+
+    def written(patch_id: int, changed: int, body: list[str]) -> FakeMail:
+        text = patch_text("Change", code(0, range(changed)), body=" ".join(body))
+        return mail(patch_id, text)
+
+    def order(left: FakeMail, right: FakeMail) -> tuple[float, bool]:
+        shapes = [shape_of(parse_mail([each.content])) for each in (left, right)]
+        rating = rate(*shapes, limit)
+        return rating.order, rating.total(limit) >= limit.autoaccept
+
+    for _ in range(1000):
+        one = words(10)
+        two = one[: random.randint(2, 8)] + words(6)
+        three = two[: random.randint(3, 10)] + words(6)
+        mails = [written(1, 0, one), written(2, 0, two), written(3, 0, three), written(4, 8, one)]
+        both = combinations(range(1, 5), 2)
+        pairs = {(at, to): order(mails[at - 1], mails[to - 1]) for at, to in both}
+        alike = [pair for pair, (_, is_alike) in pairs.items() if is_alike]
+        alone = not any(4 in pair for pair in alike)
+        ordered = max(pairs[1, 2][0], pairs[1, 3][0]) < pairs[2, 3][0] < pairs[1, 4][0]
+        if alone and ordered and {(1, 2), (2, 3)} <= set(alike):
+            break
+    else:
+        pytest.fail("no such patches")
+    store.mark(f"{name(1)} {name(3)}\n{name(3)} {name(1)}\n")
+    store.put(*mails[:3])
+    before = updated(store)
+    store.put(mails[3])
+    assert updated(store) != [*before, "4"]
+
+
+def test_a_second_mail_that_cannot_be_read(store: Store) -> None:
+    """It spoils the first one, whichever came first."""
+    bad = b"Message-Id: <1@example.org>\nContent-Type: multipart/mixed; boundary*=a\0b''x\n\nx\n"
+    store.put(version(1), version(2))
+    assert updated(store) == ["1 2"]
+    store.put(FakeMail(patch_id=9, message_id=name(1), date="2020/01/01", content=bad), project=2)
+    assert updated(store) == ["2"]
+
+
+def test_without_filterdiff_and_then_with_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A context diff is no patch as long as it is missing, and is tried again."""
+    context = ["*** a/a.c", "--- b/a.c", "***************", "*** 1,1 ****", "- x", "--- 1,1 ----"]
+    store.put(mail(1, "\n".join(["Subject: [PATCH] x", "", "y", "---", "diff -c a b", *context])))
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(tmp_path))
+        store.update()
+        assert "filterdiff" in store.others()[name(1)]
+    program = tmp_path / "filterdiff"
+    program.write_text("#!/bin/sh\nprintf -- '--- a/a.c\\n+++ b/a.c\\n@@ -1 +1 @@\\n-x\\n+z\\n'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    store.update()
+    assert store.groups == ["1"]

@@ -9,10 +9,12 @@ from random import Random
 import pytest
 from analysis_fakes import Store, mail, name, version
 
+from patchsync.analysis.builtin import writing
 from patchsync.analysis.builtin.kept import KeptPatches
 from patchsync.analysis.builtin.kept_file import VERSION
+from patchsync.analysis.explain import explain
 from patchsync.analysis.group_file import read_content, write_content
-from patchsync.errors import GiveUp, LockHeld, StoreUnavailable
+from patchsync.errors import GiveUp, LockHeld, StoreUnavailable, TryAgainLater
 from patchsync.store.lock import store_lock
 
 FOREIGN = "<1@example.org> <9@example.org>\n"
@@ -67,7 +69,8 @@ def test_an_equal_one_is_taken_over(tmp_path: Path) -> None:
     store.config.patch_groups.write_text(store.from_scratch())
     before = store.config.patch_groups.stat()
     assert store.update().groups == 0
-    assert store.config.patch_groups.stat() == before
+    after = store.config.patch_groups.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     store.put(version(3))
     store.update()
     assert store.groups == ["1 2 3"]
@@ -154,7 +157,7 @@ def test_what_is_kept_is_damaged(store: Store, damage: str) -> None:
     try:
         store.update()
     except StoreUnavailable as error:
-        assert "has been removed" in str(error)
+        assert "the next update makes it anew" in str(error)
         store.update()
     assert store.groups == ["1 2 4", "3"]
     assert_up_to_date(store)
@@ -165,7 +168,7 @@ def test_a_text_that_is_kept_is_damaged(store: Store) -> None:
     with KeptPatches(store.kept) as kept:
         kept.sql.execute("UPDATE shape SET files = x'00010203'")
     store.put(version(4))
-    with pytest.raises(StoreUnavailable, match="has been removed"):
+    with pytest.raises(StoreUnavailable, match="the next update makes it anew"):
         store.update()
     store.update()
     assert store.groups == ["1 2 4", "3"]
@@ -213,3 +216,36 @@ def test_stopped_before_it_was_written(store: Store, monkeypatch: pytest.MonkeyP
 
 def _stop(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_somebody_writes_it_meanwhile(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was written after it was read stays, and the next update finds it foreign."""
+    whole = writing.fingerprint
+
+    def while_it_is_made(content: bytes) -> str:
+        if b"<4@" in content:
+            store.config.patch_groups.write_text(FOREIGN)
+        return whole(content)
+
+    store.put(version(4))
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "fingerprint", while_it_is_made)
+        with pytest.raises(TryAgainLater, match="at this moment"):
+            store.update()
+    assert store.text == FOREIGN
+    with pytest.raises(GiveUp, match="written by somebody else"):
+        store.update()
+
+
+def test_who_only_looks_removes_nothing(store: Store) -> None:
+    """What another version keeps, or what is damaged, is there for the update to come."""
+    with sqlite3.connect(store.kept) as sql:
+        sql.execute("PRAGMA user_version = 99")
+    before = store.kept.read_bytes()
+    assert explain(store.config, name(1), name(2)).together is None
+    assert store.kept.read_bytes() == before
+    for file in store.kept.parent.glob(f"{store.kept.name}*"):
+        file.write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        explain(store.config, name(1), name(2))
+    assert store.kept.exists()

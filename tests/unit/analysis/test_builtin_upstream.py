@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 from analysis_fakes import Store, code, mail, name, patch_text, version
+from pygit2 import Repository
 from upstream_fakes import Upstream, tables
 
+from patchsync.analysis.builtin import upstream as builtin_upstream
+from patchsync.analysis.explain import explain
+from patchsync.analysis.mail import NotAPatch
+from patchsync.analysis.patch import Patch
 from patchsync.errors import ConfigError
 
 
@@ -232,3 +237,33 @@ def test_stopped_while_commits_are_read(
         store.update(tell)
     upstream.rewind(before)
     assert updated(store) == ["1", f"2 => {before}"]
+
+
+def test_a_commit_that_pasta_cannot_read(
+    store: Store, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stands alone; all else goes on, also when more comes."""
+    bad, good = upstream.commit(1), upstream.commit(0)
+    really = builtin_upstream.read_commit
+
+    def read_commit(repository: Repository, commit: str) -> Patch:
+        if commit == bad:
+            raise NotAPatch("a hunk ends too early")
+        return really(repository, commit)
+
+    monkeypatch.setattr(builtin_upstream, "read_commit", read_commit)
+    store.put(version(1), version(2, topic=1))
+    assert updated(store) == [f"1 => {good}", "2", f"=> {bad}"]
+    store.put(version(3, topic=1))
+    assert updated(store) == [f"1 => {good}", "2 3", f"=> {bad}"]
+
+
+def test_a_pick_is_explained(store: Store, upstream: Upstream) -> None:
+    """The mail has nothing in common with the commit but that it names it."""
+    commit = upstream.commit(1)
+    text = patch_text("Backport", code(7), body=f"(cherry picked from commit {commit})")
+    store.put(mail(1, text))
+    assert updated(store) == [f"1 => {commit}"]
+    found = explain(store.config, name(1), commit)
+    assert "picked" in found.verdict
+    assert found.together

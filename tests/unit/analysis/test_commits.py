@@ -11,6 +11,7 @@ import pytest
 from pygit2 import Oid, Repository, Signature, init_repository, settings
 from pygit2.enums import ConfigLevel, FileMode, ObjectType
 
+from patchsync.analysis import commits
 from patchsync.analysis.commits import (
     list_commits,
     new_commits,
@@ -21,7 +22,7 @@ from patchsync.analysis.commits import (
 )
 from patchsync.analysis.mail import NotAPatch
 from patchsync.analysis.patch import FileDiff, Hunk
-from patchsync.errors import ConfigError
+from patchsync.errors import ConfigError, TryAgainLater
 
 INDIA = timezone(timedelta(hours=5, minutes=30))
 LINES = "".join(f"line {number}\n" for number in range(20))
@@ -246,12 +247,26 @@ def test_a_message_is_split_at_line_feeds_alone(upstream: Upstream) -> None:
     assert read_commit(upstream.repository, made).message == ("One", "two\x0cthree\x1dfour")
 
 
-def test_a_commit_that_cannot_be_read_is_no_patch(upstream: Upstream) -> None:
-    """One that is absent, or no commit: the error names it."""
+def test_a_commit_that_is_not_there(upstream: Upstream) -> None:
+    """As in a partial clone: that says nothing of the commit; the error names setting and hash."""
     blob = str(upstream.repository.create_blob(b"1"))
     for wrong in ("1" * 40, blob, "master..", "nope"):
-        with pytest.raises(NotAPatch, match=f"commit {wrong}"):
+        with pytest.raises(TryAgainLater, match=rf"\[analysis\] repo.*commit {wrong}"):
             read_commit(upstream.repository, wrong)
+
+
+def test_a_commit_that_pasta_cannot_read(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then it is no patch, whatever it stumbled over."""
+
+    def stumble(lines: list[str]) -> None:
+        raise IndexError("a hunk ends too early")
+
+    monkeypatch.setattr(commits, "read_diff", stumble)
+    tip = upstream.commit({"a.c": LINES})
+    with pytest.raises(NotAPatch, match=f"commit {tip}: IndexError"):
+        read_commit(upstream.repository, tip)
 
 
 def test_a_blacklist_has_a_hash_on_a_line(tmp_path: Path) -> None:

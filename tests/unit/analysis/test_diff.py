@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from patchsync.analysis.diff import read_diff
+from patchsync.analysis.diff import NoFilterdiff, read_diff
 from patchsync.analysis.patch import FileDiff, FileKey, Hunk
 
 needs_filterdiff = pytest.mark.skipif(
@@ -181,5 +181,5 @@ def test_what_filterdiff_refuses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 def test_a_context_diff_without_filterdiff(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The reason says what to install."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ValueError, match=r"filterdiff \(patchutils\) is not installed"):
+    with pytest.raises(NoFilterdiff, match=r"filterdiff \(patchutils\) is not installed"):
         read_diff(CONTEXT_DIFF)

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from patchsync.analysis.explain import explain
 from patchsync.cli import main
+from patchsync.config import FILE_VARIABLE
 from patchsync.errors import GiveUp
 from patchsync.store.identity import Origin, claim
 
@@ -120,8 +121,9 @@ def test_what_cannot_be_explained(store: Store) -> None:
             explain(store.config, *pair)
 
 
-def test_the_command(store: Store) -> None:
+def test_the_command(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """By patchwork ids; with the lines that differ marked by whose they are."""
+    monkeypatch.setenv(FILE_VARIABLE, "")  # The command sets it, for its workers.
     origin = Origin(
         url=store.config.base_url, project_id=1, link_name="list", list_email="list@example.org"
     )

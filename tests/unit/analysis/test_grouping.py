@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
+from patchsync.analysis.builtin import grouping
 from patchsync.analysis.builtin.grouping import Links, Marks, components, group
 from patchsync.analysis.builtin.kept import Kept
 
@@ -36,15 +37,15 @@ def grouped(
         into = links.commits if right.isupper() else links.mails
         into.append((ord(left), ord(right)))
 
-    def orders(mail: Kept, upstream: bool) -> dict[int, float]:
+    def how_alike(mail: Kept, linked: set[int], upstream: bool) -> grouping.Alike:
         found = {}
         for other in patches:
             pair = "".join(sorted((mail.name, other.name), reverse=other.is_commit))
             if other.is_commit == upstream and other is not mail:
                 found[other.number] = (alike or {}).get(pair, 1.0 + (pair in pairs.split()))
-        return found
+        return grouping.Alike(max(found.values()), {each: found[each] for each in linked})
 
-    groups = group(patches, links, marks(false), marks(false_upstream), orders)
+    groups = group(patches, links, marks(false), marks(false_upstream), how_alike)
     return {"".join(sorted(map(chr, each), key=str.swapcase)) for each in groups}
 
 

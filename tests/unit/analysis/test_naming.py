@@ -134,7 +134,7 @@ def test_a_commit_wants_a_repository(config: Config) -> None:
     with pytest.raises(ConfigError, match=r"\[analysis\] repo has to be set"):
         resolve(config, "abcdef0")
     config.source.write_text(f'[analysis]\nrepo = "none"\nupstream = "HEAD"\n{TABLES}')
-    with pytest.raises(GiveUp, match="nor one commit in"):
+    with pytest.raises(ConfigError, match="Repository not found"):
         resolve(load(config.source), "abcdef0")
 
 

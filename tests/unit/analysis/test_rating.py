@@ -223,3 +223,10 @@ def test_no_limit_of_time() -> None:
     """0 is none."""
     for other_is_commit, sign in product((False, True), (1, -1)):
         assert near_in_time(0, sign * 10**10, 0, other_is_commit=other_is_commit)
+
+
+def test_giants_are_only_seen_to_be_the_same() -> None:
+    """To compare them would take minutes, at each update."""
+    text = "a" * 1_000_001
+    assert score(text, text + "b") == 0
+    assert score(text, text) == 100
