@@ -107,6 +107,17 @@ def test_marked_false(store: Store) -> None:
     assert "false positive" in explain(store.config, name(1), name(2)).verdict
 
 
+def test_kept_apart_by_a_mark_between_others(store: Store) -> None:
+    """Two that are alike are in different groups since others of these groups are marked."""
+    store.mark(f"{name(1)} {name(3)}\n{name(3)} {name(1)}\n")
+    store.update()
+    [group] = [line for line in store.groups if " 2" in line or "2 " in line]
+    alone = 3 if group == "1 2" else 1
+    found = explain(store.config, name(2), name(alone))
+    assert found.together is False
+    assert set(found.marks) == {(name(1), name(3)), (name(3), name(1))}
+
+
 def test_what_cannot_be_explained(store: Store) -> None:
     """The same twice, two commits, and a mail that is no patch."""
     store.put(mail(9, "Subject: hello\n\nno patch"))
