@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pygit2
 
+from patchsync.analysis.engine import Updated
+from patchsync.analysis.pasta.engine import PastaEngine
 from patchsync.config import Config, load
 from patchsync.store.layout import ContainerPaths, IndexEntry, format_line
 
@@ -229,3 +231,22 @@ def make_fake_pasta(folder: Path) -> FakePasta:
     pygit2.init_repository(str(folder / "repo"), bare=True, initial_head="main")
     fake.commit("one")
     return fake
+
+
+# Three patches, two of which are one, and a mail without a patch; groups before and after.
+A, B, C, BAD = "<a@x>", "<b@x>", "<c@x>", "<bad@x>"
+OLD = b"<a@x>\n<c@x>\n"
+NEW = b"<a@x> <b@x>\n<c@x>\n"
+
+
+def fake_pasta_with_patches(folder: Path) -> FakePasta:
+    """Make all of it with these mails in the store."""
+    fake = make_fake_pasta(folder)
+    for message_id, subject in ((A, "one"), (B, "one"), (C, "two"), (BAD, "no patch")):
+        fake.add(message_id, subject)
+    return fake
+
+
+def update(config: Config) -> Updated:
+    """An update by the engine."""
+    return PastaEngine(config).update(lambda *_: None)

@@ -7,34 +7,31 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_pasta import FakePasta, make_fake_pasta
+from fake_pasta import (
+    BAD,
+    NEW,
+    OLD,
+    A,
+    B,
+    C,
+    FakePasta,
+    fake_pasta_with_patches,
+    update,
+)
 
-from patchsync.analysis.engine import Updated
 from patchsync.analysis.false_positives import mark_false
 from patchsync.analysis.pasta.engine import PastaEngine, _without_marked, only_analysis
 from patchsync.analysis.project import read_project
-from patchsync.config import Config
 from patchsync.errors import GiveUp, LockHeld, TryAgainLater
 from patchsync.store.lock import is_locked
 
-A, B, C, BAD = "<a@x>", "<b@x>", "<c@x>", "<bad@x>"
 COMMIT = "c" * 40
-OLD = b"<a@x>\n<c@x>\n"
-NEW = b"<a@x> <b@x>\n<c@x>\n"
 
 
 @pytest.fixture
 def pasta(tmp_path: Path) -> FakePasta:
     """Three patches, two of which are one, and a mail without a patch."""
-    fake = make_fake_pasta(tmp_path)
-    for message_id, subject in ((A, "one"), (B, "one"), (C, "two"), (BAD, "no patch")):
-        fake.add(message_id, subject)
-    return fake
-
-
-def update(config: Config) -> Updated:
-    """An update."""
-    return PastaEngine(config).update(lambda *_: None)
+    return fake_pasta_with_patches(tmp_path)
 
 
 def test_the_result_is_put_in_place(pasta: FakePasta) -> None:

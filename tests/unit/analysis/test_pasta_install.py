@@ -6,29 +6,22 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_pasta import LIST, FakePasta, make_fake_pasta
+from fake_pasta import (
+    LIST,
+    NEW,
+    FakePasta,
+    fake_pasta_with_patches,
+    make_fake_pasta,
+    update,
+)
 
-from patchsync.analysis.engine import Updated
-from patchsync.analysis.pasta.engine import PastaEngine
-from patchsync.config import Config
 from patchsync.errors import ConfigError, TryAgainLater
-
-A, B, C, BAD = "<a@x>", "<b@x>", "<c@x>", "<bad@x>"
-NEW = b"<a@x> <b@x>\n<c@x>\n"
 
 
 @pytest.fixture
 def pasta(tmp_path: Path) -> FakePasta:
     """Three patches, two of which are one, and a mail without a patch."""
-    fake = make_fake_pasta(tmp_path)
-    for message_id, subject in ((A, "one"), (B, "one"), (C, "two"), (BAD, "no patch")):
-        fake.add(message_id, subject)
-    return fake
-
-
-def update(config: Config) -> Updated:
-    """An update."""
-    return PastaEngine(config).update(lambda *_: None)
+    return fake_pasta_with_patches(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -8,34 +8,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_pasta import FakePasta, make_fake_pasta
+from fake_pasta import (
+    BAD,
+    NEW,
+    OLD,
+    FakePasta,
+    fake_pasta_with_patches,
+    update,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchsync.analysis.engine import Updated
 from patchsync.analysis.pasta import shadow
-from patchsync.analysis.pasta.engine import PastaEngine
-from patchsync.config import Config
 from patchsync.errors import GiveUp
 from patchsync.store.lock import is_locked
-
-A, B, C, BAD = "<a@x>", "<b@x>", "<c@x>", "<bad@x>"
-OLD = b"<a@x>\n<c@x>\n"
-NEW = b"<a@x> <b@x>\n<c@x>\n"
 
 
 @pytest.fixture
 def pasta(tmp_path: Path) -> FakePasta:
     """Three patches, two of which are one, and a mail without a patch."""
-    fake = make_fake_pasta(tmp_path)
-    for message_id, subject in ((A, "one"), (B, "one"), (C, "two"), (BAD, "no patch")):
-        fake.add(message_id, subject)
-    return fake
-
-
-def update(config: Config) -> Updated:
-    """An update."""
-    return PastaEngine(config).update(lambda *_: None)
+    return fake_pasta_with_patches(tmp_path)
 
 
 def test_the_index_is_read_whole(pasta: FakePasta) -> None:
