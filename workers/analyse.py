@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 import math
 import time
+from contextlib import suppress
 from typing import Any
 
+import redis
 from celery import Task
 from celery.exceptions import SoftTimeLimitExceeded
+from celery.signals import worker_ready
+from kombu.exceptions import OperationalError
 
 from patchsync.analysis.engine import Stopped
 from patchsync.analysis.report import update_groups
@@ -25,6 +29,15 @@ TELL_SECONDS = 15.0
 LONG_SECONDS = 30.0
 # Well before Celery's own limit, which would cut it off anywhere.
 MOST_SECONDS = 300.0
+
+
+@worker_ready.connect
+def _catch_up(sender: Any, **_: object) -> None:
+    """Enqueue an update: one that was killed with its worker would not come again by itself."""
+    if "analyse" in sender.app.amqp.queues.consume_from:
+        with suppress(redis.RedisError, OperationalError):
+            context.errand(messages.ANALYSIS).begin()
+            messages.analyse(context.config().projects[0].id)
 
 
 @app.task(name="workers.analyse.update", bind=True, **(OPTIONS | {"max_retries": 20}))

@@ -38,16 +38,20 @@ def plan(project: str) -> None:
                 )
                 return
             planned = session.plan()
-            jobs = [*session.look_on({number}), *session.jobs({number})]
+            jobs = session.jobs({number})[:MOST_JOBS]
+            for job in jobs:
+                messages.push(job)
+            # What is new does not wait for a look at what people did.
+            others = [job for job in session.look_on({number}) if job not in jobs]
+            for job in others[:MOST_JOBS]:
+                messages.push(job)
         log.info(
             "%s: %d groups changed, %d annotations, %d jobs",
             site.name,
             planned.groups,
             planned.changed,
-            len(jobs),
+            len(jobs) + len(others),
         )
-        for job in jobs[:MOST_JOBS]:
-            messages.push(job)
 
 
 @app.task(name="workers.push.send", **OPTIONS)

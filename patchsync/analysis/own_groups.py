@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
 
+from patchsync.config import Config
 from patchsync.store.files import replace_file
+from patchsync.store.layout import OWN_FOLDER
 from patchsync.store.record import read_record
 
 
@@ -21,6 +23,11 @@ class OwnGroups:
     def wrote(self, found: str) -> bool:
         """Whether this fingerprint is of what we wrote, also if we were stopped while we did."""
         return found in self._hashes()
+
+    @property
+    def ever(self) -> bool:
+        """Whether we wrote any."""
+        return bool(self._hashes())
 
     def note(self, found: str) -> None:
         """Note that this is ours."""
@@ -39,6 +46,11 @@ class OwnGroups:
 
     def _keep(self, *hashes: str) -> None:
         replace_file(self._file, json.dumps({"hashes": hashes}).encode() + b"\n")
+
+
+def own_groups(config: Config) -> OwnGroups:
+    """The note of a configuration."""
+    return OwnGroups(config.d_mbox / OWN_FOLDER / "groups.json")
 
 
 def fingerprint(content: bytes) -> str:

@@ -32,6 +32,6 @@ def mark_false_command(left: str, right: str, project: str | None, dry_run: bool
         marked = not mark_false(folder, *names)
         new = (
             f"wrote to {folder}: {told} are not one patch\n"
-            "the next update (`patchsync analyse`) takes them apart"
+            "from the next update (`patchsync analyse`) on they are kept apart"
         )
     click.echo(f"{folder} has it already: {told} are not one patch" if marked else new)

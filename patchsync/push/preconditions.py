@@ -4,6 +4,7 @@ TryAgainLater with the setting to change. Nothing is written or sent.
 
 from __future__ import annotations
 
+from patchsync.analysis.group_file import read_content
 from patchsync.analysis.groups import read_groups
 from patchsync.config import Config
 from patchsync.errors import ConfigError, GiveUp, Refused, ServerUnavailable, TryAgainLater
@@ -36,6 +37,8 @@ def groups(config: Config) -> str:
     try:
         count = sum(1 for _ in read_groups(config.patch_groups))
     except TryAgainLater as error:
+        if config.analysis.engine != "none" and read_content(config.patch_groups) is None:
+            return f"{config.patch_groups} is not there yet; `patchsync analyse` makes it"
         raise TryAgainLater(f"{error}; if it is elsewhere set [push] groups") from error
     return f"{config.patch_groups}, {count} groups"
 

@@ -88,8 +88,7 @@ def runs(installation: Installation) -> int:
 
 def test_while_another_one_is_at_it(installation: Installation) -> None:
     """One message tries again until it is done, however many ask meanwhile; it is no error."""
-    with worker(installation, "busy", 4) as log:
-        ask(installation)
+    with worker(installation, "busy", 4) as log:  # It asks by itself when it starts.
         wait_until(lambda: runs(installation) == 2, "it was refused and tries again", 40)
         ask(installation)
         wait_until((installation.file.parent / "done").exists, "it went through", 40)
@@ -99,6 +98,12 @@ def test_while_another_one_is_at_it(installation: Installation) -> None:
         assert runs(installation) == 5
         assert "ERROR" not in log.read_text()
         assert "Traceback" not in log.read_text()
+
+
+def test_a_worker_that_starts_catches_up(installation: Installation) -> None:
+    """What was enqueued for one that was killed would not come again by itself."""
+    with worker(installation, "busy", 0):
+        wait_until((installation.file.parent / "done").exists, "it looked by itself", 40)
 
 
 def test_cut_off_at_its_limit_it_goes_on(installation: Installation) -> None:

@@ -124,7 +124,11 @@ def test_the_token_s_user_has_to_maintain_each_project(
             "[push] templates",
             "[push.check] description: 'nosuch' is undefined",
         ),
-        ('sinks = ["check"]', "[push] groups", "if it is elsewhere set [push] groups"),
+        (
+            'sinks = ["check"]\n[analysis]\nengine = "none"',
+            "[push] groups",
+            "if it is elsewhere set [push] groups",
+        ),
         (
             'sinks = ["check"]\ngroups = "damaged"',
             "[push] groups",

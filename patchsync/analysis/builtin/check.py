@@ -6,8 +6,11 @@ import shutil
 
 from patchsync.analysis.commits import open_repository, read_blacklist, resolve_range
 from patchsync.analysis.false_positives import OF_COMMITS, OF_MAILS, read_false_positives
+from patchsync.analysis.group_file import read_content
+from patchsync.analysis.own_groups import fingerprint, own_groups
 from patchsync.analysis.project import read_project
 from patchsync.config import Config
+from patchsync.errors import GiveUp
 
 
 def check_builtin(config: Config) -> str:
@@ -18,6 +21,13 @@ def check_builtin(config: Config) -> str:
         f"builtin: two patches rated {accept:g} or more are one; its result goes to"
         f" {project.groups}"
     ]
+    there = read_content(project.groups)
+    own = own_groups(config)
+    if there is not None and own.ever and not own.wrote(fingerprint(there)):
+        raise GiveUp(
+            f"{project.groups} was written by somebody else since; `patchsync analyse --overwrite`"
+            " has it written by patchsync again"
+        )
     marks = [
         read_false_positives(project.false_positives / name) for name in (OF_MAILS, OF_COMMITS)
     ]

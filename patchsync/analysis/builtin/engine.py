@@ -13,7 +13,7 @@ from patchsync.analysis.builtin.upstream import take_in_commits
 from patchsync.analysis.builtin.writing import write_groups
 from patchsync.analysis.engine import Tell, Updated
 from patchsync.analysis.false_positives import OF_COMMITS, OF_MAILS, read_false_positives
-from patchsync.analysis.own_groups import OwnGroups
+from patchsync.analysis.own_groups import own_groups
 from patchsync.analysis.project import read_project
 from patchsync.config import Config
 from patchsync.store.layout import OWN_FOLDER
@@ -52,20 +52,22 @@ class BuiltinEngine:
             false = read_false_positives(project.false_positives / OF_MAILS)
             false_upstream = read_false_positives(project.false_positives / OF_COMMITS)
             regroup(kept, comparing, false, false_upstream, tell)
-            groups = OwnGroups(own / "groups.json")
-            written = write_groups(kept, project.groups, groups, overwrite=self._overwrite)
+            written = write_groups(
+                kept, project.groups, own_groups(self._config), overwrite=self._overwrite
+            )
             counts = kept.counts()
-        story = f"{read} new mails"
-        if project.repo:
-            story += f", {commits} new commits"
-        story += (
-            f"; {written.changed} groups changed; {written.groups} groups of {counts.mails} mails"
-        )
+        new = _of(read, "new mail") + (f", {_of(commits, 'new commit')}" if project.repo else "")
+        all_told = f"{_of(written.groups, 'group')} of {_of(counts.mails, 'mail')}"
         if counts.others:
-            story += f", {counts.others} mails are no patch"
+            all_told += f"; no patch: {_of(counts.others, 'mail')}"
         if counts.undecided:
-            story += f", {counts.undecided} pairs are left to a person"
+            all_told += f"; left to a person: {_of(counts.undecided, 'pair')}"
+        story = f"{new}; {_of(written.changed, 'group')} changed; {all_told}"
         return Updated(written.changed, read, commits, story)
+
+
+def _of(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def kept_path(config: Config) -> Path:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pygit2
+from pygit2.enums import RepositoryOpenFlag
 
 from patchsync.analysis.project import Project
 from patchsync.config import Config
@@ -136,7 +137,8 @@ def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 def _check_repo(repo: Path, where: str) -> None:
     try:
-        pygit2.Repository(str(repo))
+        # Not one in a folder above, in which PaStA's git does not look either.
+        pygit2.Repository(str(repo), RepositoryOpenFlag.NO_SEARCH)
     except pygit2.GitError as error:
         raise ConfigError(
             f"{where}: {repo} is no git repository that we can read: {error}"

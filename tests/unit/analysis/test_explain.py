@@ -95,7 +95,7 @@ def test_a_person_decides_between_the_thresholds(tmp_path: Path) -> None:
     """A pair between INTERACTIVE and AUTOACCEPT is left to a person, and counted."""
     store = Store(tmp_path / "store", "[analysis.thresholds]\ninteractive = 0.7\nautoaccept = 0.99")
     store.put(version(1), version(2, changed=range(4)))
-    assert "1 pairs are left to a person" in store.update().story
+    assert "left to a person: 1 pair" in store.update().story
     found = explain(store.config, name(1), name(2))
     assert "left to a person" in found.verdict
     assert found.together is False
