@@ -73,16 +73,6 @@ def resolve_range(repository: Repository, range_: str) -> str:
         ) from error
 
 
-def list_commits(repository: Repository, range_: str) -> list[str]:
-    """The hashes of all commits of the range but the merges, newest first.
-
-    Raises:
-        ConfigError: as `resolve_range`.
-    """
-    start, tip = _ends(resolve_range(repository, range_))
-    return list(_walk(repository, tip, start))
-
-
 def new_commits(repository: Repository, before: str | None, now: str) -> NewCommits:
     """The commits of the range `now` that are not in `before`, each as `resolve_range` gave it.
 

@@ -7,8 +7,7 @@ commits in `mbox-upstream`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from patchsync.errors import GiveUp, StoreDamaged
@@ -73,7 +72,7 @@ def mark_false(folder: Path, left: str, right: str) -> bool:
         LockHeld: somebody else writes there.
     """
     name, pairs = _marks(left, right)
-    with marking(folder):
+    with store_lock(folder / ".lock"):
         marks = read_false_positives(folder / name)
         if _has(marks, pairs):
             return False
@@ -82,17 +81,6 @@ def mark_false(folder: Path, left: str, right: str) -> bool:
         lines = [f"{origin} {' '.join(sorted(marks[origin]))}\n" for origin in sorted(marks)]
         replace_file(folder / name, "".join(lines).encode())
     return True
-
-
-@contextmanager
-def marking(folder: Path) -> Iterator[None]:
-    """Keep others from `mark_false`, while PaStA writes the files for example.
-
-    Raises:
-        LockHeld: somebody else has that for too long.
-    """
-    with store_lock(folder / ".lock"):
-        yield
 
 
 def _marks(left: str, right: str) -> tuple[str, list[tuple[str, str]]]:

@@ -13,7 +13,6 @@ from pygit2.enums import ConfigLevel, FileMode, ObjectType
 
 from patchsync.analysis import commits
 from patchsync.analysis.commits import (
-    list_commits,
     new_commits,
     open_repository,
     read_blacklist,
@@ -26,6 +25,11 @@ from patchsync.errors import ConfigError, TryAgainLater
 
 INDIA = timezone(timedelta(hours=5, minutes=30))
 LINES = "".join(f"line {number}\n" for number in range(20))
+
+
+def list_commits(repository: Repository, range_: str) -> list[str]:
+    """All commits of a range."""
+    return new_commits(repository, None, resolve_range(repository, range_)).added
 
 
 class Upstream:

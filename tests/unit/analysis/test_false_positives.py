@@ -13,10 +13,10 @@ from patchsync.analysis.false_positives import (
     OF_MAILS,
     is_marked,
     mark_false,
-    marking,
     read_false_positives,
 )
 from patchsync.errors import GiveUp, LockHeld, StoreDamaged
+from patchsync.store.lock import store_lock
 
 COMMIT = "a" * 40
 OTHER = "b" * 64
@@ -123,9 +123,9 @@ def test_several_at_once_lose_nothing(tmp_path: Path) -> None:
 
 
 def test_who_writes_keeps_the_others_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also PaStA itself, by whoever runs it."""
+    """One after the other adds what it has."""
     monkeypatch.setattr("patchsync.store.lock.store_lock.__wrapped__.__defaults__", (0.0,))
-    with marking(tmp_path), pytest.raises(LockHeld):
+    with store_lock(tmp_path / ".lock"), pytest.raises(LockHeld):
         mark_false(tmp_path, "<a@x>", "<b@x>")
     assert mark_false(tmp_path, "<a@x>", "<b@x>")
 
