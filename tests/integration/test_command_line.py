@@ -78,7 +78,7 @@ def test_sync_of_an_unknown_project_fails_at_once(
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["fetch.prob", "sample"], "there is no task 'fetch.prob'; there are: fetch.audit"),
+        (["fetch.prob", "sample"], "there is no task 'fetch.prob'; there are: analyse.update"),
         (["fetch.probe"], "wants a project"),
         (["fetch.probe", "nosuch"], "project 'nosuch' is not in"),
         (["fetch.probe", "sample", "1", "2"], "too many positional arguments"),
