@@ -40,7 +40,7 @@ def open_annotator(config: Config, gate: Gate | None = None) -> Annotator:
     if token is None:
         # Without one each write would count as one that we have no right to.
         raise ConfigError(
-            "to push, Patchwork wants a token: set [mbox.patchwork] token_file, or"
+            "to push, Patchwork wants a token: set [mbox.patchwork] token_file or"
             f" {TOKEN_VARIABLE} where it runs"
         )
     return _opened(Annotator, config, token, gate)
