@@ -553,7 +553,11 @@ def test_the_service_without_a_token(pushing: Pushing) -> None:
     pushing.push()
     pushing.group([a, b, c])
     with service(pushing):
-        wait_until(lambda: "to push, Patchwork wants a token" in pushing.installation.logs(), "it is told", 60)
+        wait_until(
+            lambda: "to push, Patchwork wants a token" in pushing.installation.logs(),
+            "it is told",
+            60,
+        )
     assert pushing.troubles("check") == {}
 
 
