@@ -95,11 +95,14 @@ def analyse(project: str) -> None:
 
 
 def plan(project: str) -> None:
-    """Enqueue a plan of what to push, since the groups changed; not where one is on its way."""
+    """Enqueue a plan of what to push, since the groups changed; not where one is on its way.
+
+    Without the audit, which the plans of beat make: what is new does not wait for it.
+    """
     if errand(planning(project)).ask():
         app.send_task(
             "workers.push.plan",
-            args=[project],
+            args=[project, False],
             argsrepr=f"({config().project(project).called}: groups changed)",
             expires=config().fleet.lease_seconds,
             priority=FIRST,

@@ -18,8 +18,11 @@ MOST_JOBS = 200
 
 
 @app.task(name="workers.push.plan", **OPTIONS)
-def plan(project: str) -> None:
-    """Find what Patchwork should show of a project and does not, and enqueue it."""
+def plan(project: str, audit: bool = True) -> None:
+    """Find what Patchwork should show of a project and does not, and enqueue it.
+
+    With `audit` also look at some of what people did there, which takes its time.
+    """
     with told("plan", project):
         config = context.config()
         key = config.project(project).id
@@ -38,20 +41,17 @@ def plan(project: str) -> None:
                 )
                 return
             planned = session.plan()
-            jobs = session.jobs({number})[:MOST_JOBS]
-            for job in jobs:
-                messages.push(job)
-            # What is new does not wait for a look at what people did.
-            others = [job for job in session.look_on({number}) if job not in jobs]
-            for job in others[:MOST_JOBS]:
-                messages.push(job)
+            looked = session.look_on({number}) if audit else []
+            jobs = [*looked, *session.jobs({number})]
         log.info(
             "%s: %d groups changed, %d annotations, %d jobs",
             site.name,
             planned.groups,
             planned.changed,
-            len(jobs) + len(others),
+            len(jobs),
         )
+        for job in jobs[:MOST_JOBS]:
+            messages.push(job)
 
 
 @app.task(name="workers.push.send", **OPTIONS)
