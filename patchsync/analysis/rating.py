@@ -259,9 +259,12 @@ def _ratio(left: str, right: str, least: float) -> float:
     """
     if left == right:
         return 100.0
-    if len(left) * len(right) > _GIANTS:
-        return 0.0
-    return ratio(left, right, score_cutoff=least)
+    return 0.0 if too_large(left, right) else ratio(left, right, score_cutoff=least)
+
+
+def too_large(left: str, right: str) -> bool:
+    """Whether two texts are giants, of which it is only seen whether they are the same."""
+    return len(left) * len(right) > _GIANTS and left != right
 
 
 def _file_shape(file: FileDiff) -> FileShape:

@@ -6,7 +6,6 @@ import hashlib
 import os
 import re
 import tarfile
-import time
 from pathlib import Path
 from random import Random
 
@@ -22,7 +21,6 @@ from patchsync.store.writer import Batch, StoreWriter
 
 DATA = Path(os.environ.get("PATCHSYNC_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 FOLDER = DATA / "jailhouse"
-SECONDS = 60
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +90,9 @@ def invalid_by_pasta(mails: list[Mail]) -> set[str]:
 
 
 def test_all_at_once(config: Config, mails: list[Mail]) -> None:
-    """1,003 groups, without the two mails that PaStA found invalid, in less than a minute."""
+    """1,003 groups, without the two mails that PaStA found invalid."""
     store(config, mails)
-    began = time.monotonic()
     update(config)
-    assert time.monotonic() - began < SECONDS
     groups = config.patch_groups.read_bytes()
     assert groups == (FOLDER / "patch-groups").read_bytes()
     assert groups.count(b"\n") == 1003

@@ -17,6 +17,7 @@ from patchsync.analysis.rating import (
     rate,
     reaches,
     sorted_words,
+    too_large,
 )
 from patchsync.analysis.thresholds import Thresholds
 
@@ -72,9 +73,11 @@ class Comparing:
         least = 100 * (total - (1 - weight)) / weight - _ROUNDED if weight else 0.0
         if least > 100:
             return []
+        messages_there = (self._messages[number] for number in numbers)
         rated = extract(
             own,
-            [self._messages[number] for number in numbers],
+            # What is None is passed over.
+            [None if too_large(own, each) else each for each in messages_there],
             scorer=ratio,
             processor=None,
             score_cutoff=max(0.0, least),

@@ -9,6 +9,7 @@ from random import Random
 import pytest
 from analysis_fakes import FakeMail, Store, code, mail, name, patch_text, version
 
+from patchsync.analysis.explain import explain
 from patchsync.analysis.mail import parse_mail
 from patchsync.analysis.rating import rate, shape_of
 from patchsync.analysis.thresholds import Thresholds
@@ -342,3 +343,12 @@ def test_without_filterdiff_and_then_with_it(
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     store.update()
     assert store.groups == ["1"]
+
+
+def test_messages_of_giants(store: Store) -> None:
+    """As with hunks it is only seen whether they are the same; so says an explanation, too."""
+    giant = "word " * 250_000
+    text = [patch_text("Giant", code(), body=body) for body in (giant, giant, f"{giant} more")]
+    store.put(*(mail(number, each) for number, each in enumerate(text, 1)))
+    assert updated(store) == ["1 2", "3"]
+    assert "not one patch" in explain(store.config, name(1), name(3)).verdict
