@@ -34,6 +34,8 @@ class Neighbourhood:
 
     entries: dict[int, Entry]
     views: dict[int, PatchView]
+    # The relation that each patch has by us; alone where it has none
+    shown: dict[int, frozenset[int]]
     # Patches of which a person took our hand away
     hands_off: frozenset[int] = frozenset()
 
@@ -45,6 +47,10 @@ class Neighbourhood:
             wanted = members_of(self.entries[each].wanted) or frozenset({each})
             groups.setdefault(wanted, set()).add(each)
         return list(map(frozenset, groups.values()))
+
+    def now(self) -> dict[int, frozenset[int]]:
+        """The relation of each patch, as Patchwork shows it."""
+        return {each: relation_of(view) for each, view in self.views.items()}
 
     def relations(self, made: Collection[int]) -> list[Relation]:
         """What Patchwork shows; `made`: the patches that we placed there."""
@@ -68,40 +74,33 @@ def gather(ledger: Ledger, look: Look, patch_ids: Iterable[int]) -> Neighbourhoo
     Raises:
         TooMuch: there is no end to it.
     """
-    found = Neighbourhood({}, {})
-    waiting, seen = set(patch_ids), set[int]()
+    views: dict[int, PatchView] = {}
+    seen, waiting = set[int](), set(patch_ids)
     while waiting:
         seen |= waiting
         if len(seen) > MOST_PATCHES:
             raise TooMuch(f"more than {MOST_PATCHES} patches are linked to patch {min(seen)}")
-        entries = ledger.entries(Sink.RELATION, waiting)
-        views = {each: view for each in sorted(waiting) if (view := look(each)) is not None}
-        found.entries |= entries
-        found.views |= views
-        linked = set[int]()
+        views |= {each: view for each in sorted(waiting) if (view := look(each)) is not None}
+        # All of them once more: a plan may have changed them while the server was asked.
+        with ledger.transaction():
+            entries = ledger.entries(Sink.RELATION, seen)
+        linked = set[int]().union(*map(relation_of, views.values()))
         for entry in entries.values():
             linked |= members_of(entry.wanted) | members_of(entry.shown)
-        for view in views.values():
-            linked |= relation_of(view)
         waiting = linked - seen
-    return found
+    shown = {each: frozenset({each}) for each in seen}
+    shown |= {each: found for each, entry in entries.items() if (found := members_of(entry.shown))}
+    return Neighbourhood(entries, views, shown)
 
 
-def taken_away(
-    found: Neighbourhood, made: Collection[int], leaving: Collection[int], now: float
-) -> list[HandsOff]:
-    """The patches that we related and that a person took out of that relation since.
-
-    `leaving`: those that a request of ours may have taken out.
-    """
+def taken_away(found: Neighbourhood, made: Collection[int], now: float) -> list[HandsOff]:
+    """The patches that we related and that a person took out of that relation since."""
     return [
-        HandsOff(Sink.RELATION, entry.patch_id, "a person took it out of its relation", now)
-        for entry in found.entries.values()
-        if entry.patch_id in made
-        and entry.patch_id not in leaving
-        and (view := found.views.get(entry.patch_id)) is not None
+        HandsOff(Sink.RELATION, each, "a person took it out of its relation", now)
+        for each, view in found.views.items()
+        if each in made
         # Where all the others are gone from Patchwork, nobody took it out.
-        and (others := members_of(entry.shown) & found.views.keys() - {entry.patch_id})
+        and (others := found.shown[each] & found.views.keys() - {each})
         and relation_of(view).isdisjoint(others)
     ]
 
@@ -112,9 +111,9 @@ def taken_over(found: Neighbourhood, made: Collection[int]) -> set[int]:
     Such a relation is that person's: none of it is taken apart.
     """
     over: set[int] = set()
-    for entry in found.entries.values():
-        before, view = members_of(entry.shown), found.views.get(entry.patch_id)
-        if entry.patch_id in made and before and view is not None:
+    for each, view in found.views.items():
+        before = found.shown[each]
+        if each in made and len(before) > 1:
             members = relation_of(view)
             foreign = members.difference(made)
             if foreign and foreign.isdisjoint(before):

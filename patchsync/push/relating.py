@@ -1,13 +1,13 @@
 """Carries out what the planner of relations says, all that is linked at a time.
 
-Before a request the ledger notes what becomes ours by it, and only afterwards that it is done:
-killed anywhere, the next round reads what is there and goes on from it.
+Before a request the ledger notes what it makes of each patch, and afterwards, at once, that it is
+done: killed anywhere, the next round tells what we did from what a person did since.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from patchsync.errors import AnswerLost, ChangedThere, NotWritten, PatchsyncError
@@ -27,13 +27,22 @@ from patchsync.push.outcomes import Outcome, trouble_of
 from patchsync.push.relation_steps import Step
 from patchsync.push.relations import Component, Report, Terms, plan
 
-# Which patches a request of ours is about, for a kill between request and note
+# What requests make of patches, until it is noted that they did
 UNDER_WAY = "relations under way"
 
+# The relation of each patch; a patch that is in none is alone in its own
+Relations = dict[int, frozenset[int]]
 
-def under_way(ledger: Ledger) -> set[int]:
-    """The patches of which nobody knows what a request of ours did; they are to be looked at."""
-    return set(json.loads(ledger.note(UNDER_WAY) or "[]"))
+
+def under_way(ledger: Ledger) -> Mapping[int, frozenset[int] | None]:
+    """By patch, the relation that a request of ours makes, if it arrives; nobody looked since.
+
+    None: which one is not known, as in a ledger of an earlier version.
+    """
+    noted = json.loads(ledger.note(UNDER_WAY) or "{}")
+    if isinstance(noted, list):
+        return dict.fromkeys(noted)
+    return {int(each): frozenset(members) for each, members in noted.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,19 +82,16 @@ class Relating:
         """
         key = next(iter(self._rules.key_of.values()))
         around = gather(self._ledger, lambda each: self._annotator.view(key, each), patch_ids)
-        made, leaving = self._ledger.hands.made(around.views), under_way(self._ledger)
-        away = taken_away(around, made, leaving, now)
         with self._ledger.transaction():
+            self._note_arrived(around)
+            made = self._ledger.hands.made(around.views)
+            away = taken_away(around, made, now)
             self._ledger.hands.keep_hands_off(away)
             # What a person placed since is not ours any more, wherever it is put.
             self._ledger.hands.forget_made(each.patch_id for each in away)
             self._ledger.hands.forget_made(taken_over(around, made))
-            # What a killed process left open: whether it was done is seen now.
-            self._note_out(
-                [each for each in leaving & around.views.keys() if not around.views[each].related],
-                now,
-            )
-            self._end(around.views.keys())
+            self._show(around.now(), around, now)
+            self._end(around.views)
         off = self._ledger.hands.hands_off(Sink.RELATION)
         around.hands_off = frozenset(off.keys() & around.views.keys())
         return Look(around=around, components=self._plan(around))
@@ -111,7 +117,7 @@ class Relating:
                 yield from map(_reported, component.reports)
             return
         troubles: dict[int, tuple[Trouble, str]] = {}
-        there = {each: relation_of(view) for each, view in found.around.views.items()}
+        there = found.around.now()
         for component in found.components:
             for report in component.reports:
                 troubles |= dict.fromkeys(report.group, (Trouble.REPORT, str(report)))
@@ -138,21 +144,13 @@ class Relating:
         self,
         steps: Iterable[Step],
         around: Neighbourhood,
-        there: dict[int, frozenset[int]],
+        there: Relations,
         now: float,
     ) -> Iterator[Outcome]:
         """Take the steps; `there`: the relation of each patch, which changes with them."""
         for step in steps:
-            before = there[step.patch_id]
-            after = step.leaves.members if step.leaves else frozenset()
-            if step.related:
-                self._join(step, around)
-            else:
-                self._leave(step, around, before, now)
+            self._take(step, around, there, now)
             yield _told(step)
-            there |= {
-                each: after if each in after else frozenset({each}) for each in before | after
-            }
         # An answer does not tell what is now.
         for members in {there[step.patch_id] for step in steps if step.related}:
             view = self._annotator.view(self._key(min(members), around), min(members))
@@ -165,38 +163,33 @@ class Relating:
     def _key(self, patch_id: int, around: Neighbourhood) -> str:
         return self._rules.key_of[around.views[patch_id].project_id]
 
-    def _join(self, step: Step, around: Neighbourhood) -> None:
-        ours = step.leaves.ours if step.leaves else frozenset()
+    def _take(self, step: Step, around: Neighbourhood, there: Relations, now: float) -> None:
+        """Send a step, and note what is there by it; `there` changes with it."""
+        after = step.leaves.members if step.leaves else frozenset()
+        ours = step.leaves.ours if step.leaves and step.related else frozenset()
         new = ours - self._ledger.hands.made(ours)
+        becomes = {
+            each: after if each in after else frozenset({each})
+            for each in there[step.patch_id] | after
+        }
         with self._ledger.transaction():
             self._ledger.hands.note_made(ours)
-            self._begin(ours)
+            self._begin(becomes)
         try:
-            self._send(step, around, ours)
+            self._relate(step, around)
         except AnswerLost:
             raise
         except PatchsyncError:
             # Certainly not sent: what comes to be there is not ours.
-            self._ledger.hands.forget_made(new)
-            self._end(ours)
+            with self._ledger.transaction():
+                self._ledger.hands.forget_made(new)
+                self._end(becomes)
             raise
-        self._end(ours)
-
-    def _leave(self, step: Step, around: Neighbourhood, before: frozenset[int], now: float) -> None:
-        out = {step.patch_id} if step.leaves else set(before)
         with self._ledger.transaction():
-            self._begin(out)
-        self._send(step, around, out)
-        with self._ledger.transaction():
-            self._note_out(out, now)
-            self._end(out)
-
-    def _send(self, step: Step, around: Neighbourhood, about: Set[int]) -> None:
-        try:
-            self._relate(step, around)
-        except NotWritten:
-            self._end(about)
-            raise
+            self._ledger.hands.forget_made(_alone(becomes))
+            self._show(becomes, around, now)
+            self._end(becomes)
+        there |= becomes
 
     def _relate(self, step: Step, around: Neighbourhood) -> None:
         """Send a step; at a 409 a patch may stand in a relation alone, which nobody sees."""
@@ -218,21 +211,16 @@ class Relating:
     def _settle(
         self,
         around: Neighbourhood,
-        there: Mapping[int, frozenset[int]],
+        there: Relations,
         troubles: Mapping[int, tuple[Trouble, str]],
         now: float,
     ) -> None:
         """Note what each patch has now; where that is not what is wanted, why."""
         with self._ledger.transaction():
-            # Also those of a request that was noted and never arrived.
-            self._ledger.hands.forget_made(
-                each for each, members in there.items() if len(members) == 1
-            )
+            self._ledger.hands.forget_made(_alone(there))
+            self._show({each: there.get(each, frozenset()) for each in around.entries}, around, now)
             for each, entry in around.entries.items():
-                members = there.get(each, frozenset())
-                value = json.dumps(sorted(members)) if len(members) > 1 else None
-                self._ledger.show(each, Sink.RELATION, value, now)
-                if value != entry.wanted:
+                if _value(there.get(each, frozenset())) != entry.wanted:
                     kind, text = troubles.get(each, (Trouble.REPORT, _why(each, around)))
                     self._ledger.trouble(each, Sink.RELATION, kind, text, entry.wanted, now)
 
@@ -242,21 +230,43 @@ class Relating:
                 kind, wanted = Trouble.REPORT, entry.wanted
                 self._ledger.trouble(each, Sink.RELATION, kind, str(error), wanted, now)
 
-    def _note_out(self, patch_ids: Collection[int], now: float) -> None:
-        self._ledger.hands.forget_made(patch_ids)
-        for each in self._ledger.entries(Sink.RELATION, patch_ids):
-            self._ledger.show(each, Sink.RELATION, None, now)
+    def _note_arrived(self, around: Neighbourhood) -> None:
+        """Have what requests did, that nobody saw the end of, count as shown by us."""
+        for each, after in under_way(self._ledger).items():
+            if each not in around.views:
+                continue
+            now = relation_of(around.views[each])
+            if after is None or now == after:
+                around.shown[each] = now
+            elif len(around.shown[each]) == 1:
+                # It did not arrive: where a person places the patch now, it is not ours.
+                self._ledger.hands.forget_made([each])
 
-    def _begin(self, patch_ids: Set[int]) -> None:
-        self._set_under_way(under_way(self._ledger) | patch_ids)
+    def _show(self, relations: Relations, around: Neighbourhood, now: float) -> None:
+        """Note what is there, of the patches that a plan ever said anything of."""
+        for each in relations.keys() & around.entries.keys():
+            self._ledger.show(each, Sink.RELATION, _value(relations[each]), now)
 
-    def _end(self, patch_ids: Set[int]) -> None:
-        with self._ledger.transaction():
-            self._set_under_way(under_way(self._ledger) - patch_ids)
+    def _begin(self, becomes: Relations) -> None:
+        self._set_under_way({**under_way(self._ledger), **becomes})
 
-    def _set_under_way(self, patch_ids: Collection[int]) -> None:
-        text = json.dumps(sorted(patch_ids)) if patch_ids else None
-        self._ledger.write_notes({UNDER_WAY: text})
+    def _end(self, patch_ids: Iterable[int]) -> None:
+        over = set(patch_ids)
+        noted = under_way(self._ledger)
+        self._set_under_way({each: noted[each] for each in noted if each not in over})
+
+    def _set_under_way(self, becomes: Mapping[int, frozenset[int] | None]) -> None:
+        values = {each: members and sorted(members) for each, members in becomes.items()}
+        self._ledger.write_notes({UNDER_WAY: json.dumps(values) if values else None})
+
+
+def _alone(relations: Relations) -> list[int]:
+    return [each for each, members in relations.items() if len(members) == 1]
+
+
+def _value(members: frozenset[int]) -> str | None:
+    """As the ledger has a relation."""
+    return json.dumps(sorted(members)) if len(members) > 1 else None
 
 
 def _told(step: Step) -> Outcome:

@@ -73,7 +73,7 @@ class FakeSite:
 
 
 class FakePatchwork:
-    """What `Annotator` asks; `fail` is called before and after each write."""
+    """What `Annotator` asks; `lose` is called before and after each write, `looked` at a view."""
 
     def __init__(self, patch_ids: Iterable[int]) -> None:
         self.patch_ids = set(patch_ids)
@@ -84,6 +84,7 @@ class FakePatchwork:
         self.writes = 0
         self.reads = 0
         self.lose: Callable[[int, bool], None] = lambda number, before: None
+        self.looked: Callable[[int], None] = lambda number: None
 
     def post_check(self, key: str, patch_id: int, **content: Any) -> Check:
         self._begin(patch_id)
@@ -116,6 +117,7 @@ class FakePatchwork:
 
     def view(self, key: str, patch_id: int) -> PatchView | None:
         self.reads += 1
+        self.looked(self.reads)
         if patch_id not in self.patch_ids:
             return None
         members = next((each for each in self.relations if patch_id in each), frozenset())

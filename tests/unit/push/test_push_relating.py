@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Any, cast
@@ -16,8 +18,9 @@ from patchsync.errors import AnswerLost
 from patchsync.push import neighbourhood
 from patchsync.push.jobs import cut
 from patchsync.push.ledger import Ledger
+from patchsync.push.ledger_file import LedgerFile
 from patchsync.push.ledger_tables import Sink, Wanted
-from patchsync.push.relating import Relating, Rules, under_way
+from patchsync.push.relating import UNDER_WAY, Relating, Rules, under_way
 
 Groups = list[frozenset[int]]
 ALL = range(1, 9)
@@ -100,6 +103,152 @@ def test_an_answer_is_lost_anywhere(tmp_path: Path, seed: int, arrived: bool) ->
             assert pushed.shown() == set(map(frozenset, groups))
             assert ledger.hands.made() == set().union(*groups)
             assert ledger.hands.hands_off(Sink.RELATION) == {}
+
+
+class Killed(BaseException):
+    """As SIGKILL: nothing catches it."""
+
+
+class Killer:
+    """Ends a process at its n-th chance: before and after each write, and each transaction."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._left = 0
+        whole = LedgerFile.transaction
+
+        @contextmanager
+        def transaction(file: LedgerFile) -> Iterator[sqlite3.Connection]:
+            with file.using() as sql:
+                outer = not sql.in_transaction
+            if outer:
+                self.chance()
+            with whole(file) as sql:
+                yield sql
+            if outer:
+                self.chance()
+
+        monkeypatch.setattr(LedgerFile, "transaction", transaction)
+
+    def chance(self, *_: object) -> None:
+        """Here a process may end."""
+        self._left -= 1
+        if self._left == 0:
+            raise Killed
+
+    @contextmanager
+    def kill(self, at: int) -> Iterator[None]:
+        """Kill what is done within, or not if it has fewer chances."""
+        self._left = at
+        with suppress(Killed):
+            yield
+        self._left = 0
+
+
+@pytest.fixture
+def killer(monkeypatch: pytest.MonkeyPatch) -> Killer:
+    return Killer(monkeypatch)
+
+
+def assert_ours(pushed: Pushed, groups: list[set[int]]) -> None:
+    """The relations are the groups', and nothing of them is taken for a person's."""
+    assert pushed.shown() == {frozenset(group) for group in groups if len(group) > 1}
+    assert pushed.ledger.hands.hands_off(Sink.RELATION) == {}
+    assert pushed.ledger.troubles(9) == []
+
+
+def test_killed_at_each_place_of_two_rounds_in_a_row(tmp_path: Path, killer: Killer) -> None:
+    """Patches left together by one killed round and parted by the next are no person's doing.
+
+    The ledger said of 1 and 2 what was so before both rounds: that nobody was left with whom they
+    had been related looked like a person's act, and they were left alone for good.
+    """
+    for first in range(1, 40):
+        for second in range(1, 16):
+            with Ledger(tmp_path / f"{first}-{second}.sqlite") as ledger:
+                ledger.set_complete()
+                pushed = Pushed(ledger)
+                pushed.patchwork.lose = killer.chance
+                pushed.want({1, 2, 3, 4})
+                pushed.round()
+                for groups, at in (([{1, 2, 5, 6}], first), ([{1, 5}, {2, 7}], second)):
+                    pushed.want(*groups)
+                    with killer.kill(at):
+                        pushed.round()
+                pushed.want({1, 2}, {5, 6})
+                pushed.round()
+                assert_ours(pushed, [{1, 2}, {5, 6}])
+
+
+@pytest.mark.parametrize("case", range(60))
+def test_killed_anywhere(tmp_path: Path, killer: Killer, random: Random, case: int) -> None:
+    """Between any two instructions, round after round with other groups, also new amid a round."""
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        ledger.set_complete()
+        pushed = Pushed(ledger)
+        pushed.patchwork.lose = killer.chance
+        for _ in range(6):
+            pushed.want(*partition(random))
+            amid = random.randint(1, 60)
+            pushed.patchwork.looked = lambda number, amid=pushed.patchwork.reads + amid: (
+                pushed.want(*partition(random)) if number == amid else None
+            )
+            with killer.kill(random.randint(1, 60)):
+                pushed.round()
+        pushed.patchwork.looked = lambda number: None
+        groups = partition(random)
+        pushed.want(*groups)
+        pushed.round()
+        pushed.round()
+        assert_ours(pushed, groups)
+
+
+def killed_at_the_next_write(pushed: Pushed, *, arrived: bool) -> None:
+    """A round that ends with its first request, which may have arrived."""
+
+    def lose(number: int, before: bool) -> None:
+        if before != arrived:
+            raise Killed
+
+    pushed.patchwork.lose = lose
+    with suppress(Killed):
+        pushed.round()
+    pushed.patchwork.lose = lambda number, before: None
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_what_a_person_takes_out_after_a_kill_stays_out(ledger: Ledger, arrived: bool) -> None:
+    """Only what the killed request was to make is ours, and this is something else."""
+    pushed = Pushed(ledger)
+    pushed.want({1, 2, 3, 4})
+    pushed.round()
+    pushed.want({1, 2, 3})
+    killed_at_the_next_write(pushed, arrived=arrived)
+    pushed.by_hand(2)
+    pushed.round()
+    assert pushed.shown() == {frozenset({1, 3})}
+    assert ledger.hands.hands_off(Sink.RELATION).keys() == {2}
+
+
+def test_what_a_person_relates_after_a_kill_is_not_ours(ledger: Ledger) -> None:
+    """A request that never arrived makes nothing ours."""
+    pushed = Pushed(ledger)
+    pushed.want({1, 2})
+    killed_at_the_next_write(pushed, arrived=False)
+    pushed.by_hand(1, 2, 3)
+    pushed.want({1, 4})
+    pushed.round()
+    assert frozenset({1, 2, 3, 4}) in pushed.shown()
+
+
+def test_a_note_of_an_earlier_version(ledger: Ledger) -> None:
+    """It named only the patches that a request was about: what is there of them is ours."""
+    pushed = Pushed(ledger)
+    pushed.want({1, 2, 3})
+    pushed.round()
+    pushed.by_hand(1)
+    ledger.write_notes({UNDER_WAY: "[1]"})
+    pushed.round()
+    assert_ours(pushed, [{1, 2, 3}])
 
 
 def test_what_a_person_took_out_stays_out(ledger: Ledger) -> None:
