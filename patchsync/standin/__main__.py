@@ -12,12 +12,8 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from patchsync.standin import archive, instance
-from patchsync.standin.faults import Faults
 from patchsync.standin.instance import Standin
-from patchsync.standin.records import Project
-from patchsync.standin.sample import Postman
 from patchsync.standin.server import application
-from patchsync.standin.state import PatchworkState
 
 LOOPBACK = "127.0.0.1"
 
@@ -75,33 +71,15 @@ def main(
     """
     if (archive_file is None) != (patches_json is None):
         raise click.UsageError("--archive and --patches-json need each other.")
-    state = PatchworkState()
-    postman = Postman(state, seed)
     if archive_file is not None and patches_json is not None:
         try:
-            archive.load(state, archive_file, patches_json)
+            standin = instance.archived(archive_file, patches_json, seed)
         except archive.UnreadableArchive as error:
             raise click.ClickException(str(error)) from error
-        _add_project(state, "neighbour")
     else:
-        sample = _add_project(state, "sample")
-        neighbour = _add_project(state, "neighbour")
-        postman.fill([(sample, patches - patches // 3), (neighbour, patches // 3)])
-    instance.add_accounts(state)
-    standin = Standin(state=state, postman=postman, faults=Faults(latency))
+        standin = instance.generated(patches, seed)
+    standin.faults.latency = latency
     asyncio.run(_serve(standin, port, port_file))
-
-
-def _add_project(state: PatchworkState, link_name: str) -> Project:
-    return state.add_project(
-        Project(
-            id=max(state.projects, default=0) + 1,
-            name=link_name,
-            link_name=link_name,
-            list_id=f"{link_name}.lists.example.org",
-            list_email=f"{link_name}@lists.example.org",
-        )
-    )
 
 
 async def _serve(standin: Standin, port: int, port_file: Path | None) -> None:

@@ -29,6 +29,12 @@ def reset_stats(standin: Standin, _: Arguments) -> dict[str, object]:
     return report
 
 
+def reset(standin: Standin, arguments: Arguments) -> dict[str, object]:
+    """POST {patches, seed}: as just started with these; see `Standin.reset`."""
+    standin.reset(int(arguments["patches"]), int(arguments.get("seed", 1)))
+    return state(standin, {})
+
+
 def faults(standin: Standin, _: Arguments) -> dict[str, object]:
     """GET: the faults that are not used up, and the latency."""
     pending = [asdict(fault) for fault in standin.faults.pending()]
@@ -172,6 +178,7 @@ class ControlHandler(RequestHandler):
 CONTROLS: tuple[tuple[str, dict[str, Control]], ...] = (
     (r"/_control/stats", {"get": stats}),
     (r"/_control/stats/reset", {"post": reset_stats}),
+    (r"/_control/reset", {"post": reset}),
     (r"/_control/faults", {"get": faults, "post": add_fault}),
     (r"/_control/faults/clear", {"post": clear_faults}),
     (r"/_control/latency", {"post": latency}),

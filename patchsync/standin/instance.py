@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from patchsync.standin import archive
 from patchsync.standin.faults import Faults
+from patchsync.standin.records import Project
 from patchsync.standin.sample import Postman
 from patchsync.standin.state import PatchworkState
 from patchsync.standin.stats import Stats
@@ -22,6 +25,50 @@ class Standin:
     postman: Postman
     faults: Faults = field(default_factory=Faults)
     stats: Stats = field(default_factory=Stats)
+
+    def reset(self, patches: int, seed: int) -> None:
+        """Become a server that was just started with so many generated patches, on this address."""
+        new = generated(patches, seed)
+        self.state, self.postman = new.state, new.postman
+        self.faults.clear()
+        self.stats.reset()
+
+
+def generated(patches: int, seed: int) -> Standin:
+    """Two projects of generated patches: two thirds in `sample`, one third in `neighbour`."""
+    state = PatchworkState()
+    postman = Postman(state, seed)
+    sample, neighbour = (add_project(state, name) for name in ("sample", "neighbour"))
+    postman.fill([(sample, patches - patches // 3), (neighbour, patches // 3)])
+    add_accounts(state)
+    return Standin(state=state, postman=postman)
+
+
+def archived(file: Path, patches_json: Path, seed: int) -> Standin:
+    """The mails of a dumparchive as one project, and `neighbour` without any; see `archive.load`.
+
+    Raises:
+        UnreadableArchive: it is not one, or the files do not go together.
+    """
+    state = PatchworkState()
+    postman = Postman(state, seed)
+    archive.load(state, file, patches_json)
+    add_project(state, "neighbour")
+    add_accounts(state)
+    return Standin(state=state, postman=postman)
+
+
+def add_project(state: PatchworkState, link_name: str) -> Project:
+    """A project without patches."""
+    return state.add_project(
+        Project(
+            id=max(state.projects, default=0) + 1,
+            name=link_name,
+            link_name=link_name,
+            list_id=f"{link_name}.lists.example.org",
+            list_email=f"{link_name}@lists.example.org",
+        )
+    )
 
 
 def add_accounts(state: PatchworkState) -> None:

@@ -52,6 +52,10 @@ class Control:
         """Count from zero again; returns what was counted before."""
         return self._post("stats/reset")
 
+    def reset(self, patches: int, seed: int = 1) -> None:
+        """Have the server be as just started with these; its address stays."""
+        self._post("reset", patches=patches, seed=seed)
+
     def state(self) -> dict[str, Any]:
         """The ids of each project, the reserved ones, the relations, the tokens."""
         return self._get("state")
