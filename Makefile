@@ -1,14 +1,29 @@
-# make run     the main job; against a sample Patchwork, or with CONFIG=FILE against a real one
-# make test    what CI runs
-# make lock    pin the dependencies anew
+# make run      the main job; against a sample Patchwork, or with CONFIG=FILE against a real one
+# make test     what CI runs, in some minutes; ARGS="tests/faults -k redis" a part of the tests
+# make check    lint, types and unit tests, in a minute
+# make faults   the long random runs, each time with another seed; PATCHSYNC_SEED=N tries one again
+# make lock     pin the dependencies anew
 
 PYTHON ?= python3
-VENV := .venv
+# Another Python has an environment of its own beside the usual one: make test PYTHON=python3.13
+VENV := .venv$(patsubst %,-%,$(filter-out python3,$(notdir $(PYTHON))))
 BIN := $(VENV)/bin
 CONFIG ?=
+# Tests at once: most of those that take their time wait for others
+JOBS ?= 4
+PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: run test lint lock clean
+.PHONY: run install test check lint types tests faults lock clean
+
+run: install
+ifeq ($(CONFIG),)
+	$(BIN)/patchsync demo
+else
+	$(BIN)/patchsync -c "$(CONFIG)" sync
+endif
+
+install: $(VENV)/installed
 
 $(VENV)/installed: requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -16,20 +31,24 @@ $(VENV)/installed: requirements-dev.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-run: $(VENV)/installed
-ifeq ($(CONFIG),)
-	$(BIN)/patchsync demo
-else
-	$(BIN)/patchsync -c "$(CONFIG)" sync
-endif
+test: lint types tests
 
-test: lint
-	$(BIN)/python -m pytest $(ARGS)
+check: lint types
+	$(PYTEST) tests/unit
 
-lint: $(VENV)/installed
+lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: install
 	$(BIN)/mypy
+
+tests: install
+	$(PYTEST) $(ARGS)
+
+faults: export PATCHSYNC_SEED := $(or $(PATCHSYNC_SEED),$(shell date +%s))
+faults: install
+	$(PYTEST) -m long --timeout 1800 $(ARGS)
 
 lock:
 	uv pip compile $(LOCK) pyproject.toml --output-file requirements.lock
@@ -37,4 +56,4 @@ lock:
 		--output-file requirements-dev.lock
 
 clean:
-	rm -rf $(VENV) build run *.egg-info
+	rm -rf .venv* build run *.egg-info

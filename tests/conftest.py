@@ -1,14 +1,41 @@
-"""What all tests share: the machine's environment kept out, and the seed of random ones."""
+"""What all tests share: one Redis and one stand-in for a whole run, and nothing of the machine."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 
 import pytest
+import redis
+
+from patchsync.config import FILE_VARIABLE
+from patchsync.services import embedded_redis_server
+from patchsync.standin.process import StandinProcess, running_standin
+from tests.support.inprocess import Workers
+from tests.support.pushing import synced_store
 
 # A seed that fails is tried again by PATCHSYNC_SEED; `make faults` takes another one each time.
 SEED = int(os.environ.get("PATCHSYNC_SEED") or 1)
+
+# Many tests write durably, and no disk is on trial here.
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 2 * 2**30
+
+
+def pytest_configure() -> None:
+    """Before anything is made or started."""
+    # In the background of a shell, or under nohup, they are ignored; so would our children do.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > MEMORY_BYTES:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
 def pytest_report_header() -> str:
@@ -16,8 +43,81 @@ def pytest_report_header() -> str:
     return f"PATCHSYNC_SEED={SEED}"
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How long the tests of each folder took, one after the other, so that growth is seen."""
+    seconds: Counter[str] = Counter()
+    number: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                folder = "/".join(report.nodeid.split("/")[:2])
+                seconds[folder] += report.duration
+                number[folder] += report.when == "call"
+    for folder in sorted(seconds):
+        terminalreporter.write_line(f"{folder}: {number[folder]} tests, {seconds[folder]:.0f} s")
+
+
 @pytest.fixture
 def random(request: pytest.FixtureRequest) -> Random:
     """Chance, other for each test, the same in each run with the same seed."""
     print(f"PATCHSYNC_SEED={SEED}")
     return Random(f"{SEED} {request.node.nodeid}")
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the machine's environment reaches a test."""
+    monkeypatch.delenv(FILE_VARIABLE, raising=False)
+    monkeypatch.delenv("PATCHWORK_TOKEN", raising=False)
+
+
+@pytest.fixture(scope="session")
+def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
+    """A Redis for the whole run."""
+    folder = tmp_path_factory.mktemp("redis")
+    socket = folder / "redis.sock"
+    server = subprocess.Popen(
+        [embedded_redis_server(), "--port", "0", "--unixsocket", str(socket), "--save", ""],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+    )
+    with redis.Redis(unix_socket_path=str(socket), retry_on_error=[ConnectionError]) as client:
+        while not socket.exists():
+            assert server.poll() is None
+        yield client
+    server.terminate()
+    server.wait(10)
+
+
+@pytest.fixture(scope="session")
+def shared_standin() -> Iterator[StandinProcess]:
+    """A stand-in Patchwork for the whole run; `patchwork` has it as new."""
+    with running_standin("--patches", "0") as standin:
+        yield standin
+
+
+@pytest.fixture(scope="session")
+def session_workers(shared_redis: redis.Redis) -> Iterator[Workers]:
+    """As `workers`, for what is made once for many tests; Redis is emptied by each of these."""
+    path = shared_redis.connection_pool.connection_kwargs["path"]
+    workers = Workers(redis_url=f"unix://{path}")
+    yield workers
+    for folder in workers.run_dirs:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def synced(
+    tmp_path_factory: pytest.TempPathFactory,
+    shared_standin: StandinProcess,
+    session_workers: Workers,
+) -> Path:
+    """A store in step with the shared stand-in, to be copied: `pushing.placed_store`."""
+    return synced_store(tmp_path_factory.mktemp("synced"), shared_standin, session_workers)
+
+
+@pytest.fixture
+def workers(shared_redis: redis.Redis, session_workers: Workers) -> Workers:
+    """The fleet in this process, and an empty Redis."""
+    shared_redis.flushall()
+    return Workers(redis_url=session_workers.redis_url, run_dirs=session_workers.run_dirs)

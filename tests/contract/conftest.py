@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import requests
 
-from patchsync.standin.process import NOBODY_TOKEN, TOKEN, StandinProcess, running_standin
+from patchsync.standin.process import NOBODY_TOKEN, TOKEN, StandinProcess
 
 TIMEOUT = 60.0
 
@@ -73,18 +73,18 @@ class Server:
         return found
 
 
-@pytest.fixture(scope="session")
-def standin() -> Iterator[StandinProcess]:
-    """A stand-in with generated patches that the tests of this session share."""
-    with running_standin("--patches", "900") as process:
-        yield process
+@pytest.fixture(scope="module")
+def standin(shared_standin: StandinProcess) -> StandinProcess:
+    """The stand-in with generated patches that the tests of a module share."""
+    shared_standin.control.reset(patches=900)
+    return shared_standin
 
 
 def _targets() -> list[str]:
     return ["stand-in", "real"] if os.environ.get("PATCHSYNC_CONTRACT_URL") else ["stand-in"]
 
 
-@pytest.fixture(scope="session", params=_targets())
+@pytest.fixture(scope="module", params=_targets())
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """Each server that the contract is tried on."""
     with requests.Session() as session:

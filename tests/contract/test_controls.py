@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
@@ -17,22 +19,16 @@ from patchsync.standin.process import (
     running_standin,
 )
 from tests.contract.conftest import TIMEOUT, JsonObject
+from tests.support.installation import wait_until
 
 LISTED = "/api/1.3/patches/?project=sample&order=-id&per_page=250"
 
 
-@pytest.fixture(scope="module")
-def shared_process() -> Iterator[StandinProcess]:
-    """A small stand-in for this file alone, as its tests change it."""
-    with running_standin("--patches", "60", "--seed", "3") as process:
-        yield process
-
-
 @pytest.fixture
-def own(shared_process: StandinProcess) -> Iterator[StandinProcess]:
-    """It again, with no fault left over from a test."""
-    yield shared_process
-    shared_process.control.clear_faults()
+def own(shared_standin: StandinProcess) -> StandinProcess:
+    """A small stand-in that a test may change as it likes."""
+    shared_standin.control.reset(patches=60, seed=3)
+    return shared_standin
 
 
 def _get(own: StandinProcess, path: str, **settings: float) -> requests.Response:
@@ -50,15 +46,58 @@ def _patch(own: StandinProcess, patch_id: int) -> JsonObject:
     return entry
 
 
-def test_the_same_seed_gives_the_same_patches() -> None:
-    """A failing test can be run again."""
-    answers = []
-    for _ in range(2):
-        with running_standin("--patches", "20", "--seed", "7") as process:
-            patch_id = process.control.ids("sample")[0]
-            mail = requests.get(f"{process.url}/patch/{patch_id}/mbox/", timeout=TIMEOUT).text
-            answers.append((process.control.ids("sample"), mail))
-    assert answers[0] == answers[1]
+def _all(process: StandinProcess) -> str:
+    """All that it lists of patches, series and events, and their mails; its address left out."""
+    address = f"{process.url}/api/1.3"
+    lists = [
+        requests.get(f"{address}/{kind}/?per_page=250&order=id", timeout=TIMEOUT).json()
+        for kind in ("projects", "patches", "series", "events")
+    ]
+    details = [_patch(process, entry["id"]) for entry in lists[1]]
+    mails = [requests.get(entry["mbox"], timeout=TIMEOUT).text for entry in details]
+    answers = [process.control.state(), lists, details, mails]
+    return json.dumps(answers, sort_keys=True).replace(process.url, "")
+
+
+def test_the_same_seed_gives_the_same_patches(own: StandinProcess) -> None:
+    """A failing test can be run again, on a server that is started or that is reset."""
+    with running_standin("--patches", "20", "--seed", "7") as process:
+        started = _all(process)
+    assert _all(own) != started
+    own.control.reset(patches=20, seed=7)
+    assert _all(own) == started
+    own.control.reset(patches=20, seed=8)
+    assert _all(own) != started
+
+
+def test_a_reset_leaves_nothing_of_what_was_done(own: StandinProcess) -> None:
+    """Patches, checks, relations, comments, counts and faults are as just after the start."""
+    before = _all(own)
+    first, second, third, *_ = own.control.ids("sample")
+    address = f"{own.url}/api/1.3/patches/{first}/"
+    headers = {"Authorization": f"Token {TOKEN}"}
+    check = {"state": "success", "context": "pasta"}
+    requests.post(f"{address}checks/", json=check, headers=headers, timeout=TIMEOUT)
+    requests.patch(address, json={"related": [second]}, headers=headers, timeout=TIMEOUT)
+    requests.patch(address, json={"state": "rfc"}, headers=headers, timeout=TIMEOUT)
+    own.control.reply(first, "Acked-by: Ada Brandt <ada.brandt@example.org>")
+    own.control.rewrite(second, "Another body.\n")
+    own.control.delete([third])
+    own.control.move([second], "neighbour")
+    own.control.add("sample", 3, visible=False)
+    assert _all(own) != before
+    own.control.fault("status", times=-1)
+    own.control.latency(1)
+
+    own.control.reset(patches=60, seed=3)
+    stats = own.control.stats()
+    assert (stats["requests"], stats["kinds"], stats["peak_per_second"]) == (0, {}, 0)
+    assert _all(own) == before
+    assert own.control.state()["relations"] == []
+    assert _get(own, f"/api/1.3/patches/{first}/checks/").json() == []
+    assert _get(own, f"/api/1.3/patches/{first}/comments/").json() == []
+    # A new patch has the id that it would have had.
+    assert own.control.add("sample") == [61]
 
 
 def test_the_ids_of_both_projects_interleave(own: StandinProcess) -> None:
@@ -68,14 +107,14 @@ def test_the_ids_of_both_projects_interleave(own: StandinProcess) -> None:
     assert min(neighbour) < max(sample)
 
 
-def test_a_later_version_repeats_subject_and_most_of_the_diff() -> None:
+def test_a_later_version_repeats_subject_and_most_of_the_diff(own: StandinProcess) -> None:
     """So that an analysis has revisions to find."""
-    with running_standin("--patches", "200") as process:
-        entries = _listed(process)
-        later = next(e for e in entries if e["name"].startswith("[v2]"))
-        subject = later["name"].removeprefix("[v2] ")
-        first = next(e for e in entries if e["name"] == subject)
-        lines = [set(_patch(process, e["id"])["diff"].splitlines()) for e in (first, later)]
+    own.control.reset(patches=200)
+    entries = _listed(own)
+    later = next(e for e in entries if e["name"].startswith("[v2]"))
+    subject = later["name"].removeprefix("[v2] ")
+    first = next(e for e in entries if e["name"] == subject)
+    lines = [set(_patch(own, e["id"])["diff"].splitlines()) for e in (first, later)]
     assert lines[0] != lines[1]
     assert len(lines[0] & lines[1]) > len(lines[0]) / 2
 
@@ -159,9 +198,10 @@ def test_latency_delays_every_request(own: StandinProcess) -> None:
     """Concurrent requests wait together, not one after the other."""
     own.control.latency(0.2)
     begin = time.monotonic()
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: _get(own, "/api/1.3/"), range(4)))
-    assert 0.2 <= time.monotonic() - begin < 0.8
+    with _asked(own, "/api/1.3/", 4) as connections:
+        assert [connection.getresponse().status for connection in connections] == [200] * 4
+    assert time.monotonic() - begin >= 0.2
+    assert own.control.stats()["peak_at_once"] > 1
 
 
 def test_new_patches_get_the_highest_ids_in_whole_series(own: StandinProcess) -> None:
@@ -229,13 +269,14 @@ def test_a_moved_patch_is_found_in_the_other_project_under_its_old_id(
 ) -> None:
     """Its address has the new project, and no event tells of it."""
     (patch_id,) = own.control.add("sample")
-    events = _get(own, "/api/1.3/events/?per_page=1").json()
+    events = _get(own, "/api/1.3/events/?per_page=250").json()
     own.control.move([patch_id], "neighbour")
     assert patch_id not in [entry["id"] for entry in _listed(own)]
     moved = next(entry for entry in _listed(own, "neighbour") if entry["id"] == patch_id)
     assert urlsplit(moved["mbox"]).path.startswith("/project/neighbour/patch/")
     assert requests.get(moved["mbox"]).status_code == 200
-    assert _get(own, "/api/1.3/events/?per_page=1").json() == events
+    told = _get(own, "/api/1.3/events/?per_page=250").json()
+    assert [event["id"] for event in told] == [event["id"] for event in events]
 
 
 def test_a_reply_with_a_tag_changes_the_mbox_of_the_same_id(own: StandinProcess) -> None:
@@ -278,17 +319,36 @@ def test_a_relation_across_projects_needs_a_maintainer_of_both(own: StandinProce
 
 def test_the_server_counts_what_its_clients_do(own: StandinProcess) -> None:
     """By kind of address, by client, and who sent a token along; controls do not count."""
-    own.control.reset_stats()
-    own.control.latency(0.1)
+    _get(own, "/api/1.3/")
+    assert own.control.reset_stats()["kinds"] == {"root": 1}
+    own.control.fault("hang", times=3, match="patches")
     headers = {"User-Agent": "polite/1.0 (mail@example.org)", "Authorization": f"Token {TOKEN}"}
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda _: _get(own, LISTED), range(3)))
-    requests.get(f"{own.url}/api/1.3/", headers=headers, timeout=TIMEOUT)
-    stats = own.control.stats()
-    assert stats["requests"] == 4
-    assert stats["kinds"] == {"patches": 3, "root": 1}
-    assert stats["statuses"] == {"200": 4}
-    assert stats["user_agents"]["polite/1.0 (mail@example.org)"] == 1
-    assert stats["authorized"] == {"GET": 1}
-    assert stats["peak_at_once"] == 3
-    assert 3 <= stats["peak_per_second"] <= 4
+    with _asked(own, LISTED, 3):
+        wait_until(lambda: own.control.stats()["requests"] == 3, "three are under way")
+        for _ in range(2):
+            requests.get(f"{own.url}/api/1.3/", headers=headers, timeout=TIMEOUT)
+        stats = own.control.stats()
+    assert stats["requests"] == 5
+    assert stats["kinds"] == {"patches": 3, "root": 2}
+    assert stats["methods"] == {"GET": 5}
+    assert stats["statuses"] == {"200": 2}
+    assert stats["user_agents"]["polite/1.0 (mail@example.org)"] == 2
+    assert stats["authorized"] == {"GET": 2}
+    assert stats["peak_at_once"] == 4
+    assert 2 <= stats["peak_per_second"] <= 5
+    # That they were given up is told by no status of HTTP.
+    wait_until(lambda: own.control.stats()["statuses"] == {"200": 2, "0": 3}, "all are over")
+
+
+@contextmanager
+def _asked(own: StandinProcess, path: str, times: int) -> Iterator[list[HTTPConnection]]:
+    """Connections on each of which `path` was asked for, all at once; no answer was read yet."""
+    parts = urlsplit(own.url)
+    with ExitStack() as stack:
+        connections = []
+        for _ in range(times):
+            connection = HTTPConnection(str(parts.hostname), parts.port, timeout=TIMEOUT)
+            stack.callback(connection.close)
+            connection.request("GET", path)
+            connections.append(connection)
+        yield connections

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,19 +20,14 @@ from patchsync.config import load
 from patchsync.services import SERVICES
 from patchsync.standin.process import TOKEN, StandinProcess, running_standin
 from tests.deploy.compose import REDIS_ADDRESS, Container, compose
-from tests.integration.conftest import Installation
+from tests.support.installation import Installation, free_port
 
+# All of them share one stack.
+pytestmark = pytest.mark.xdist_group("stack")
 PATCHES = 90
 START_SECONDS = 60.0
 CONFIG = "/etc/patchsync/patchsync.toml"
 STATUS = ("patchsync", "status")
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @dataclass

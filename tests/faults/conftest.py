@@ -14,18 +14,13 @@ from patchsync import rounds
 from patchsync.fleet import Fleet
 from patchsync.services import SYNC_QUEUES
 from patchsync.sites import find_site
-from patchsync.standin.process import StandinProcess, running_standin
-from tests.faults.contents import Contents, contents_of
-from tests.integration.conftest import (
-    Installation,
-    configured,
-    no_environment,
-)
+from patchsync.standin.process import StandinProcess
+from tests.support.contents import Contents, contents_of
+from tests.support.inprocess import Workers
+from tests.support.installation import Installation, configured
 
-__all__ = ["no_environment"]
-
-# The same mails from each stand-in, since the seed is the same.
-PATCHES = ("--patches", "90", "--seed", "11")
+# The same mails each time, since the seed is the same.
+PATCHES, SEED = 90, 11
 PROJECTS = ("sample", "neighbour")
 # What is lost is missed soon, and mails come in several batches.
 HASTY = """
@@ -38,21 +33,26 @@ probe_seconds = 1
 
 
 @pytest.fixture(scope="session")
-def quiet(tmp_path_factory: pytest.TempPathFactory) -> Contents:
+def quiet(
+    tmp_path_factory: pytest.TempPathFactory,
+    shared_standin: StandinProcess,
+    session_workers: Workers,
+) -> Contents:
     """What a sync stores that nothing disturbs."""
-    with running_standin(*PATCHES) as standin:
-        installation = configured(tmp_path_factory.mktemp("quiet"), standin)
-        installation.sync()
-        for project in PROJECTS:
-            installation.assert_mirrors(project)
-        return contents_of(installation)
+    shared_standin.control.reset(patches=PATCHES, seed=SEED)
+    folder = tmp_path_factory.mktemp("quiet")
+    installation = configured(folder, shared_standin, workers=session_workers)
+    installation.sync()
+    for project in PROJECTS:
+        installation.assert_mirrors(project)
+    return contents_of(installation)
 
 
 @pytest.fixture
-def patchwork() -> Iterator[StandinProcess]:
+def patchwork(shared_standin: StandinProcess) -> StandinProcess:
     """A stand-in with the patches of the quiet run."""
-    with running_standin(*PATCHES) as standin:
-        yield standin
+    shared_standin.control.reset(patches=PATCHES, seed=SEED)
+    return shared_standin
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def in_step(installation: Installation) -> Callable[[], bool]:
     return condition
 
 
-def await_step(installation: Installation, seconds: float = 60) -> None:
+def await_step(installation: Installation, seconds: float = 120) -> None:
     """Wait until the fleet says by itself that each project is in step."""
     condition = in_step(installation)
     deadline = time.monotonic() + seconds

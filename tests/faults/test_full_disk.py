@@ -13,8 +13,8 @@ import pytest
 
 from patchsync.standin.process import StandinProcess
 from tests.faults.conftest import HASTY, await_step, fleet_at_work, pages_in_flight
-from tests.faults.contents import Contents, assert_same_store, leftovers
-from tests.integration.conftest import Installation, configured, wait_until
+from tests.support.contents import Contents, assert_same_store, leftovers
+from tests.support.installation import Installation, configured, wait_until
 
 CLONE_NEWNS = 0x00020000
 
@@ -53,7 +53,7 @@ def test_a_sync_says_so(installation: Installation, tmp_path: Path, quiet: Conte
     disk = tmp_path / "disk"
 
     def test() -> None:
-        done = installation.patchsync("sync", "--patience", "6")
+        done = installation.patchsync("sync", "--patience", "3")
         assert done.returncode == 1
         assert str(disk) in done.stdout
         assert "full" in done.stdout or "free some space" in done.stdout, done.stdout

@@ -6,7 +6,9 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -14,17 +16,21 @@ from pathlib import Path
 from random import Random
 
 import pytest
+import redis
 
 from patchsync.fleet import Fleet
 from patchsync.imports.part import NEWEST
 from patchsync.roster import Roster
 from patchsync.services import SYNC_QUEUES
-from patchsync.standin.process import StandinProcess, running_standin
-from tests.dumparchive import dump
-from tests.faults.conftest import HASTY, PATCHES, PROJECTS, await_step, redis_of
-from tests.faults.contents import Contents, assert_same_store, contents_of
+from patchsync.sites import find_site
+from patchsync.standin.process import StandinProcess
+from patchsync.store.lock import store_lock
+from tests.faults.conftest import HASTY, PATCHES, PROJECTS, SEED, await_step, key_of, redis_of
 from tests.faults.test_kills import victims
-from tests.integration.conftest import (
+from tests.support.contents import Contents, assert_same_store, contents_of
+from tests.support.dumparchive import dump
+from tests.support.inprocess import Workers
+from tests.support.installation import (
     Installation,
     configured,
     main_process,
@@ -33,47 +39,62 @@ from tests.integration.conftest import (
     wait_until,
 )
 
-# Some mails are long, so that there are many pieces.
-LONG_MAILS, LONG_BYTES = 24, 2_000_000
-SMALL_PIECES = f"{HASTY}\n[import]\nspool_bytes = {16 * 2**20}\n"
+# Some mails are long, so that there are six pieces.
+LONG_MAILS, LONG_BYTES = 12, 2_000_000
+# A lock that a killed writer leaves runs out soon.
+SMALL_PIECES = HASTY.replace("[fleet]", "[fleet]\nlock_seconds = 1")
+SMALL_PIECES += f"[import]\nspool_bytes = {16 * 2**20}\n"
+# An import that does not wait as long as else before it asks for a lost piece again.
+IMPATIENT = """
+from patchsync.imports import feed
+feed.ASK_AGAIN_SECONDS = 0.5
+from patchsync.cli import main
+main()
+"""
 
 
 @dataclass(frozen=True)
 class Long:
-    """A stand-in with long mails, its dumparchive, and what a sync makes of it."""
+    """The dumparchive of a Patchwork with long mails, and what a sync makes of it."""
 
-    patchwork: StandinProcess
     archive: Path
     synced: Contents
 
 
 @pytest.fixture(scope="module")
-def long(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Long]:
-    """For all tests that do not change it."""
+def long(
+    tmp_path_factory: pytest.TempPathFactory,
+    shared_standin: StandinProcess,
+    session_workers: Workers,
+) -> Long:
+    """For all tests of this file."""
     folder = tmp_path_factory.mktemp("long")
-    with running_standin(*PATCHES) as standin:
-        for number in standin.control.ids("sample")[:LONG_MAILS]:
-            standin.control.rewrite(number, f"{number}\n" * (LONG_BYTES // len(f"{number}\n")))
-        archive = dump(folder / "dump.tar.gz", standin, *PROJECTS)
-        quiet = configured(folder, standin)
-        quiet.sync()
-        yield Long(standin, archive, contents_of(quiet))
+    lengthen(shared_standin)
+    quiet = configured(folder, shared_standin, name="long", workers=session_workers)
+    quiet.sync()
+    archive = dump(folder / "dump.tar.gz", shared_standin, *PROJECTS)
+    return Long(archive, contents_of(quiet))
 
 
 @pytest.fixture
-def installation(tmp_path: Path, long: Long) -> Installation:
+def installation(tmp_path: Path, long: Long, shared_standin: StandinProcess) -> Installation:
     """An empty store, and pieces as small as can be set."""
-    return configured(tmp_path, long.patchwork, SMALL_PIECES)
+    lengthen(shared_standin)
+    return configured(tmp_path, shared_standin, SMALL_PIECES)
+
+
+def lengthen(patchwork: StandinProcess) -> None:
+    """Have it be as new, but with long mails."""
+    patchwork.control.reset(patches=PATCHES, seed=SEED)
+    for number in patchwork.control.ids("sample")[:LONG_MAILS]:
+        patchwork.control.rewrite(number, f"{number}\n" * (LONG_BYTES // len(f"{number}\n")))
 
 
 @contextmanager
-def importing(installation: Installation, archive: Path) -> Iterator[subprocess.Popen[str]]:
+def importing(command: list[str]) -> Iterator[subprocess.Popen[str]]:
     """A `patchsync import` that runs."""
     with subprocess.Popen(
-        installation.command("import", str(archive)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:
         try:
             yield process
@@ -106,32 +127,46 @@ def ends_well(process: subprocess.Popen[str]) -> None:
     assert process.returncode == 0, said
 
 
-def killed_in_mid_import(installation: Installation, archive: Path, seconds: float) -> bool:
-    """Kill an import so long after its first piece was written; False if it had ended."""
-    waiting = pieces_wait(installation)
-    with importing(installation, archive) as process:
-        wait_until(lambda: process.poll() is not None or waiting(), "pieces wait", 60)
+def stored_in(installation: Installation) -> int:
+    """How many lines the indexes have."""
+    index = installation.config.d_mbox / "index"
+    return sum(file.read_bytes().count(b"\n") for file in index.glob("*"))
+
+
+def more_is_stored(installation: Installation) -> Callable[[], bool]:
+    """A condition: mails were stored after this call."""
+    before = stored_in(installation)
+    return lambda: stored_in(installation) > before
+
+
+def killed_in_mid_import(
+    installation: Installation, archive: Path, moment: Callable[[], bool], seconds: float
+) -> bool:
+    """Kill an import so long after a moment; False if it had ended."""
+    with importing(installation.command("import", str(archive))) as process:
+        wait_until(lambda: process.poll() is not None or moment(), "it is under way")
         time.sleep(seconds)
         alive = process.poll() is None
         process.kill()
     return alive
 
 
-def test_kill_9_of_the_command(installation: Installation, long: Long) -> None:
+@pytest.mark.parametrize("kills", [2, pytest.param(12, marks=pytest.mark.long)])
+def test_kill_9_of_the_command(
+    installation: Installation, long: Long, random: Random, kills: int
+) -> None:
     """Again and again, at random: started again it goes on, and leaves nothing behind."""
-    seed = time.time_ns() % 1_000_000
-    print(f"seed {seed}")
-    random = Random(seed)
     killed = stored = 0
-    for _ in range(4):
-        killed += killed_in_mid_import(installation, long.archive, random.uniform(0, 0.3))
+    for number in range(kills):
+        # While the index worker starts, and while it stores.
+        moment = (more_is_stored if number % 2 else pieces_wait)(installation)
+        seconds = random.uniform(0, 0.1)
+        killed += killed_in_mid_import(installation, long.archive, moment, seconds)
         wait_until(lambda: not processes_of(installation), "what it started ends with it")
-        index = installation.config.d_mbox / "index"
-        lines = sum(file.read_bytes().count(b"\n") for file in index.glob("*"))
-        assert lines >= stored, "what is stored stays"
-        stored = lines
+        assert stored_in(installation) >= stored, "what is stored stays"
+        stored = stored_in(installation)
     assert killed, "the import was too fast for this test"
-    with importing(installation, long.archive) as process:
+    with importing(installation.command("import", str(long.archive))) as process:
         ends_well(process)
     assert_same_store(installation, long.synced)
 
@@ -159,84 +194,84 @@ def kill_redis(installation: Installation) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def flush_redis(installation: Installation) -> None:
-    """The messages, but for those that a worker has."""
-    redis_of(installation).flushall()
-
-
-@pytest.mark.parametrize("harm", [kill_index_main, kill_index_child, kill_redis, flush_redis])
+@pytest.mark.parametrize(
+    "harms",
+    [
+        [kill_index_main, kill_redis],
+        pytest.param([kill_index_main, kill_redis, kill_index_child] * 3, marks=pytest.mark.long),
+    ],
+    ids=["short", "long"],
+)
 def test_what_it_needs_is_lost(
-    installation: Installation, long: Long, harm: Callable[[Installation], None]
+    installation: Installation,
+    long: Long,
+    harms: list[Callable[[Installation], None]],
 ) -> None:
-    """While pieces wait, at random: the import goes on by itself, and ends well."""
+    """While a piece is being stored, one after the other: it goes on by itself, and ends well."""
     waiting = pieces_wait(installation)
-    with importing(installation, long.archive) as process:
-        wait_until(waiting, "pieces wait", 60)
-        time.sleep(Random().uniform(0, 0.2))
-        harm(installation)
+    lock = key_of(installation, "sample:lock")
+    held = set[object]()
+
+    def is_held_anew() -> bool:
+        """The worker is at a task that it was not at before."""
+        with suppress(redis.RedisError), redis_of(installation) as client:
+            holder = client.get(lock)
+            new = holder is not None and holder not in held
+            held.add(holder)
+            return new
+        return False
+
+    arguments = installation.command("import", str(long.archive))[1:]
+    with importing([sys.executable, "-c", IMPATIENT, *arguments]) as process:
+        wait_until(waiting, "pieces wait")
+        site = find_site(installation.config, "sample")
+        assert site is not None
+        # So that it stays at its task, and no piece is stored before all has been lost.
+        with store_lock(site.paths.lock):
+            for harm in harms:
+                wait_until(is_held_anew, f"the worker is at a task, before {harm.__name__}")
+                harm(installation)
         ends_well(process)
     assert_same_store(installation, long.synced)
     wait_until(lambda: not processes_of(installation), "all that it started has ended")
 
 
-def test_two_at_once(installation: Installation, long: Long) -> None:
-    """The second is refused and does no harm; the first ends well."""
-    with Fleet(installation.config) as fleet:
-        fleet.ensure_redis()
-        fleet.ensure(["index"])
-        wait_until(lambda: signed_in(installation, "index"), "the index worker is there")
-        stop_group(main_process(installation, "index"), signal.SIGSTOP)
-        waiting = pieces_wait(installation)
-        with importing(installation, long.archive) as process:
-            wait_until(waiting, "pieces wait", 60)
-            second = installation.patchsync("import", str(long.archive))
-            assert second.returncode == 1
-            assert "another import of" in second.stderr
-            assert "is under way" in second.stderr
-            assert waiting(), "the pieces of the first are still there"
-            stop_group(main_process(installation, "index"), signal.SIGCONT)
-            ends_well(process)
-        assert_same_store(installation, long.synced)
-        fleet.kill()
-
-
-def test_a_fleet_at_work_beside_it(tmp_path: Path) -> None:
+def test_a_fleet_at_work_beside_it(
+    tmp_path: Path, patchwork: StandinProcess, workers: Workers
+) -> None:
     """New patches come in meanwhile; what the archive brings is not fetched as well."""
-    with (
-        running_standin(*PATCHES) as patchwork,
-        Fleet((installation := configured(tmp_path, patchwork, SMALL_PIECES)).config) as fleet,
-    ):
-        control = patchwork.control
-        archive = dump(tmp_path / "dump", patchwork, *PROJECTS)
+    archive = dump(tmp_path / "dump", patchwork, *PROJECTS)
+    installation = configured(tmp_path, patchwork, SMALL_PIECES)
+    with Fleet(installation.config) as fleet:
         fleet.ensure_redis()
         fleet.ensure(SYNC_QUEUES)
         wait_until(lambda: signed_in(installation, "index"), "the index worker is there")
         stop_group(main_process(installation, "index"), signal.SIGSTOP)
         waiting = pieces_wait(installation)
-        control.reset_stats()
-        with importing(installation, archive) as process:
-            wait_until(waiting, "pieces wait", 60)
-            new = control.add("sample", 3) + control.add("neighbour", 2)
+        with importing(installation.command("import", str(archive))) as process:
+            wait_until(waiting, "pieces wait")
+            new = patchwork.control.add("sample", 3) + patchwork.control.add("neighbour", 2)
             fleet.ensure([*SYNC_QUEUES, "beat"])
-            records = installation.config.d_mbox
-            wait_until(lambda: len([*records.glob("patchsync/*/round.json")]) == 2, "rounds", 60)
-            wait_until(lambda: mboxes(control.stats()) >= 2, "what is new is fetched")
+            wait_until(lambda: fetched(installation).keys() == {*PROJECTS}, "new ones are fetched")
             stop_group(main_process(installation, "index"), signal.SIGCONT)
             ends_well(process)
         await_step(installation)
-        # Index stood still for longer than a lease, so some pages were asked for twice; and the
-        # newest of the archive come from Patchwork.
-        fetched = sum(map(int, re.findall(r"(\d+) mails, \d+ set aside", installation.logs())))
-        assert len(new) <= fetched <= 3 * len(new) + len(PROJECTS) * (2 * NEWEST + 1)
+        # Index may have stood still for longer than a lease, so that some pages were asked for
+        # twice; and the newest of the archive come from Patchwork.
+        most = 3 * len(new) + len(PROJECTS) * (2 * NEWEST + 1)
+        assert len(new) <= fetched(installation).total() <= most
         for project in PROJECTS:
             installation.assert_mirrors(project)
         (tmp_path / "quiet").mkdir()
-        quiet = configured(tmp_path / "quiet", patchwork)
+        quiet = configured(tmp_path / "quiet", patchwork, workers=workers)
         quiet.sync()
         assert_same_store(installation, contents_of(quiet))
         fleet.kill()
 
 
-def mboxes(stats: dict[str, dict[str, int]]) -> int:
-    """How many mboxes the server was asked for."""
-    return sum(count for kind, count in stats["kinds"].items() if "mbox" in kind)
+def fetched(installation: Installation) -> Counter[str]:
+    """How many mails of each project came from Patchwork, as the fetch worker says."""
+    found = Counter[str]()
+    for project, mails in re.findall(r"(\w+): .*?(\d+) mails, \d+ set aside", installation.logs()):
+        found[project] += int(mails)
+    return found

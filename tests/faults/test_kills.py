@@ -9,10 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 
+import pytest
+
 from patchsync.services import SYNC_QUEUES
 from tests.faults.conftest import fleet_at_work, in_step
-from tests.faults.contents import Contents, assert_same_store
-from tests.integration.conftest import Installation, processes_of, wait_until
+from tests.support.contents import Contents, assert_same_store
+from tests.support.installation import Installation, processes_of, wait_until
 
 SERVICES = (*SYNC_QUEUES, "beat")
 
@@ -32,19 +34,20 @@ def victims(installation: Installation, service: str) -> tuple[list[int], list[i
     return sorted(pids - set(children)), sorted(children)
 
 
-def test_kill_9_of_any_process_at_random(installation: Installation, quiet: Contents) -> None:
+@pytest.mark.parametrize("rounds", [5, pytest.param(40, marks=pytest.mark.long)])
+def test_kill_9_of_any_process_at_random(
+    installation: Installation, quiet: Contents, random: Random, rounds: int
+) -> None:
     """Main processes and children of pools die at random; what starts them again is `Fleet`."""
-    seed = time.time_ns() % 1_000_000
-    print(f"seed {seed}")
-    random = Random(seed)
     installation.patchwork.control.latency(0.25)
     killed = []
+    every_kind = [(name, main) for name in SYNC_QUEUES for main in (True, False)]
+    # Beat and the process that stores, and what chance chooses
+    chosen = [("beat", True), ("index", False), *random.choices(every_kind, k=rounds - 2)]
+    random.shuffle(chosen)
     with fleet_at_work(installation) as fleet:
         wait_until(lambda: all(victims(installation, name)[1] for name in SYNC_QUEUES), "all work")
-        # Each kind in a random order, some of them twice, and then no more.
-        rounds = random.sample([(name, main) for name in SYNC_QUEUES for main in (True, False)], 6)
-        rounds.insert(random.randrange(6), ("beat", True))
-        for service, main in rounds:
+        for service, main in chosen:
             time.sleep(random.uniform(0.1, 0.8))
             fleet.ensure(SERVICES)
             mains, children = victims(installation, service)
@@ -54,7 +57,7 @@ def test_kill_9_of_any_process_at_random(installation: Installation, quiet: Cont
                     killed.append(f"{service} {'main' if main else 'child'}")
         print(", ".join(killed))
         done = in_step(installation)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not done():
             assert time.monotonic() < deadline, f"killed {killed}\n{installation.logs()}"
             fleet.ensure(SERVICES)

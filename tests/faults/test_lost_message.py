@@ -14,8 +14,8 @@ import pytest
 
 from patchsync.services import SYNC_QUEUES
 from tests.faults.conftest import await_step, key_of, pages_in_flight, redis_of
-from tests.faults.contents import Contents, assert_same_store
-from tests.integration.conftest import (
+from tests.support.contents import Contents, assert_same_store
+from tests.support.installation import (
     Installation,
     main_process,
     running_fleet,

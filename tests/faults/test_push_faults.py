@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,9 +16,10 @@ from typing import Any
 import pytest
 
 from patchsync.fleet import Fleet
-from patchsync.standin.process import TOKEN, running_standin
-from tests.integration.conftest import processes_of, wait_until
-from tests.integration.pushing import SINKS, STANDIN, Pushing, placed_store, synced_store
+from patchsync.standin.process import TOKEN, StandinProcess
+from tests.support.inprocess import Workers
+from tests.support.installation import processes_of, wait_until
+from tests.support.pushing import SINKS, Pushing, placed_store
 
 # The service plans each second, and what nobody took is forgotten soon.
 HASTY = f"""{SINKS}
@@ -32,15 +34,11 @@ LOST = {
 }
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return synced_store(tmp_path_factory.mktemp("synced"))
-
-
 @pytest.fixture
-def pushing(store: Path, tmp_path: Path) -> Iterator[Pushing]:
-    with running_standin(*STANDIN) as standin:
-        yield Pushing(installation=placed_store(store, tmp_path, standin, HASTY))
+def pushing(
+    synced: Path, tmp_path: Path, shared_standin: StandinProcess, workers: Workers
+) -> Pushing:
+    return Pushing(installation=placed_store(synced, tmp_path, shared_standin, HASTY, workers))
 
 
 @pytest.mark.parametrize("fault", LOST.values(), ids=LOST.keys())
@@ -115,7 +113,16 @@ def test_one_relation_that_always_fails_does_not_stop_the_others(pushing: Pushin
     assert pushing.relations() == {frozenset({c, d})}
 
 
-# kill -9
+# kill -9 of processes; `test_push_relating` ends a round at each of its places, one by one
+
+
+def at_random(few: int, many: int, rounds: int) -> pytest.MarkDecorator:
+    """So many kills before all must come right: few once, or with the long tests many, often."""
+    long = [pytest.mark.long, pytest.mark.timeout(1800)]
+    return pytest.mark.parametrize(
+        ("kills", "rounds"),
+        [pytest.param(few, 1, id="short"), pytest.param(many, rounds, id="long", marks=long)],
+    )
 
 
 class Groups:
@@ -151,87 +158,94 @@ def rest(pushing: Pushing) -> None:
         pushing.let_claims_expire()
 
 
-def test_kill_9_of_the_command_at_random(pushing: Pushing) -> None:
-    """Round after round with other groups; then what is there is what the last groups want."""
-    seed = time.time_ns() % 1_000_000
-    print(f"seed {seed}")
-    random = Random(seed)
+@at_random(3, 8, rounds=8)
+def test_kill_9_of_the_command_at_random(
+    pushing: Pushing, random: Random, kills: int, rounds: int
+) -> None:
+    """Again and again with other groups; then what is there is what the last groups want."""
     groups = Groups(pushing, random)
     control = pushing.standin.control
     groups.shuffle()
     pushing.push("--limit", "1")
-    control.latency(0.03)
-    for _ in range(8):
-        groups.shuffle()
-        control.reset_stats()
-        process = subprocess.Popen(
-            pushing.installation.command("push", "--yes"),
-            env=os.environ | {"PATCHWORK_TOKEN": TOKEN},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        # It starts for a second or two, then it writes.
-        wanted = random.randint(1, 40)
-
-        def far(process: subprocess.Popen[bytes] = process, wanted: int = wanted) -> bool:
-            return process.poll() is not None or control.stats()["requests"] >= wanted
-
-        wait_until(far, "it is at work", 60)
-        process.kill()
-        process.wait()
-        rest(pushing)
-    control.latency(0)
-    pushing.push()
-    assert pushing.relations() == groups.relations
-    pushing.assert_checks_once()
-    pushing.assert_settled()
-
-
-def push_workers(pushing: Pushing) -> list[int]:
-    found = processes_of(pushing.installation)
-    return [pid for pid, line in found.items() if " worker -Q push " in line]
-
-
-def test_kill_9_of_the_worker_at_random(pushing: Pushing, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The fleet starts it again, and ends with what the last groups want."""
-    monkeypatch.setenv("PATCHWORK_TOKEN", TOKEN)
-    seed = time.time_ns() % 1_000_000
-    print(f"seed {seed}")
-    random = Random(seed)
-    groups = Groups(pushing, random)
-    groups.shuffle()
-    pushing.push("--limit", "1")
-    control = pushing.standin.control
-    control.latency(0.03)
-    services = ("push", "beat")
-    with Fleet(pushing.installation.config) as fleet:
-        fleet.ensure_redis()
-        for _ in range(5):
+    for _ in range(rounds):
+        control.latency(0.03)
+        for _ in range(kills):
             groups.shuffle()
             control.reset_stats()
-            fleet.ensure(services)
-            wanted = random.randint(5, 40)
-            deadline = time.monotonic() + 60
-            while control.stats()["requests"] < wanted:
-                assert time.monotonic() < deadline, pushing.installation.logs()
+            process = subprocess.Popen(
+                pushing.installation.command("push", "--yes"),
+                env=os.environ | pushing.environment,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+            # It starts for a second or two, then it writes.
+            wanted = random.randint(1, 40)
+
+            def far(process: subprocess.Popen[bytes] = process, wanted: int = wanted) -> bool:
+                return process.poll() is not None or control.stats()["requests"] >= wanted
+
+            wait_until(far, "it is at work")
+            process.kill()
+            process.wait()
+            rest(pushing)
+        control.latency(0)
+        pushing.push()
+        assert pushing.relations() == groups.relations
+        pushing.assert_checks_once()
+        pushing.assert_settled()
+
+
+@at_random(2, 5, rounds=6)
+def test_kill_9_of_the_worker_at_random(
+    pushing: Pushing, random: Random, monkeypatch: pytest.MonkeyPatch, kills: int, rounds: int
+) -> None:
+    """The fleet starts it again, and ends with what the last groups want."""
+    monkeypatch.setenv("PATCHWORK_TOKEN", TOKEN)
+    groups = Groups(pushing, random)
+    groups.shuffle()
+    pushing.push("--limit", "1")
+    for _ in range(rounds):
+        kill_workers(pushing, groups, [random.randint(5, 40) for _ in range(kills)])
+        rest(pushing)
+        assert pushing.relations() == groups.relations
+        pushing.assert_checks_once()
+        pushing.assert_settled()
+
+
+def kill_workers(pushing: Pushing, groups: Groups, after: list[int]) -> None:
+    """Kill the worker `push` after so many requests, each time; then leave the fleet to itself."""
+    control = pushing.standin.control
+    control.latency(0.03)
+    # What its processes wrote; those of the test write elsewhere.
+    logs = replace(pushing.installation, workers=None).logs
+    with Fleet(pushing.installation.config) as fleet:
+
+        def runs_until(done: Callable[[], bool]) -> None:
+            deadline = time.monotonic() + 90
+            while not done():
+                assert time.monotonic() < deadline, logs()
                 # One that ends again and again soon is left for a while.
-                fleet.ensure(services)
-                time.sleep(0.02)
+                fleet.ensure(("push", "beat"))
+                time.sleep(0.05)
+
+        for wanted in after:
+            groups.shuffle()
+            control.reset_stats()
+            runs_until(lambda wanted=wanted: control.stats()["requests"] >= wanted)
             for pid in push_workers(pushing):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             wait_until(lambda: not push_workers(pushing), "it is dead")
             rest(pushing)
         control.latency(0)
-        deadline = time.monotonic() + 90
-        while pushing.relations() != groups.relations or unsettled(pushing):
-            assert time.monotonic() < deadline, pushing.installation.logs()
-            fleet.ensure(services)
-            time.sleep(0.2)
+        runs_until(lambda: pushing.relations() == groups.relations and not unsettled(pushing))
         fleet.kill()
-    assert pushing.relations() == groups.relations
-    pushing.assert_checks_once()
-    pushing.assert_settled()
+
+
+def push_workers(pushing: Pushing) -> list[int]:
+    """The ids of its processes."""
+    found = processes_of(pushing.installation)
+    return [pid for pid, line in found.items() if " worker -Q push " in line]
 
 
 def unsettled(pushing: Pushing) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,17 +12,10 @@ from patchsync.fleet import redis_trouble
 from patchsync.services import SYNC_QUEUES, embedded_redis_server
 from patchsync.standin.process import StandinProcess
 from tests.faults.conftest import HASTY, await_step, fleet_at_work, pages_in_flight
-from tests.faults.contents import Contents, assert_same_store
-from tests.integration.conftest import configured, main_process, wait_until
+from tests.support.contents import Contents, assert_same_store
+from tests.support.installation import configured, free_port, main_process, wait_until
 
 SERVICES = (*SYNC_QUEUES, "beat")
-
-
-def free_port() -> int:
-    """A port on the loopback that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 class RedisServer:

@@ -9,21 +9,19 @@ import pytest
 
 from patchsync.standin.process import StandinProcess
 from tests.faults.conftest import HASTY, await_step, fleet_at_work
-from tests.faults.contents import Contents, assert_same_store
-from tests.integration.conftest import Installation, configured, wait_until
+from tests.support.contents import Contents, assert_same_store
+from tests.support.installation import Installation, configured, wait_until
 
 FAULTS: dict[str, list[dict[str, Any]]] = {
-    "500, 502, 503, 504": [
-        {"kind": "status", "status": status, "times": 3} for status in (500, 502, 503, 504)
+    "500, 502, 503, 504, and 429 with Retry-After": [
+        *({"kind": "status", "status": status, "times": 2} for status in (500, 502, 503, 504)),
+        {"kind": "status", "status": 429, "times": 3, "retry_after": "1"},
     ],
-    "429 with Retry-After": [{"kind": "status", "status": 429, "times": 3, "retry_after": "1"}],
-    "timeouts": [{"kind": "hang", "times": 4}],
-    "cut bodies": [
+    "timeouts, cut bodies, foreign answers": [
+        {"kind": "hang", "times": 4},
         {"kind": "cut", "times": 3, "match": "patches"},
         {"kind": "cut", "times": 6, "match": "series-mbox"},
         {"kind": "cut", "times": 4, "match": "mbox"},
-    ],
-    "foreign answers": [
         {"kind": "wrong-mbox", "match": "series-mbox"},
         {"kind": "foreign-project", "match": "patches"},
         {"kind": "html", "times": 2, "match": "patches"},
@@ -46,6 +44,6 @@ def test_for_a_while(
     for fault in faults:
         control.fault(**fault)
     with fleet_at_work(installation):
-        wait_until(lambda: not control.faults()["pending"], "all faults were met", 60)
+        wait_until(lambda: not control.faults()["pending"], "all faults were met", 120)
         await_step(installation)
         assert_same_store(installation, quiet)

@@ -22,8 +22,8 @@ from patchsync.standin.process import StandinProcess
 from patchsync.store.layout import ContainerPaths
 from patchsync.store.lock import Fence
 from tests.faults.conftest import HASTY, await_step, key_of, pages_in_flight, redis_of
-from tests.faults.contents import Contents, assert_same_store
-from tests.integration.conftest import (
+from tests.support.contents import Contents, assert_same_store
+from tests.support.installation import (
     Installation,
     configured,
     processes_of,

@@ -7,8 +7,8 @@ import time
 from patchsync.fleet import Fleet
 from patchsync.roster import Roster
 from tests.faults.conftest import PROJECTS, await_step, fleet_at_work, redis_of
-from tests.faults.contents import Contents, assert_same_store
-from tests.integration.conftest import Installation, wait_until
+from tests.support.contents import Contents, assert_same_store
+from tests.support.installation import Installation, wait_until
 
 
 def test_two_beats(installation: Installation, quiet: Contents) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from patchsync.standin.process import StandinProcess
 from tests.faults.conftest import HASTY, await_step, fleet_at_work, pages_in_flight
-from tests.faults.contents import Contents, assert_same_store
-from tests.integration.conftest import configured, wait_until
+from tests.support.contents import Contents, assert_same_store
+from tests.support.installation import configured, wait_until
 
 
 def test_two_fleets_on_one_store(

@@ -5,15 +5,14 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
 
 from patchsync.backlog import LATER_SHARE, Backlog
-from patchsync.standin.process import StandinProcess, running_standin
-from tests.integration.conftest import (
+from patchsync.standin.process import StandinProcess
+from tests.support.installation import (
     Installation,
     configured,
     main_process,
@@ -25,17 +24,17 @@ from tests.integration.conftest import (
 # The smallest that can be set, each; mails are compressed, so a message is smaller than a batch.
 QUEUE_BYTES, BATCH_BYTES = 2**20, 2**16
 FETCH_PROCESSES = 2
-PATCHES = 3000
+PATCHES, FEWER = 3000, 1000
 
 
 @pytest.fixture
-def patchwork() -> Iterator[StandinProcess]:
+def patchwork(shared_standin: StandinProcess) -> StandinProcess:
     """Large enough that its mails do not fit the bound."""
-    with running_standin("--patches", "0") as standin:
-        for _ in range(PATCHES // 1000):
-            standin.control.add("sample", 1000)
-        standin.control.add("neighbour", 20)
-        yield standin
+    shared_standin.control.reset(patches=0)
+    for _ in range(PATCHES // 1000):
+        shared_standin.control.add("sample", 1000)
+    shared_standin.control.add("neighbour", 20)
+    return shared_standin
 
 
 @pytest.fixture
@@ -116,13 +115,15 @@ def test_a_slow_round_is_not_asked_for_twice(tmp_path: Path, patchwork: StandinP
         patchwork,
         "[fleet]\nlease_seconds = 1\nfetch_processes = 1\n[schedule]\nprobe_seconds = 1\n",
     )
+    patchwork.control.reset(patches=0)
+    patchwork.control.add("sample", FEWER)
     patchwork.control.latency(0.04)
     with running_fleet(installation) as fleet:
         began = time.monotonic()
         fleet.ensure(["beat"])
-        wait_until(lambda: len(stored(installation, "sample")) == PATCHES, "all is in", 60)
-        assert time.monotonic() - began > 4, "the round took longer than a lease lasts"
+        wait_until(lambda: len(stored(installation, "sample")) == FEWER, "all is in")
+        assert time.monotonic() - began > 2, "the round took longer than a lease lasts"
     kinds = patchwork.control.stats()["kinds"]
     # Each page once, and what the comparisons cost; of each series its mbox once.
-    assert kinds["patches"] < PATCHES // 250 + 28
-    assert kinds["series-mbox"] < 0.35 * PATCHES
+    assert kinds["patches"] < FEWER // 250 + 28
+    assert kinds["series-mbox"] < 0.35 * FEWER

@@ -19,7 +19,7 @@ from patchsync.analysis.groups import read_groups
 from patchsync.config import load
 from patchsync.services import flower_url
 from patchsync.standin.process import Control, StandinProcess
-from tests.integration.conftest import Installation, processes_of, wait_until
+from tests.support.installation import Installation, processes_of, wait_until
 
 PATCHES = 30
 # As the demo, but somebody forgot to start one service; and it waits for nothing of that long.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,7 +21,7 @@ from patchsync.fleet import Fleet
 from patchsync.services import SYNC_QUEUES, embedded_redis_server, flower_url
 from patchsync.sites import find_site
 from patchsync.standin.process import StandinProcess
-from tests.integration.conftest import Installation, configured, wait_until
+from tests.support.installation import Installation, configured, free_port, wait_until
 
 TOKEN, REDIS_PASSWORD, LOGIN = "hush-the-token", "hush-the-redis", "watcher:hush-the-login"
 ALL_TASKS = {
@@ -80,13 +79,6 @@ class Dashboard:
             return requests.get(f"{self.url}/healthcheck", timeout=5).status_code == 200
         except requests.ConnectionError:
             return False
-
-
-def free_port() -> int:
-    """A port that nobody uses."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def redis_answers(url: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
@@ -11,22 +10,22 @@ import pytest
 import redis
 
 from patchsync.fleet import Fleet
-from patchsync.patchwork.limits import RedisGate, Spent, fleet_gate
+from patchsync.patchwork.limits import Spent, fleet_gate
 from patchsync.rounds import kept_requests
 from patchsync.services import SYNC_QUEUES
-from patchsync.standin.process import StandinProcess, running_standin
-from tests.integration.conftest import Installation, configured, wait_until
+from patchsync.standin.process import StandinProcess
+from tests.support.installation import Installation, configured, wait_until
 
 RATE, BURST = 20, 30
 # A request that may be sent now reaches the server a little later, on a busy machine.
-JITTER_SECONDS = 0.3
+JITTER_SECONDS = 1.0
 
 
 @pytest.fixture
-def patchwork() -> Iterator[StandinProcess]:
+def patchwork(shared_standin: StandinProcess) -> StandinProcess:
     """Enough for three pages at least."""
-    with running_standin("--patches", "1500") as standin:
-        yield standin
+    shared_standin.control.reset(patches=1500)
+    return shared_standin
 
 
 def fleet(installation: Installation, *services: str) -> Fleet:
@@ -55,7 +54,7 @@ def test_a_flush_causes_no_burst(tmp_path: Path, patchwork: StandinProcess) -> N
     with fleet(installation, *SYNC_QUEUES, "beat"):
         wait_until(lambda: requests() > 2 * BURST, "pages are fetched")
         began = flushed = time.monotonic()
-        while time.monotonic() < began + 9:
+        while time.monotonic() < began + 5:
             if time.monotonic() > flushed + 1.5:
                 flushed = time.monotonic()
                 client.flushall()
@@ -87,39 +86,11 @@ def test_the_budget_of_the_day_outlives_redis(tmp_path: Path, patchwork: Standin
     with fleet(installation, *SYNC_QUEUES, "beat"):
         wait_until(lambda: kept() == budget, "all of the budget is spent, and kept")
         assert patchwork.control.stats()["requests"] == budget
-        for _ in range(3):
+        for _ in range(2):
             client.flushall()
             wait_until(lambda: spent().total == budget, "the count is back")
             told = installation.status("sample")["trouble"]
             if told:
                 assert "requests_per_" in told["message"]
-            time.sleep(1.5)
+            time.sleep(1.2)
     assert patchwork.control.stats()["requests"] == budget
-
-
-def test_a_dead_server_is_left_alone_and_named(tmp_path: Path, patchwork: StandinProcess) -> None:
-    """The breaker is open for the whole fleet, and says what it saw; no other word hides that."""
-    installation = configured(tmp_path, patchwork, "[schedule]\nprobe_seconds = 1\n")
-    config = installation.config
-    gate = fleet_gate(config, redis.Redis.from_url(config.redis_url))
-    patchwork.control.fault("status", times=-1, status=503)
-    with fleet(installation, *SYNC_QUEUES, "beat"):
-        wait_until(lambda: installation.status("sample")["trouble"], "its trouble is told", 60)
-        trouble = installation.status("sample")["trouble"]
-        assert "status 503" in trouble["message"], trouble
-
-        # Each time it is open for longer.
-        wait_until(lambda: left(gate) > 3, "the breaker is open for a while", 60)
-        hold = gate.held()
-        assert hold is not None
-        assert "the breaker is open" in hold.why
-        assert "status 503" in hold.why
-        requests = patchwork.control.stats()["requests"]
-        time.sleep(left(gate) - 0.5)
-        assert patchwork.control.stats()["requests"] == requests
-
-
-def left(gate: RedisGate) -> float:
-    """For how many seconds nobody may ask."""
-    hold = gate.held()
-    return hold.until - time.time() if hold else 0.0

@@ -16,7 +16,7 @@ from patchsync.fleet import Fleet
 from patchsync.leash import leashed
 from patchsync.standin.process import StandinProcess
 from tests.faults.conftest import key_of, redis_of
-from tests.integration.conftest import Installation, configured, wait_until
+from tests.support.installation import Installation, configured, wait_until
 
 # Each run adds a line to the file `runs`; the first ones end in another way than those after them.
 WORKER = """

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from patchsync.config import load
+from patchsync.services import SYNC_QUEUES
 from patchsync.sites import find_site
-from patchsync.standin.process import StandinProcess
 from patchsync.store.layout import ContainerPaths
 from patchsync.store.lock import store_lock
-from tests.integration.conftest import Installation, configured, running_fleet, wait_until
+from tests.support.installation import Installation
 
 
 def paths_of(installation: Installation) -> ContainerPaths:
@@ -20,11 +19,10 @@ def paths_of(installation: Installation) -> ContainerPaths:
     return site.paths
 
 
-def test_a_store_that_is_no_folder(tmp_path: Path, patchwork: StandinProcess) -> None:
+def test_a_store_that_is_no_folder(installation: Installation, tmp_path: Path) -> None:
     """The error names the path, and the exit status is 1."""
     (tmp_path / "file").write_text("")
-    installation = configured(tmp_path, patchwork, '[store]\nmbox = "file/mbox"\n')
-    done = installation.patchsync("sync", "--patience", "8")
+    done = installation.changed("[redis]", '[store]\nmbox = "file/mbox"\n[redis]').patchsync("sync")
     assert done.returncode == 1
     assert str(tmp_path / "file") in done.stdout, done.stdout
     assert "Traceback" not in done.stdout + done.stderr
@@ -34,13 +32,13 @@ def test_a_lock_that_is_held_elsewhere(installation: Installation) -> None:
     """While another process has the store's lock nothing is written, and then all of it is."""
     installation.sync()
     new = set(installation.patchwork.control.add("sample", 3))
-    with running_fleet(installation), store_lock(paths_of(installation).lock):
-        before = installation.ids("sample")
-        installation.patchsync("enqueue", "fetch.probe", "sample")
-        wait_until(
-            lambda: "another process has held this lock" in installation.logs(), "it is told", 40
-        )
-        assert installation.ids("sample") == before
+    with installation.workers.running(*SYNC_QUEUES) as workers:
+        with store_lock(paths_of(installation).lock):
+            before = installation.ids("sample")
+            installation.patchsync("enqueue", "fetch.probe", "sample")
+            assert "another process has held this lock" in installation.logs()
+            assert installation.ids("sample") == before
+        assert workers.later, "it is not tried again"
     installation.sync()
     assert new <= installation.ids("sample")
 
@@ -61,7 +59,7 @@ def test_a_foreign_line_stops_the_project(installation: Installation) -> None:
     installation.sync()
     index = paths_of(installation).index
     index.write_bytes(b"not a line of an index\n" + index.read_bytes())
-    done = installation.patchsync("sync", "--patience", "20")
+    done = installation.patchsync("sync")
     assert done.returncode == 1
     assert f"{index}, line 1: " in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
@@ -85,18 +83,15 @@ def test_a_restored_server_halts_the_project(installation: Installation) -> None
     assert installation.status("sample")["halted"]
 
 
-def test_another_patchwork_does_not_get_into_the_store(
-    tmp_path: Path, installation: Installation
-) -> None:
+def test_another_patchwork_does_not_get_into_the_store(installation: Installation) -> None:
     """A store that belongs to one Patchwork refuses the same project number of another."""
     installation.sync()
     before = installation.lines("sample")
-    text = installation.file.read_text().replace("http://127.0.0.1", "http://localhost")
-    installation.file.write_text(text)
-    done = Installation(installation.patchwork, load(installation.file)).patchsync("sync")
+    other = installation.changed("http://127.0.0.1", "http://localhost")
+    done = other.patchsync("sync")
     assert done.returncode == 1
     assert "belongs to another project" in done.stdout, done.stdout
-    installation.file.write_text(text.replace("http://localhost", "http://127.0.0.1"))
+    installation = other.changed("http://localhost", "http://127.0.0.1")
     assert installation.lines("sample") == before
 
 
@@ -105,34 +100,26 @@ def test_an_id_that_comes_back_with_another_message_halts_the_project(
 ) -> None:
     """The highest patch goes, and its id is given to another mail: no audit is needed to see it."""
     control = installation.patchwork.control
-    with running_fleet(installation):
-        installation.sync()
-        highest = max(control.ids("sample"))
-        control.move([highest], "neighbour")
-        installation.sync()
-        control.replace(highest, "<another@example.org>")
-        control.move([highest], "sample")
+    installation.sync()
+    highest = max(control.ids("sample"))
+    control.move([highest], "neighbour")
+    installation.sync()
+    control.replace(highest, "<another@example.org>")
+    control.move([highest], "sample")
+    with installation.workers.running(*SYNC_QUEUES):
         installation.patchsync("enqueue", "fetch.probe", "sample")
-        wait_until(lambda: installation.status("sample")["halted"], "the project is halted")
+    assert installation.status("sample")["halted"]
 
 
-def test_one_project_by_number_and_by_name_is_refused(
-    tmp_path: Path, patchwork: StandinProcess
-) -> None:
+def test_one_project_by_number_and_by_name_is_refused(installation: Installation) -> None:
     """It would have two locks; `check` says so, and `sync` does not start it."""
-    installation = configured(tmp_path, patchwork)
-    file = installation.file
-    file.write_text(file.read_text().replace('"neighbour"', "1"))
-    installation = Installation(patchwork, load(file))
+    installation = installation.changed('"neighbour"', "1")
     assert "configured twice" in installation.patchsync("check").stdout
-    done = installation.patchsync("sync", "--patience", "20")
+    done = installation.patchsync("sync")
     assert done.returncode == 1
     assert "are the same project; keep one" in done.stdout
 
 
-def test_a_link_name_in_another_case_works(tmp_path: Path, patchwork: StandinProcess) -> None:
+def test_a_link_name_in_another_case_works(installation: Installation) -> None:
     """Patchwork finds it, so we do."""
-    installation = configured(tmp_path, patchwork)
-    file = installation.file
-    file.write_text(file.read_text().replace('"sample"', '"Sample"'))
-    Installation(patchwork, load(file)).sync()
+    installation.changed('"sample"', '"Sample"').sync()

@@ -1,4 +1,4 @@
-"""`patchsync import` with a real Redis, real index workers and a Patchwork over HTTP."""
+"""`patchsync import` with a real Redis and a Patchwork over HTTP, in the process of the test."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,32 +17,45 @@ import redis
 import requests
 
 from patchsync.config import load
-from patchsync.fleet import Fleet
 from patchsync.imports.part import NEWEST
 from patchsync.roster import Member, Roster
 from patchsync.standin.process import StandinProcess
-from tests.dumparchive import date_of, dump, imitation, mbox_of, write_tar
-from tests.faults.contents import Contents, assert_same_store, contents_of
-from tests.integration.conftest import (
-    Installation,
-    configured,
-    processes_of,
-)
+from tests.support.contents import Contents, assert_same_store, contents_of
+from tests.support.dumparchive import by_date, date_of, dump, imitation, mbox_of, write_tar
+from tests.support.inprocess import Workers
+from tests.support.installation import Installation, configured, processes_of
 
 DATA = Path(os.environ.get("PATCHSYNC_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 REAL_ARCHIVE = DATA / "jailhouse" / "dumparchive.tar.gz"
 PROJECTS = ("sample", "neighbour")
+# 40 in `sample`, the others in `neighbour`
+PATCHES = 60
+
+Mirrored = Callable[..., Contents]
 
 
-def synced(folder: Path, patchwork: StandinProcess, extra: str = "") -> Contents:
+@pytest.fixture
+def patchwork(shared_standin: StandinProcess) -> StandinProcess:
+    """A stand-in with fewer patches than elsewhere: each is asked for by several in a test."""
+    shared_standin.control.reset(patches=PATCHES)
+    return shared_standin
+
+
+@pytest.fixture
+def mirrored(tmp_path: Path, patchwork: StandinProcess, workers: Workers) -> Mirrored:
     """What a sync of the same patches stores, and that it mirrors the server."""
-    folder.mkdir()
-    other = configured(folder, patchwork, extra)
-    other.patchsync("sync")
-    for project in PROJECTS:
-        if not extra:
-            other.assert_mirrors(project)
-    return contents_of(other)
+
+    def sync(extra: str = "") -> Contents:
+        folder = tmp_path / "synced"
+        folder.mkdir()
+        other = configured(folder, patchwork, extra, name="synced", workers=workers)
+        other.patchsync("sync")
+        for project in PROJECTS:
+            if not extra:
+                other.assert_mirrors(project)
+        return contents_of(other)
+
+    return sync
 
 
 def imported(installation: Installation, *arguments: str | Path) -> str:
@@ -88,10 +102,9 @@ def listed(patchwork: StandinProcess, patch_id: int) -> dict[str, Any]:
     return entry
 
 
-def by_date(patchwork: StandinProcess, project: str = "sample") -> list[int]:
+def ids_by_date(patchwork: StandinProcess, project: str = "sample") -> list[int]:
     """The patches of a project in the order of a dumparchive."""
-    entries = [listed(patchwork, number) for number in patchwork.control.ids(project)]
-    return [entry["id"] for entry in sorted(entries, key=lambda each: (each["date"], each["id"]))]
+    return [entry["id"] for entry in by_date(patchwork, project)]
 
 
 # What is stored
@@ -117,6 +130,7 @@ def test_the_store_is_that_of_a_sync(
     installation: Installation,
     tmp_path: Path,
     made: Callable[[Path, StandinProcess], list[list[str | Path]]],
+    mirrored: Mirrored,
 ) -> None:
     """Byte for byte, whatever the archive is packed in; a sync after it fetches no mail."""
     for arguments in made(tmp_path, installation.patchwork):
@@ -126,29 +140,42 @@ def test_the_store_is_that_of_a_sync(
         # The newest of each project, and the mails before them, come from Patchwork.
         mails = installation.patchwork.control.stats()["kinds"].get("mbox", 0)
         assert mails <= len(PROJECTS) * (2 * NEWEST + 1)
-    assert_same_store(installation, synced(tmp_path / "synced", installation.patchwork))
+    assert_same_store(installation, mirrored())
     assert_synced_already(installation)
-    assert not processes_of(installation), "nothing that it started is left"
     again = [imported(installation, *each) for each in made(tmp_path, installation.patchwork)]
     assert "stored" not in "".join(again), again
 
 
-def test_archives_of_the_configuration(tmp_path: Path, patchwork: StandinProcess) -> None:
+def test_an_import_by_itself(tmp_path: Path, patchwork: StandinProcess, mirrored: Mirrored) -> None:
+    """A process that starts its own Redis and workers stores the same, and leaves none behind."""
+    alone = configured(tmp_path, patchwork)
+    done = alone.process("import", str(dump(tmp_path / "dump", patchwork, *PROJECTS)))
+    assert done.returncode == 0, done.stdout + done.stderr + alone.logs()
+    assert not processes_of(alone), "nothing that it started is left"
+    assert not alone.config.run_dir.exists()
+    assert_same_store(alone, mirrored())
+
+
+def test_archives_of_the_configuration(
+    tmp_path: Path, patchwork: StandinProcess, workers: Workers, mirrored: Mirrored
+) -> None:
     """Without an argument the initial_archives are taken, each for its project."""
     for project in PROJECTS:
         (tmp_path / f"{project}.dump").write_bytes(
             dump(tmp_path / "dump", patchwork, project).read_bytes()
         )
     archives = [[project, f"{project}.dump"] for project in PROJECTS]
-    installation = configured(tmp_path, patchwork, f"initial_archives = {json.dumps(archives)}")
+    installation = configured(
+        tmp_path, patchwork, f"initial_archives = {json.dumps(archives)}", workers=workers
+    )
     imported(installation, "--project", "neighbour")
     assert [*contents_of(installation).lines] == ["raw.neighbour@lists.example.org.patchwork.2"]
     imported(installation)
-    assert_same_store(installation, synced(tmp_path / "synced", patchwork))
+    assert_same_store(installation, mirrored())
 
 
 def test_a_project_that_is_not_configured_is_left_alone(
-    installation: Installation, tmp_path: Path
+    installation: Installation, tmp_path: Path, mirrored: Mirrored
 ) -> None:
     """And it is named; so is one that --project leaves out."""
     patchwork = installation.patchwork
@@ -160,12 +187,14 @@ def test_a_project_that_is_not_configured_is_left_alone(
     said = imported(installation, archive)
     assert "stranger.mbox is of no configured project" in said
     assert "neighbour.mbox" not in said
-    assert_same_store(installation, synced(tmp_path / "synced", patchwork))
+    assert_same_store(installation, mirrored())
     others = write_tar(tmp_path / "others", {"stranger": stranger})
     assert "stranger" in refused(installation, others)
 
 
-def test_the_real_archive_offline(tmp_path: Path, patchwork: StandinProcess) -> None:
+def test_the_real_archive_offline(
+    tmp_path: Path, patchwork: StandinProcess, workers: Workers
+) -> None:
     """1,535 of 1,535 mails, with the index lines that PaStA's data has; nobody is asked."""
     if not REAL_ARCHIVE.exists():
         pytest.skip(f"{REAL_ARCHIVE} is not here; set PATCHSYNC_SHARED_DATA")
@@ -175,9 +204,11 @@ def test_the_real_archive_offline(tmp_path: Path, patchwork: StandinProcess) -> 
         [mbox.patchwork]
         url = "{patchwork.url}"
         projects = [{{ id = 1, list_email = "jailhouse-dev@googlegroups.com" }}]
+        [redis]
+        url = "{workers.redis_url}"
         """
     )
-    installation = Installation(patchwork, load(file))
+    installation = Installation(patchwork, load(file), workers)
     imported(installation, "--offline", "--project", "1", REAL_ARCHIVE)
     lines = installation.lines("1")
     expected = (DATA / "jailhouse" / "patchwork.1").read_text().splitlines()
@@ -193,14 +224,14 @@ def test_the_real_archive_offline(tmp_path: Path, patchwork: StandinProcess) -> 
 
 def id_of_nobody(patchwork: StandinProcess, _: int) -> tuple[int, str, str]:
     """An id between those that there are, which was deleted."""
-    absent = patchwork.control.ids("sample")[30]
+    absent = patchwork.control.ids("sample")[15]
     patchwork.control.delete([absent])
     return absent, "<nobody@example.org>", "same"
 
 
 def id_of_another_patch(patchwork: StandinProcess, _: int) -> tuple[int, str, str]:
     """A patch of the project, with its message-id and its date."""
-    other = by_date(patchwork)[-1]
+    other = ids_by_date(patchwork)[-1]
     return other, listed(patchwork, other)["msgid"], date_of(served(patchwork, other))
 
 
@@ -228,10 +259,11 @@ def test_an_imitated_beginning(
     installation: Installation,
     tmp_path: Path,
     claim: Callable[[StandinProcess, int], tuple[int, str, str]],
+    mirrored: Mirrored,
 ) -> None:
     """It smuggles no mail in and cuts none short: the store is that of a sync."""
     patchwork = installation.patchwork
-    writer = by_date(patchwork)[40]
+    writer = ids_by_date(patchwork)[20]
     number, message_id, date = claim(patchwork, writer)
     date = date_of(served(patchwork, writer)) if date == "same" else date
     pasted = imitation(number, message_id, date)
@@ -242,47 +274,47 @@ def test_an_imitated_beginning(
     assert "Traceback" not in done.stderr
     requests_for_mails = patchwork.control.stats()["kinds"]["mbox"]
     assert requests_for_mails <= 8, "only what is in doubt comes from Patchwork"
-    assert_same_store(installation, synced(tmp_path / "synced", patchwork))
+    assert_same_store(installation, mirrored())
     assert_synced_already(installation)
 
 
 def test_an_imitation_beside_a_patch_that_the_archive_lacks(
-    installation: Installation, tmp_path: Path
+    installation: Installation, tmp_path: Path, mirrored: Mirrored
 ) -> None:
     """One too many and one too few leave the numbers of the server as they are."""
     patchwork = installation.patchwork
     (late,) = patchwork.control.add("sample", 1, visible=False)
     (other,) = patchwork.control.add("neighbour", 1)
     patchwork.control.add("sample", 1)
-    writer = by_date(patchwork)[40]
+    writer = ids_by_date(patchwork)[20]
     pasted = imitation(other, "<pasted@example.org>", date_of(served(patchwork, writer)))
     patchwork.control.rewrite(writer, f"See this:\n\n{pasted}\nThat was it.\n")
     archive = dump(tmp_path / "dump", patchwork, *PROJECTS)
     patchwork.control.commit([late])
     installation.patchsync("import", str(archive))
     installation.sync()
-    assert_same_store(installation, synced(tmp_path / "synced", patchwork))
+    assert_same_store(installation, mirrored())
 
 
 # Mails that cannot be stored
 
 
 def test_mails_that_cannot_be_stored_are_set_aside(
-    tmp_path: Path, patchwork: StandinProcess
+    tmp_path: Path, patchwork: StandinProcess, workers: Workers, mirrored: Mirrored
 ) -> None:
     """With the reason, and as a sync does it; the rest is in; it is told by the exit status."""
     huge, odd = patchwork.control.ids("sample")[10:12]
     patchwork.control.rewrite(huge, "x" * 150_000 + "\n")
     patchwork.control.replace(odd, "<a space@example.org>")
     limit = "[patchwork]\nmax_mail_bytes = 100000\n"
-    installation = configured(tmp_path, patchwork, limit)
+    installation = configured(tmp_path, patchwork, limit, workers=workers)
     archive = dump(tmp_path / "dump", patchwork, *PROJECTS)
     done = installation.patchsync("import", str(archive))
     assert done.returncode == 1
     assert "2 set aside" in done.stdout
     assert re.search(rf"patch {huge}: .*100000", done.stdout), done.stdout
     assert re.search(rf"patch {odd}: .*white space", done.stdout), done.stdout
-    assert_same_store(installation, synced(tmp_path / "synced", patchwork, limit))
+    assert_same_store(installation, mirrored(limit))
     assert not {huge, odd} & installation.ids("sample")
     told = installation.status("sample")["ours"]["set_aside"]
     assert {each["id"] for each in told} == {huge, odd}
@@ -292,14 +324,17 @@ def test_mails_that_cannot_be_stored_are_set_aside(
 # What is refused, and what only looks
 
 
-def test_a_dry_run_writes_nothing(installation: Installation, tmp_path: Path) -> None:
+def test_a_dry_run_writes_nothing(
+    tmp_path: Path, patchwork: StandinProcess, workers: Workers
+) -> None:
     """It tells the numbers, starts nothing, and says by its exit status whether all would be in."""
-    patchwork = installation.patchwork
+    # Nobody can start anything here, for want of Redis.
+    installation = configured(tmp_path, patchwork, "[redis]", workers=workers)
     archive = dump(tmp_path / "dump", patchwork, *PROJECTS)
     before = tree(tmp_path)
     said = imported(installation, "--dry-run", archive)
-    assert re.search(r"sample: 80 mails in the archive: 7\d to store .*, \d to fetch", said), said
-    assert re.search(r"neighbour: 40 mails in the archive: 3\d to store", said), said
+    assert re.search(r"sample: 40 mails in the archive: 3\d to store .*, \d to fetch", said), said
+    assert re.search(r"neighbour: 20 mails in the archive: 1\d to store", said), said
     assert tree(tmp_path) == before
     assert not installation.config.run_dir.exists()
 
@@ -308,13 +343,15 @@ def test_a_dry_run_writes_nothing(installation: Installation, tmp_path: Path) ->
     archive = dump(tmp_path / "dump", patchwork, *PROJECTS)
     done = installation.patchsync("import", "--dry-run", str(archive))
     assert done.returncode == 1
-    assert re.search(r"7\d to store .*, 1 set aside", done.stdout), done.stdout
+    assert re.search(r"3\d to store .*, 1 set aside", done.stdout), done.stdout
     assert f"patch {huge}: " in done.stdout
+    assert not workers.sent
 
+    installation = configured(tmp_path, patchwork, workers=workers)
     installation.sync()
     before = tree(installation.config.d_mbox)
     done = installation.patchsync("import", "--dry-run", str(archive))
-    assert "sample: 80 mails in the archive: 79 known already, 1 set aside" in done.stdout
+    assert "sample: 40 mails in the archive: 39 known already, 1 set aside" in done.stdout
     assert tree(installation.config.d_mbox).keys() == before.keys()
 
 
@@ -343,7 +380,7 @@ def test_a_broken_archive_is_refused(installation: Installation, tmp_path: Path)
 
 
 def test_one_bad_archive_does_not_keep_the_others_out(
-    installation: Installation, tmp_path: Path
+    installation: Installation, tmp_path: Path, mirrored: Mirrored
 ) -> None:
     """The exit status tells that one is missing."""
     archive = dump(tmp_path / "dump", installation.patchwork, *PROJECTS)
@@ -352,31 +389,123 @@ def test_one_bad_archive_does_not_keep_the_others_out(
     done = installation.patchsync("import", str(broken), str(archive))
     assert done.returncode == 1
     assert str(broken) in done.stderr
-    assert_same_store(installation, synced(tmp_path / "synced", installation.patchwork))
+    assert_same_store(installation, mirrored())
+
+
+# What may happen meanwhile
+
+
+def test_two_at_once(
+    installation: Installation,
+    workers: Workers,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mirrored: Mirrored,
+) -> None:
+    """The second is refused and does no harm; the first ends well."""
+    archive = dump(tmp_path / "dump", installation.patchwork, *PROJECTS)
+    said = []
+    when_a_piece_waits(workers, monkeypatch, lambda: said.append(refused(installation, archive)))
+    imported(installation, archive)
+    assert re.search("another import of .* is under way", said[0])
+    assert_same_store(installation, mirrored())
+
+
+def test_each_message_is_lost_once(
+    installation: Installation,
+    workers: Workers,
+    shared_redis: redis.Redis,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mirrored: Mirrored,
+) -> None:
+    """What Redis lost is asked for again: the import ends well."""
+    archive = dump(tmp_path / "dump", installation.patchwork, *PROJECTS)
+    send, lost = workers.send_task, list[tuple[str, list[Any]]]()
+
+    def send_task(name: str, args: list[Any], *more: Any, **options: Any) -> object:
+        if (name, args) in lost:
+            return send(name, args, *more, **options)
+        lost.append((name, args))
+        shared_redis.flushall()
+        return SimpleNamespace(id="lost")
+
+    monkeypatch.setattr(workers, "send_task", send_task)
+    imported(installation, archive)
+    tasks = {name for name, _ in lost}
+    assert tasks >= {"workers.index.import_archive", "workers.fetch.fetch_patches"}
+    monkeypatch.undo()
+    assert_same_store(installation, mirrored())
+
+
+def test_a_round_beside_it(
+    installation: Installation,
+    workers: Workers,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mirrored: Mirrored,
+) -> None:
+    """New patches come in meanwhile; what the archive brings is not fetched as well."""
+    archive = dump(tmp_path / "dump", installation.patchwork, *PROJECTS)
+    new: list[int] = []
+
+    def come_in() -> None:
+        new.extend(installation.patchwork.control.add("sample", 3))
+        workers.send_task("workers.fetch.probe", ["sample"])
+        assert installation.ids("sample") >= set(new), "they do not wait for the archive"
+
+    when_a_piece_waits(workers, monkeypatch, come_in)
+    with workers.running("probe", "fetch"):
+        imported(installation, archive)
+    # The newest of the archive come from Patchwork too.
+    fetched = sum(map(int, re.findall(r"(\d+) mails, \d+ set aside", installation.logs())))
+    assert len(new) <= fetched <= len(new) + len(PROJECTS) * (2 * NEWEST + 1)
+    assert_synced_already(installation)
+    assert_same_store(installation, mirrored())
+
+
+def when_a_piece_waits(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]
+) -> None:
+    """Have something be done in mid-import, once: before the first piece is asked for."""
+    send = workers.send_task
+    done = False
+
+    def send_task(name: str, *arguments: Any, **options: Any) -> object:
+        nonlocal done
+        if name == "workers.index.import_archive" and not done:
+            done = True
+            what()
+        return send(name, *arguments, **options)
+
+    monkeypatch.setattr(workers, "send_task", send_task)
 
 
 # What goes through Redis
 
 
 def test_messages_hold_no_mail_no_path_and_no_token(
-    tmp_path: Path, patchwork: StandinProcess
+    tmp_path: Path, patchwork: StandinProcess, workers: Workers, mirrored: Mirrored
 ) -> None:
     """Only project, archive, offset and length; nothing else in Redis gives them away either."""
-    installation = configured(tmp_path, patchwork, 'token = "sample-token"')
-    config = installation.config
+    installation = configured(tmp_path, patchwork, 'token = "sample-token"', workers=workers)
     archive = dump(tmp_path / "secret-place.tar.gz", patchwork, *PROJECTS)
-    with Fleet(config) as fleet:
-        fleet.ensure_redis()
-        client = redis.Redis.from_url(config.redis_url)
+    with redis.Redis.from_url(workers.redis_url) as client:
+        roster = Roster(client, installation.config.namespace)
         # One that is there and takes nothing.
-        Roster(client, config.namespace).sign_in(Member(service="index"))
-        done = installation.patchsync("import", "--patience", "2", str(archive))
+        idle = Member(service="index")
+        roster.sign_in(idle)
+        # A process of its own, as here its messages would not reach Redis.
+        done = installation.process("import", "--patience", "0.1", str(archive))
         assert done.returncode == 1
         assert "is one running?" in done.stderr
         assert "start it again to go on" in done.stderr
         (queue,) = [key for key in client.keys("*index*") if client.type(key) == b"list"]
         messages = [json.loads(text) for text in client.lrange(queue, 0, -1)]
+        # Else what is long might not be found in it.
+        client.config_set("rdbcompression", "no")
         everything = b"".join(client.dump(key) for key in client.keys("*"))
+        roster.sign_out(idle)
     for message in messages:
         arguments, options, _ = json.loads(base64.b64decode(message["body"]))
         project, identity, offset, length = arguments
@@ -387,4 +516,4 @@ def test_messages_hold_no_mail_no_path_and_no_token(
     for secret in (b"secret-place", str(tmp_path).encode(), b"From patchwork", b"sample-token"):
         assert secret not in text
     imported(installation, archive)
-    assert_same_store(installation, synced(tmp_path / "synced", patchwork))
+    assert_same_store(installation, mirrored())

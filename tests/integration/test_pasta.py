@@ -15,7 +15,7 @@ from patchsync.analysis.pasta.engine import PastaEngine, only_analysis
 from patchsync.config import Config, load
 from patchsync.errors import LockHeld
 from patchsync.store.lock import is_locked
-from tests.integration.test_real_mail import DATA
+from tests.support.real_mail import ARCHIVE, JAILHOUSE, need_real_mail
 from tests.unit.analysis.fake_pasta import FakePasta, make_fake_pasta
 
 PATCHSYNC = str(Path(sys.executable).with_name("patchsync"))
@@ -96,9 +96,7 @@ def real(tmp_path: Path) -> Iterator[Config]:
         pytest.skip(
             "set PATCHSYNC_PASTA to a checkout of PaStA, PATCHSYNC_PASTA_PYTHON to a Python"
         )
-    archive = DATA / "jailhouse" / "dumparchive.tar.gz"
-    if not archive.exists():
-        pytest.skip(f"{archive} is not here; set PATCHSYNC_SHARED_DATA to the folder of real mail")
+    need_real_mail()
     # PaStA's root, but for what this test writes there
     own = tmp_path / "pasta"
     own.mkdir()
@@ -144,7 +142,7 @@ def real(tmp_path: Path) -> Iterator[Config]:
         pasta_python = "{os.environ.get("PATCHSYNC_PASTA_PYTHON", "")}"
         """
     )
-    command = [PATCHSYNC, "-c", str(file), "import", "--offline", "-p", "1", str(archive)]
+    command = [PATCHSYNC, "-c", str(file), "import", "--offline", "-p", "1", str(ARCHIVE)]
     subprocess.run(command, check=True, capture_output=True)
     yield load(file)
 
@@ -156,7 +154,7 @@ def test_the_real_pasta(real: Config) -> None:
         return PastaEngine(real).update(lambda *_: None)
 
     assert update()[:3] == (1003, 1533, 0)
-    assert real.patch_groups.read_bytes() == (DATA / "jailhouse" / "patch-groups").read_bytes()
+    assert real.patch_groups.read_bytes() == (JAILHOUSE / "patch-groups").read_bytes()
     invalid = (real.d_mbox / "invalid").read_text().splitlines()
     assert len(invalid) == 2
     # As if it had to look again: nothing is found that was not there.

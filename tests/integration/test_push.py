@@ -10,22 +10,12 @@ from pathlib import Path
 import pytest
 import redis
 
+from beat_schedule import entries
 from patchsync.fleet import Fleet
-from patchsync.standin.process import NEIGHBOUR_TOKEN, NOBODY_TOKEN, TOKEN, running_standin
-from tests.integration.conftest import processes_of, wait_until
-from tests.integration.pushing import (
-    COMMIT,
-    SINKS,
-    STANDIN,
-    Pushing,
-    placed_store,
-    synced_store,
-)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return synced_store(tmp_path_factory.mktemp("synced"))
+from patchsync.standin.process import NEIGHBOUR_TOKEN, NOBODY_TOKEN, TOKEN, StandinProcess
+from tests.support.inprocess import Workers, process_of_its_own
+from tests.support.installation import processes_of, wait_until
+from tests.support.pushing import COMMIT, SINKS, Pushing, placed_store
 
 
 @pytest.fixture
@@ -37,9 +27,10 @@ def extra(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def pushing(store: Path, tmp_path: Path, extra: str) -> Iterator[Pushing]:
-    with running_standin(*STANDIN) as standin:
-        yield Pushing(installation=placed_store(store, tmp_path, standin, extra))
+def pushing(
+    synced: Path, tmp_path: Path, shared_standin: StandinProcess, extra: str, workers: Workers
+) -> Pushing:
+    return Pushing(installation=placed_store(synced, tmp_path, shared_standin, extra, workers))
 
 
 STATES = SINKS.replace('"relation"', '"relation", "state"')
@@ -482,6 +473,16 @@ def test_nothing_is_switched_on(pushing: Pushing) -> None:
     assert "[push] sinks" in done.stderr
 
 
+def test_no_redis(synced: Path, tmp_path: Path, shared_standin: StandinProcess) -> None:
+    """Where no fleet runs the command keeps a pace of its own."""
+    pushing = Pushing(installation=placed_store(synced, tmp_path, shared_standin, SINKS))
+    a, b, *_ = pushing.ids()
+    pushing.group([a, b])
+    pushing.push()
+    assert pushing.relations() == {frozenset({a, b})}
+    pushing.assert_settled()
+
+
 def test_no_groups_yet(pushing: Pushing) -> None:
     """It names the file that is missing."""
     done = pushing.run("--yes")
@@ -497,17 +498,20 @@ WORKING = f"{SINKS}\n[schedule]\npush_seconds = 1\n"
 
 @contextmanager
 def service(pushing: Pushing) -> Iterator[Fleet]:
-    """Redis, the worker `push`, and beat."""
+    """The worker `push` and beat, and a Redis of their own."""
     with Fleet(pushing.installation.config) as fleet:
-        fleet.ensure_redis()
+        assert fleet.ensure_redis()
         fleet.ensure(["push", "beat"])
         yield fleet
         fleet.kill()
+        fleet.remove_files()
 
 
-@pytest.mark.parametrize("extra", [WORKING], indirect=True)
-def test_the_service_goes_on_by_itself(pushing: Pushing, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_service_goes_on_by_itself(
+    synced: Path, tmp_path: Path, shared_standin: StandinProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Once agreed to; only its own process has the token, and no message, log or line names it."""
+    pushing = Pushing(installation=placed_store(synced, tmp_path, shared_standin, WORKING))
     monkeypatch.setenv("PATCHWORK_TOKEN", TOKEN)
     a, b, c, d, *_ = pushing.ids()
     pushing.group([a, b])
@@ -545,20 +549,31 @@ def test_the_service_goes_on_by_itself(pushing: Pushing, monkeypatch: pytest.Mon
     pushing.assert_checks_once()
 
 
-@pytest.mark.parametrize("extra", [WORKING], indirect=True)
-def test_the_service_without_a_token(pushing: Pushing) -> None:
+def beat(pushing: Pushing, workers: Workers) -> None:
+    """Plan once, as beat has it planned, with a service `push` in this process."""
+    config = pushing.installation.config
+    with process_of_its_own(config, workers), workers.running("push"):
+        for entry in entries(config).values():
+            if entry["task"] == "workers.push.plan":
+                workers.send_task(entry["task"], entry["args"], **entry["options"])
+
+
+def test_the_service_without_a_token(
+    pushing: Pushing, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It says so, and counts nothing as refused."""
     a, b, c, *_ = pushing.ids()
     pushing.group([a, b])
     pushing.push()
     pushing.group([a, b, c])
-    with service(pushing):
-        wait_until(
-            lambda: "to push, Patchwork wants a token" in pushing.installation.logs(),
-            "it is told",
-            60,
-        )
+    beat(pushing, workers)
+    assert "to push, Patchwork wants a token" in pushing.installation.logs()
     assert pushing.troubles("check") == {}
+    assert pushing.rows() == {a: 1, b: 1}
+    monkeypatch.setenv("PATCHWORK_TOKEN", TOKEN)
+    beat(pushing, workers)
+    assert pushing.rows() == {a: 2, b: 2, c: 1}
+    assert TOKEN not in f"{workers.sent} {pushing.installation.logs()}"
 
 
 # Agreement, and two at once
@@ -591,8 +606,8 @@ def test_two_commands_learn_what_is_there_at_once(pushing: Pushing) -> None:
     pushing.push()
     rows = {each: len(pushing.checks(each)) for each in (a, b, c, d)}
     pushing.lose_ledger()
-    with ThreadPoolExecutor(3) as pool:
-        done = list(pool.map(lambda _: pushing.run("--yes"), range(3)))
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda _: pushing.process("--yes"), range(2)))
     assert any(each.returncode == 0 for each in done), done
     pushing.push()
     pushing.assert_settled()

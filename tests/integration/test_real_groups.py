@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import tarfile
 from pathlib import Path
@@ -18,18 +17,14 @@ from patchsync.config import Config, load
 from patchsync.patchwork.mbox import Mail
 from patchsync.store.layout import ContainerPaths, parse_line
 from patchsync.store.writer import Batch, StoreWriter
-
-DATA = Path(os.environ.get("PATCHSYNC_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
-FOLDER = DATA / "jailhouse"
+from tests.support.real_mail import ARCHIVE, JAILHOUSE, need_real_mail
 
 
 @pytest.fixture(scope="module")
 def mails() -> list[Mail]:
     """The 1,535 patches of jailhouse-dev, in the order of their index."""
-    archive = FOLDER / "dumparchive.tar.gz"
-    if not archive.exists():
-        pytest.skip(f"{archive} is not here; set PATCHSYNC_SHARED_DATA to the folder of real mail")
-    with tarfile.open(archive) as tar:
+    need_real_mail()
+    with tarfile.open(ARCHIVE) as tar:
         member = next(each for each in tar if each.name.endswith(".mbox"))
         file = tar.extractfile(member)
         assert file
@@ -37,7 +32,7 @@ def mails() -> list[Mail]:
     starts = [found.start() for found in re.finditer(rb"^From patchwork ", mbox, re.MULTILINE)]
     parts = [mbox[a:b] for a, b in zip(starts, [*starts[1:], len(mbox)], strict=True)]
     by_md5 = {hashlib.md5(part).hexdigest(): part for part in parts}
-    lines = (FOLDER / "patchwork.1").read_bytes().splitlines()
+    lines = (JAILHOUSE / "patchwork.1").read_bytes().splitlines()
     entries = [parse_line(line) for line in lines]
     return [
         Mail(
@@ -84,7 +79,7 @@ def invalid(config: Config) -> set[str]:
 def invalid_by_pasta(mails: list[Mail]) -> set[str]:
     """The two mails that are in no group of its."""
     found = {each.message_id for each in mails}
-    found.difference_update((FOLDER / "patch-groups").read_text().split())
+    found.difference_update((JAILHOUSE / "patch-groups").read_text().split())
     assert len(found) == 2
     return found
 
@@ -94,15 +89,16 @@ def test_all_at_once(config: Config, mails: list[Mail]) -> None:
     store(config, mails)
     update(config)
     groups = config.patch_groups.read_bytes()
-    assert groups == (FOLDER / "patch-groups").read_bytes()
+    assert groups == (JAILHOUSE / "patch-groups").read_bytes()
     assert groups.count(b"\n") == 1003
     assert invalid(config) == invalid_by_pasta(mails)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_in_any_order_and_batches(config: Config, mails: list[Mail], seed: int) -> None:
+@pytest.mark.parametrize("case", [0, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 2))])
+def test_in_any_order_and_batches(
+    config: Config, mails: list[Mail], random: Random, case: int
+) -> None:
     """The same in the end, and nothing is left to do then."""
-    random = Random(seed)
     coming = random.sample(mails, len(mails))
     read = 0
     while coming:
@@ -111,6 +107,6 @@ def test_in_any_order_and_batches(config: Config, mails: list[Mail], seed: int) 
         coming = coming[number:]
         read += update(config).mails
     assert read == len(mails)
-    assert config.patch_groups.read_bytes() == (FOLDER / "patch-groups").read_bytes()
+    assert config.patch_groups.read_bytes() == (JAILHOUSE / "patch-groups").read_bytes()
     assert invalid(config) == invalid_by_pasta(mails)
     assert update(config)[:3] == (0, 0, 0)

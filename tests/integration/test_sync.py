@@ -1,8 +1,8 @@
-"""`patchsync sync` with a real Redis, real worker processes and real HTTP."""
+"""`patchsync sync` with a real Redis and real HTTP, its tasks in this process."""
 
 from __future__ import annotations
 
-from tests.integration.conftest import Installation, running_fleet
+from tests.support.installation import Installation
 
 
 def test_from_nothing(installation: Installation) -> None:
@@ -21,43 +21,42 @@ def test_from_nothing(installation: Installation) -> None:
 def test_what_changes_between_two_syncs(installation: Installation) -> None:
     """New, late, back-dated, gone and moved patches: each is noticed."""
     control = installation.patchwork.control
-    with running_fleet(installation):
-        installation.sync()
-        assert "in step" in installation.sync()
+    installation.sync()
+    assert "in step" in installation.sync()
 
-        new = control.add("sample", 3)
-        installation.sync()
-        assert set(new) <= installation.ids("sample")
+    new = control.add("sample", 3)
+    installation.sync()
+    assert set(new) <= installation.ids("sample")
 
-        late = control.add("sample", 2, visible=False)
-        control.add("sample", 1)
-        installation.sync()
-        assert not set(late) & installation.ids("sample")
-        control.commit(late)
-        installation.sync()
-        assert set(late) <= installation.ids("sample")
+    late = control.add("sample", 2, visible=False)
+    control.add("sample", 1)
+    installation.sync()
+    assert not set(late) & installation.ids("sample")
+    control.commit(late)
+    installation.sync()
+    assert set(late) <= installation.ids("sample")
 
-        (old,) = control.add("sample", 1, days_back=5000)
-        control.reset_stats()
-        installation.sync()
-        assert old in installation.ids("sample")
-        assert control.stats()["kinds"]["mbox"] == 1
+    (old,) = control.add("sample", 1, days_back=5000)
+    control.reset_stats()
+    installation.sync()
+    assert old in installation.ids("sample")
+    assert control.stats()["kinds"]["mbox"] == 1
 
-        deleted = control.ids("sample")[10]
-        control.delete([deleted])
-        installation.sync()
-        assert installation.status("sample")["ours"]["gone"] == 1
-        assert deleted in installation.ids("sample"), "the mail of a gone patch stays"
+    deleted = control.ids("sample")[10]
+    control.delete([deleted])
+    installation.sync()
+    assert installation.status("sample")["ours"]["gone"] == 1
+    assert deleted in installation.ids("sample"), "the mail of a gone patch stays"
 
-        moved = control.ids("sample")[20]
-        control.move([moved], "neighbour")
-        installation.sync()
-        assert moved in installation.ids("neighbour")
-        assert installation.status("sample")["ours"]["gone"] == 2
-        control.move([moved], "sample")
-        installation.sync()
-        assert installation.status("sample")["ours"]["gone"] == 1
-        assert installation.status("neighbour")["ours"]["gone"] == 1
+    moved = control.ids("sample")[20]
+    control.move([moved], "neighbour")
+    installation.sync()
+    assert moved in installation.ids("neighbour")
+    assert installation.status("sample")["ours"]["gone"] == 2
+    control.move([moved], "sample")
+    installation.sync()
+    assert installation.status("sample")["ours"]["gone"] == 1
+    assert installation.status("neighbour")["ours"]["gone"] == 1
 
-        for project in ("sample", "neighbour"):
-            installation.assert_mirrors(project)
+    for project in ("sample", "neighbour"):
+        installation.assert_mirrors(project)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patchsync.store.layout import parse_line
-from tests.integration.conftest import Installation
+from tests.support.installation import Installation
 
 # All that patchsync keeps for a project beside PaStA's files; SQLite's come and go.
 OWN_FILES = {"lock", "fence", "gone", "set-aside", "origin.json"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -13,17 +14,33 @@ from patchsync.standin.process import StandinProcess
 TIMEOUT = 10
 
 
-def mbox_of(patchwork: StandinProcess, project: str) -> bytes:
-    """A project's mails in order of the patches' date, each as the API serves it and a newline."""
+def by_date(patchwork: StandinProcess, project: str) -> list[dict[str, Any]]:
+    """A project's patches as the API lists them, in the order of a dumparchive."""
     listed = []
     url = f"{patchwork.url}/api/1.3/patches/?project={project}&order=id&per_page=250"
-    while url:
-        answer = requests.get(url, timeout=TIMEOUT)
-        listed += answer.json()
-        url = answer.links.get("next", {}).get("url", "")
-    listed.sort(key=lambda patch: (patch["date"], patch["id"]))
-    mails = [requests.get(patch["mbox"], timeout=TIMEOUT).content for patch in listed]
+    with open_session() as session:
+        while url:
+            answer = session.get(url, timeout=TIMEOUT)
+            listed += answer.json()
+            url = answer.links.get("next", {}).get("url", "")
+    return sorted(listed, key=lambda patch: (patch["date"], patch["id"]))
+
+
+def mbox_of(patchwork: StandinProcess, project: str) -> bytes:
+    """A project's mails in order of the patches' date, each as the API serves it and a newline."""
+    with open_session() as session:
+        mails = [
+            session.get(patch["mbox"], timeout=TIMEOUT).content
+            for patch in by_date(patchwork, project)
+        ]
     return b"".join(mail + b"\n" for mail in mails)
+
+
+def open_session() -> requests.Session:
+    """Connections that are kept, for many requests."""
+    session = requests.Session()
+    session.trust_env = False
+    return session
 
 
 def write_tar(path: Path, mboxes: dict[str, bytes], *, compressed: bool = True) -> Path:

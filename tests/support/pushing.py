@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ import requests
 
 from patchsync.push.session import ledger_path
 from patchsync.sites import find_site
-from patchsync.standin.process import TOKEN, StandinProcess, running_standin
-from tests.integration.conftest import Installation, configured
+from patchsync.standin.process import TOKEN, StandinProcess
+from tests.support.inprocess import Workers, run_command
+from tests.support.installation import Installation, configured
 
-# The same mails from each stand-in, since the seed is the same.
-STANDIN = ("--patches", "60", "--seed", "5")
+# The same mails after each reset, since the seed is the same.
+PATCHES = 60
+SEED = 5
 PROJECTS = ("sample", "neighbour")
 COMMIT = "1a2b3c4d5e6f" + "0" * 28
 SINKS = """
@@ -81,10 +83,23 @@ class Pushing:
     def groups_file(self) -> Path:
         return self.installation.config.patch_groups
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a command gets the token by."""
+        return {"PATCHWORK_TOKEN": self.token} if self.token else {}
+
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`patchsync push`, however it ends; never with a traceback, never with the token."""
-        environment = {"PATCHWORK_TOKEN": self.token} if self.token else {}
-        done = self.installation.patchsync("push", *arguments, **environment)
+        """`patchsync push` in this process, however it ends; never does it name the token."""
+        installation = self.installation
+        workers = installation.workers or Workers()
+        line = ("push", *arguments)
+        return self._told(run_command(installation.config, workers, line, self.environment))
+
+    def process(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The same as a process of its own, which may run beside others."""
+        return self._told(self.installation.process("push", *arguments, **self.environment))
+
+    def _told(self, done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
         said = done.stdout + done.stderr
         assert "Traceback" not in said, said
         assert not self.token or self.token not in said
@@ -172,8 +187,19 @@ class Pushing:
         rows = self.ask_ledger(f"SELECT patch_id, trouble FROM entry WHERE sink = '{sink}'")
         return {number: trouble for number, trouble in rows if trouble}
 
+    @cached_property
+    def _session(self) -> requests.Session:
+        """One connection for the many looks of a test."""
+        return requests.Session()
+
     def _get(self, path: str) -> Any:
-        return requests.get(f"{self.standin.url}/api/1.3/{path}", timeout=10).json()
+        return self._session.get(f"{self.standin.url}/api/1.3/{path}", timeout=10).json()
+
+
+def reset(standin: StandinProcess) -> None:
+    """Have the stand-in serve the patches that are in the store, and nothing else."""
+    standin.control.reset(patches=PATCHES, seed=SEED)
+    make_twin(standin)
 
 
 def make_twin(standin: StandinProcess) -> tuple[int, int]:
@@ -184,24 +210,25 @@ def make_twin(standin: StandinProcess) -> tuple[int, int]:
     return first, second
 
 
-def synced_store(folder: Path) -> Path:
-    """The store that a sync makes of the stand-in's patches, to be copied: `placed_store`."""
-    with running_standin(*STANDIN) as standin:
-        make_twin(standin)
-        installation = configured(folder, standin)
-        installation.sync()
-        return installation.config.d_mbox
+def synced_store(folder: Path, standin: StandinProcess, workers: Workers) -> Path:
+    """The store that a sync makes of these patches, to be copied: `placed_store`."""
+    reset(standin)
+    installation = configured(folder, standin, workers=workers)
+    installation.sync()
+    return installation.config.d_mbox
 
 
-def placed_store(store: Path, folder: Path, standin: StandinProcess, extra: str) -> Installation:
-    """An installation with that store, for another stand-in of the same patches."""
-    make_twin(standin)
-    installation = configured(folder, standin, extra)
+def placed_store(
+    store: Path,
+    folder: Path,
+    standin: StandinProcess,
+    extra: str,
+    workers: Workers | None = None,
+) -> Installation:
+    """An installation with that store, and the stand-in that it was made of as it was then."""
+    reset(standin)
+    installation = configured(folder, standin, extra, workers=workers)
     shutil.copytree(store, installation.config.d_mbox)
-    for file in installation.config.d_mbox.rglob("origin.json"):
-        origin = json.loads(file.read_text())
-        origin["url"] = installation.config.base_url
-        file.write_text(json.dumps(origin))
     for project in PROJECTS:
         assert find_site(installation.config, project), "the store is not this Patchwork's"
     return installation

@@ -1,0 +1,44 @@
+"""A Patchwork that does not answer is left alone, and it is said why."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from patchsync.errors import ServerUnavailable
+from patchsync.patchwork.limits import RedisGate
+from tests.support.inprocess import Workers, process_of_its_own
+from tests.support.installation import Installation
+
+
+@pytest.fixture
+def elsewhere(installation: Installation, shared_redis: redis.Redis) -> RedisGate:
+    """The fleet's limit as another process has it, one that does not wait."""
+    prefix = f"patchsync-rate:{installation.config.instance}"
+    return RedisGate(shared_redis, prefix, rate=None, patience=0.0)
+
+
+def test_a_dead_server_is_left_alone_and_named(
+    installation: Installation, workers: Workers, elsewhere: RedisGate
+) -> None:
+    """The breaker is open for the whole fleet, and says what it saw; no other word hides that."""
+    control = installation.patchwork.control
+    control.fault("status", times=-1, status=503)
+    with (
+        process_of_its_own(installation.config, workers),
+        workers.running("probe"),
+    ):
+        from workers import messages
+
+        assert elsewhere.held() is None
+        for _ in range(2):
+            messages.probe("sample")
+    assert "status 503" in installation.status("sample")["trouble"]["message"]
+    hold = elsewhere.held()
+    assert hold is not None
+    assert "the breaker is open" in hold.why
+    assert "status 503" in hold.why
+    requests = control.stats()["requests"]
+    with pytest.raises(ServerUnavailable, match="the breaker is open"):
+        elsewhere.wait("neighbour")
+    assert control.stats()["requests"] == requests

@@ -1,0 +1,73 @@
+"""A real Celery worker on a thread of this process: messages go through Redis and are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from unittest import mock
+
+import pytest
+import redis
+from celery import Celery
+from celery.contrib.testing.worker import start_worker
+
+from patchsync import rounds
+from patchsync.services import QUEUES
+from patchsync.sites import find_site
+from tests.support.inprocess import Workers, process_of_its_own
+from tests.support.installation import Installation, wait_until
+
+PROJECTS = ("sample", "neighbour")
+
+
+def in_step(installation: Installation, project: str) -> bool:
+    """Whether the last round said so; not by a command, which would change this process."""
+    site = find_site(installation.config, project)
+    last = rounds.last_round(site) if site else None
+    return last is not None and last.in_sync
+
+
+@pytest.fixture
+def app(installation: Installation, workers: Workers) -> Iterator[Celery]:
+    """Celery's app with this installation's Redis, sending for real."""
+    with process_of_its_own(installation.config, workers):
+        from workers.celery import app
+
+        options = app.conf.broker_transport_options
+        prefix = {"global_keyprefix": f"patchsync:{installation.config.namespace}:"}
+        url = installation.config.redis_url.replace("unix://", "redis+socket://")
+        with (
+            mock.patch.object(app, "send_task", Celery.send_task.__get__(app)),
+            mock.patch.dict(
+                app.conf,
+                broker_url=url,
+                broker_read_url=url,
+                broker_write_url=url,
+                broker_transport_options=options | prefix,
+            ),
+            mock.patch.object(app, "_pool", None),
+            mock.patch.object(app.amqp, "_producer_pool", None),
+        ):
+            yield app
+            app.pool.force_close_all()
+
+
+def test_messages_find_their_way(
+    app: Celery, installation: Installation, shared_redis: redis.Redis
+) -> None:
+    """One probe by message, and each task after it comes to its queue, is done and acknowledged."""
+    from workers import messages
+
+    with start_worker(
+        app, pool="solo", queues=list(QUEUES), perform_ping_check=False, shutdown_timeout=60
+    ):
+        for project in PROJECTS:
+            messages.probe(project)
+        wait_until(lambda: all(in_step(installation, each) for each in PROJECTS), "in step")
+        # That message is for later: the worker holds it for a second.
+        wait_until(installation.config.patch_groups.exists, "grouped")
+        unacked = f"patchsync:{installation.config.namespace}:unacked"
+        wait_until(lambda: not shared_redis.exists(unacked), "all is acknowledged")
+    for project in PROJECTS:
+        installation.assert_mirrors(project)
+    for queue in QUEUES:
+        assert not shared_redis.exists(f"patchsync:{installation.config.namespace}:{queue}")
