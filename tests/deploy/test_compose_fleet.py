@@ -6,8 +6,9 @@ import os
 import secrets
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,8 @@ import requests
 from redis.exceptions import AuthenticationError, NoPermissionError
 
 from patchsync.config import load
-from patchsync.services import SERVICES
+from patchsync.roster import Roster
+from patchsync.services import QUEUES, SERVICES
 from patchsync.standin.process import TOKEN, StandinProcess, running_standin
 from tests.deploy.compose import REDIS_ADDRESS, Container, compose
 from tests.support.installation import Installation, free_port
@@ -25,7 +27,7 @@ from tests.support.installation import Installation, free_port
 # All of them share one stack.
 pytestmark = pytest.mark.xdist_group("stack")
 PATCHES = 90
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 CONFIG = "/etc/patchsync/patchsync.toml"
 STATUS = ("patchsync", "status")
 
@@ -58,6 +60,20 @@ class Stack:
         lines = [" ".join(name_of.pop(number) for number in group), *name_of.values()]
         text = "".join(f"{line}\n" for line in lines if line)
         (self.folder / "groups" / "patch-groups").write_text(text)
+
+    def signed_in(self) -> Counter[str]:
+        """How many processes of each service say that they are alive."""
+        password = self.secrets["redis_password"]
+        with redis.Redis(port=self.redis_port, password=password) as client:
+            roster = Roster(client, self.installation.config.namespace)
+            return Counter(member.service for member in roster.present())
+
+    def flower_listens(self) -> bool:
+        """Whether the dashboard answers at all."""
+        with suppress(requests.ConnectionError):
+            requests.get(f"http://127.0.0.1:{self.flower_port}/", timeout=10)
+            return True
+        return False
 
     def eventually(self, what: str, true: Callable[[], bool]) -> None:
         """Wait until something is so."""
@@ -135,6 +151,10 @@ def stack() -> Iterator[Stack]:
 
 def test_every_service_becomes_healthy(stack: Stack) -> None:
     """Each service's own health check succeeds, and does not where nothing of it runs."""
+    # A health check costs a second of a processor: it is asked when it is to succeed.
+    everybody = Counter(QUEUES) + Counter(["fetch", "beat"])
+    stack.eventually("all signed in", lambda: stack.signed_in() == everybody)
+    stack.eventually("Flower listens", stack.flower_listens)
     for name, container in stack.containers.items():
         stack.eventually(f"{name} is healthy", container.healthy)
         assert container.process.poll() is None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from celery import Task
@@ -95,57 +95,100 @@ def test_the_stand_in_shares_nothing_with_what_it_tests() -> None:
     assert shared == []
 
 
-def test_the_domain_loads_no_celery() -> None:
-    """Importing all of patchsync but its command line does not load Celery."""
-    domain = [name for name in modules() if name.startswith("patchsync") and ".cli" not in name]
-    program = (
-        f"import importlib, sys\nfor name in {domain!r}:\n"
-        "    if not name.endswith('__main__'): importlib.import_module(name)\n"
-        "sys.exit(any(name in sys.modules for name in ('celery', 'kombu')))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+# One process for all that is to be found out in one of its own.
+PROGRAM = """
+import importlib, json, os, sys
+domain, files = json.loads(sys.argv[1])
+for name in domain:
+    importlib.import_module(name)
+print(json.dumps([name for name in sys.modules if name in ("celery", "kombu")]))
+from workers.celery import LISTENERS, TASKS, app
+for name in TASKS + LISTENERS:
+    importlib.import_module(name)
 
+def describe():
+    app.loader.import_default_modules()
+    tasks = {n: t for n, t in app.tasks.items() if not n.startswith("celery.")}
+    return {
+        "late": {n: t.acks_late for n, t in tasks.items()},
+        "retries": {n: t.max_retries for n, t in tasks.items()},
+        "limits": {n: t.time_limit or app.conf.task_time_limit for n, t in tasks.items()},
+        "scheduled": {k: [e["task"], e["options"].get("expires")] for k, e in
+                      app.conf.beat_schedule.items()},
+        "queues": {n: app.amqp.router.route({}, n)["queue"].name for n in tasks},
+        "bound": {q.name: [q.exchange.name, q.routing_key] for q in app.conf.task_queues},
+        "visibility": app.conf.broker_transport_options["visibility_timeout"],
+    }
 
-def describe(file: Path, tables: str = "") -> dict[str, dict[str, object]]:
-    """The app's tasks, schedule, routes and queues, from a process of its own."""
-    file.write_text(
-        '[mbox.patchwork]\nurl = "https://patchwork.example.org"\nproject_ids = [1, "netdev"]\n'
-        + tables
-    )
-    program = """
-import json
-from workers.celery import app
-app.loader.import_default_modules()
-tasks = {n: t for n, t in app.tasks.items() if not n.startswith("celery.")}
-print(json.dumps({
-    "late": {n: t.acks_late for n, t in tasks.items()},
-    "retries": {n: t.max_retries for n, t in tasks.items()},
-    "limits": {n: t.time_limit or app.conf.task_time_limit for n, t in tasks.items()},
-    "scheduled": {k: [e["task"], e["options"].get("expires")] for k, e in
-                  app.conf.beat_schedule.items()},
-    "queues": {n: app.amqp.router.route({}, n)["queue"].name for n in tasks},
-    "bound": {q.name: [q.exchange.name, q.routing_key] for q in app.conf.task_queues},
-    "visibility": app.conf.broker_transport_options["visibility_timeout"],
-}))
+# Nothing of a configuration was read up to here.
+for file in files:
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        os.environ["PATCHSYNC_CONFIG"] = file
+        print(json.dumps(describe()), flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PATCHSYNC_CONFIG": str(file)},
-    )
-    assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout))
+TABLES = {
+    "as it is": "",
+    "pasta": """
+    [analysis]
+    engine = "pasta"
+    pasta_root = "pasta"
+    pasta_project = "linux"
+    pasta_seconds = 7200
+    """,
+    "none": '[analysis]\nengine = "none"\n',
+}
+
+Described = dict[str, dict[str, object]]
 
 
 @pytest.fixture(scope="module")
-def described(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, object]]:
+def found_out(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """What of Celery the domain loads; then the app's tasks, schedule, routes, queues: `TABLES`."""
+    domain = [
+        name
+        for name in modules()
+        if name.startswith("patchsync") and ".cli" not in name and "__main__" not in name
+    ]
+    files = []
+    for tables in TABLES.values():
+        files.append(str(tmp_path_factory.mktemp("app") / "patchsync.toml"))
+        Path(files[-1]).write_text(
+            '[mbox.patchwork]\nurl = "https://patchwork.example.org"\n'
+            f'project_ids = [1, "netdev"]\n{tables}'
+        )
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, json.dumps([domain, files])],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(found) == 1 + len(files), done.stderr
+    return found
+
+
+@pytest.fixture(scope="module")
+def apps(found_out: list[Any]) -> dict[str, Described]:
+    """The app with each of `TABLES`."""
+    return dict(zip(TABLES, found_out[1:], strict=True))
+
+
+@pytest.fixture(scope="module")
+def described(apps: dict[str, Described]) -> Described:
     """The app with the defaults."""
-    return describe(tmp_path_factory.mktemp("app") / "patchsync.toml")
+    return apps["as it is"]
 
 
-def test_every_task_is_late_bounded_and_routed(described: dict[str, dict[str, object]]) -> None:
+def test_the_domain_loads_no_celery(found_out: list[Any]) -> None:
+    """Importing all of patchsync but its command line does not load Celery."""
+    assert found_out[0] == []
+
+
+def test_every_task_is_late_bounded_and_routed(described: Described) -> None:
     """Each task acknowledges late, has limits of retries and of time, and its queue."""
     assert set(described["late"]) == {
         "workers.analyse.update",
@@ -177,14 +220,14 @@ def test_every_task_is_late_bounded_and_routed(described: dict[str, dict[str, ob
     )
 
 
-def test_a_queue_is_bound_to_itself_alone(described: dict[str, dict[str, object]]) -> None:
+def test_a_queue_is_bound_to_itself_alone(described: Described) -> None:
     """Queues that share an exchange and key would each get every message."""
     assert described["bound"] == {
         name: [name, name] for name in ("probe", "fetch", "index", "analyse", "push")
     }
 
 
-def test_every_scheduled_name_is_a_task(described: dict[str, dict[str, object]]) -> None:
+def test_every_scheduled_name_is_a_task(described: Described) -> None:
     """Beat enqueues a probe and a step of the audit per project, and one analysis; each expires."""
     scheduled = described["scheduled"]
     assert set(scheduled) == {"probe 1", "probe netdev", "audit 1", "audit netdev", "analyse"}
@@ -194,26 +237,16 @@ def test_every_scheduled_name_is_a_task(described: dict[str, dict[str, object]])
         assert expires
 
 
-def test_only_pasta_may_take_its_time(
-    described: dict[str, dict[str, object]], tmp_path: Path
-) -> None:
+def test_only_pasta_may_take_its_time(apps: dict[str, Described]) -> None:
     """An update by the real PaStA has the time that is set for it; no other task has more."""
-    tables = """
-    [analysis]
-    engine = "pasta"
-    pasta_root = "pasta"
-    pasta_project = "linux"
-    pasta_seconds = 7200
-    """
-    limits = describe(tmp_path / "patchsync.toml", tables)["limits"]
+    limits = dict(apps["pasta"]["limits"])
     assert int(str(limits.pop("workers.analyse.update"))) > 7200
-    assert limits.items() < described["limits"].items()
+    assert limits.items() < apps["as it is"]["limits"].items()
 
 
-def test_who_wants_no_analysis_gets_none(tmp_path: Path) -> None:
+def test_who_wants_no_analysis_gets_none(apps: dict[str, Described]) -> None:
     """Beat does not ask for it."""
-    tables = '[analysis]\nengine = "none"\n'
-    assert "analyse" not in describe(tmp_path / "patchsync.toml", tables)["scheduled"]
+    assert "analyse" not in apps["none"]["scheduled"]
 
 
 def test_no_task_option_is_misspelt() -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -21,51 +20,26 @@ from patchsync.backlog import (
     queue_keys,
 )
 from patchsync.errors import TryAgainLater
-from patchsync.services import redis_command
 
 NAMESPACE = "n"
 MAIL = 200_000
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Redis of our own: the path of its socket."""
-    folder = tmp_path_factory.mktemp("r")
-    with subprocess.Popen(redis_command(folder), stdout=subprocess.DEVNULL) as process:
-        try:
-            path = str(folder / "redis.sock")
-            client = redis.Redis(unix_socket_path=path)
-            deadline = time.monotonic() + 10
-            while True:
-                try:
-                    client.ping()
-                    break
-                except redis.ConnectionError:
-                    assert time.monotonic() < deadline
-                    time.sleep(0.02)
-            client.close()
-            yield path
-        finally:
-            process.terminate()
+@pytest.fixture
+def client(redis_client: redis.Redis) -> redis.Redis:
+    """An empty Redis."""
+    return redis_client
 
 
 @pytest.fixture
-def client(server: str) -> Iterator[redis.Redis]:
-    """It is empty."""
-    with redis.Redis(unix_socket_path=server) as client:
-        client.flushall()
-        yield client
-
-
-@pytest.fixture
-def broker(server: str) -> Iterator[Connection]:
+def broker(redis_socket: Path) -> Iterator[Connection]:
     """As the workers are connected, by the transport that they use."""
     options = {
         "global_keyprefix": f"patchsync:{NAMESPACE}:",
         "priority_steps": list(PRIORITY_STEPS),
         "sep": PRIORITY_SEPARATOR,
     }
-    with Connection(f"redis+socket://{server}", transport_options=options) as connection:
+    with Connection(f"redis+socket://{redis_socket}", transport_options=options) as connection:
         yield connection
 
 

@@ -2,43 +2,45 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import redis
 
+from patchsync import board as module
 from patchsync.board import Board, Errand
+from patchsync.clock import redis_now
 from patchsync.errors import GiveUp, ServerUnavailable
-from patchsync.services import redis_command
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
-    """A Redis of our own."""
-    folder = tmp_path_factory.mktemp("r")
-    command = redis_command(folder)
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        client = redis.Redis(unix_socket_path=str(folder / "redis.sock"))
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                client.ping()
-                break
-            except redis.ConnectionError:
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
-        yield client
-        client.close()
-        server.terminate()
 
 
 @pytest.fixture
-def board(client: redis.Redis, tmp_path: Path) -> Board:
-    """A board that no other test has."""
-    return Board(client, str(tmp_path), "project", lease_seconds=60)
+def client(redis_client: redis.Redis) -> redis.Redis:
+    """An empty Redis."""
+    return redis_client
+
+
+class Clock:
+    """Redis' clock as the board reads it, put forward."""
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+
+    def __call__(self, client: redis.Redis) -> float:
+        return redis_now(client) + self.passed
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Time passes for who adds to it."""
+    clock = Clock()
+    monkeypatch.setattr(module, "redis_now", clock)
+    return clock
+
+
+@pytest.fixture
+def board(client: redis.Redis) -> Board:
+    """A board whose leases last for a minute."""
+    return Board(client, "n", "project", lease_seconds=60)
 
 
 def test_a_lease_is_taken_once(board: Board) -> None:
@@ -52,38 +54,44 @@ def test_a_lease_is_taken_once(board: Board) -> None:
     assert board.take("page 1")
 
 
-def test_a_lost_lease_runs_out(client: redis.Redis, tmp_path: Path) -> None:
+def test_a_lost_lease_runs_out(board: Board, clock: Clock) -> None:
     """A page whose message was lost is asked for again, once nobody works on the project."""
-    board = Board(client, str(tmp_path), "project", lease_seconds=0.05)
     assert board.take("lost")
     assert board.take("worked on")
-    time.sleep(0.1)
+    clock.passed += 61
     board.keep("worked on")
     assert board.in_flight() == 1
     assert board.take("lost")
     assert not board.take("worked on")
 
 
-def test_work_on_one_page_keeps_those_that_wait_their_turn(
-    client: redis.Redis, tmp_path: Path
-) -> None:
+def test_work_on_one_page_keeps_those_that_wait_their_turn(board: Board, clock: Clock) -> None:
     """A slow round is not asked for again while it goes on; what was given back stays so."""
-    board = Board(client, str(tmp_path), "project", lease_seconds=0.5)
     assert board.take("in hand")
     assert board.take("waits")
     assert board.take("done")
     board.release("done")
-    deadline = time.monotonic() + 1.5
-    while time.monotonic() < deadline:
+    for _ in range(4):
+        clock.passed += 45
         board.keep("in hand")
-        time.sleep(0.1)
     assert board.is_out("waits")
     assert not board.is_out("done")
     assert board.in_flight() == 2
-    time.sleep(0.6)
+    clock.passed += 61
     assert not board.is_out("waits"), "nobody works on the project any more"
     board.keep_all()
     assert board.in_flight() == 0, "what ran out is not brought back"
+
+
+def test_redis_forgets_what_ran_out(client: redis.Redis) -> None:
+    """By itself, also of a project that nobody looks at any more; what is worked on is kept."""
+    board = Board(client, "n", "project", lease_seconds=600)
+    board.take("page")
+    (key,) = client.keys()
+    assert 500 < client.ttl(key) <= 601
+    client.expire(key, 400)
+    board.keep("page")
+    assert 500 < client.ttl(key) <= 601
 
 
 def test_a_machine_whose_clock_is_off(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,12 +104,11 @@ def test_a_machine_whose_clock_is_off(board: Board, monkeypatch: pytest.MonkeyPa
     assert not board.take("page")
 
 
-def test_projects_and_configurations_are_apart(client: redis.Redis, tmp_path: Path) -> None:
+def test_projects_and_configurations_are_apart(client: redis.Redis) -> None:
     """The same page of another project, or of another configuration, is another lease."""
-    name = str(tmp_path)
-    assert Board(client, name, "one", lease_seconds=60).take("page 1")
-    assert Board(client, name, "two", lease_seconds=60).take("page 1")
-    assert Board(client, name + "x", "one", lease_seconds=60).take("page 1")
+    assert Board(client, "n", "one", lease_seconds=60).take("page 1")
+    assert Board(client, "n", "two", lease_seconds=60).take("page 1")
+    assert Board(client, "nx", "one", lease_seconds=60).take("page 1")
 
 
 def test_trouble_is_told_with_its_kind(board: Board) -> None:
@@ -117,18 +124,18 @@ def test_trouble_is_told_with_its_kind(board: Board) -> None:
     assert trouble.lasting
 
 
-def test_an_errand_is_sent_once_until_it_begins(client: redis.Redis, tmp_path: Path) -> None:
+def test_an_errand_is_sent_once_until_it_begins(client: redis.Redis) -> None:
     """Who asks while the message is on its way sends none; who asks once it was taken up does."""
-    errands = [Errand(client, str(tmp_path), "analysis", seconds=60) for _ in range(2)]
+    errands = [Errand(client, "n", "analysis", seconds=60) for _ in range(2)]
     assert [each.ask() for each in errands] == [True, False]
-    assert Errand(client, str(tmp_path), "another", seconds=60).ask()
+    assert Errand(client, "n", "another", seconds=60).ask()
     errands[1].begin()
     assert [each.ask() for each in errands] == [True, False]
 
 
-def test_an_errand_whose_message_was_lost(client: redis.Redis, tmp_path: Path) -> None:
+def test_an_errand_whose_message_was_lost(client: redis.Redis) -> None:
     """After its time the next one who asks sends another."""
-    errand = Errand(client, str(tmp_path), "analysis", seconds=0.05)
+    errand = Errand(client, "n", "analysis", seconds=0.05)
     assert errand.ask()
-    time.sleep(0.1)
-    assert errand.ask()
+    while not errand.ask():
+        time.sleep(0.005)

@@ -17,13 +17,7 @@ from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from patchsync.check import Finding, findings
 from patchsync.config import Config, load
-from patchsync.standin.process import (
-    NEIGHBOUR_TOKEN,
-    NOBODY_TOKEN,
-    TOKEN,
-    StandinProcess,
-    running_standin,
-)
+from patchsync.standin.process import NEIGHBOUR_TOKEN, NOBODY_TOKEN, TOKEN, StandinProcess
 
 COMMENT = 'sinks = ["comment"]'
 MAIL = """
@@ -35,11 +29,11 @@ smtp_host = "localhost"
 LOGIN = 'smtp_user = "pasta"\nsmtp_password_file = "password"\n'
 
 
-@pytest.fixture(scope="module")
-def patchwork() -> Iterator[StandinProcess]:
-    """A stand-in Patchwork; nothing of it is changed."""
-    with running_standin("--patches", "4") as standin:
-        yield standin
+@pytest.fixture
+def patchwork(shared_standin: StandinProcess) -> StandinProcess:
+    """A stand-in Patchwork with a few patches."""
+    shared_standin.control.reset(patches=4)
+    return shared_standin
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -46,17 +46,17 @@ def config(tmp_path: Path) -> Config:
 
 
 @pytest.fixture
-def ledger(config: Config) -> Ledger:
+def ledger(config: Config) -> Iterator[Ledger]:
     """A ledger that is complete, with projects that we maintain and somebody agreed to."""
-    ledger = Ledger(ledger_path(config))
-    ledger.set_complete()
     maintained = {
         number: Maintained(key=str(number), link_name=name, facts=ProjectFacts())
         for number, name in ((1, "one"), (2, "two"))
     }
-    note_identity(ledger, Identity(user=User(id=1, username="pasta"), projects=maintained))
-    ledger.write_notes({CONFIRMED: "1 2"})
-    return ledger
+    with Ledger(ledger_path(config)) as ledger:
+        ledger.set_complete()
+        note_identity(ledger, Identity(user=User(id=1, username="pasta"), projects=maintained))
+        ledger.write_notes({CONFIRMED: "1 2"})
+        yield ledger
 
 
 def site(config: Config) -> Site:
@@ -156,7 +156,8 @@ def test_why_nothing_is_pushed(
 
 def test_a_ledger_that_is_not_rebuilt_yet(config: Config) -> None:
     """It is said, and what goes on with it."""
-    Ledger(ledger_path(config)).write_notes({CONFIRMED: "1"})
+    with Ledger(ledger_path(config)) as ledger:
+        ledger.write_notes({CONFIRMED: "1"})
     (line,) = [line for line in push_lines(config) if line.startswith("NOT")]
     assert "does not know yet" in line
     assert "`patchsync push --project 1`" in line

@@ -204,9 +204,8 @@ def test_holes_are_met_while_patches_arrive_without_end(step: int) -> None:
 # What a wanted page brings along
 
 
-def test_held_names_all_of_ours_that_a_page_lists_and_stays_bounded() -> None:
+def test_held_names_all_of_ours_that_a_page_lists_and_stays_bounded(random: Random) -> None:
     """In quiet conditions nothing of ours is downloaded again, and messages stay small."""
-    random = Random(5)
     for _ in range(60):
         ids = sorted(random.sample(range(1, 9000), random.randrange(1, 3000)))
         server = ModelServer(ids)

@@ -157,22 +157,29 @@ def history(seed: int, *, page_size: int, count: int) -> bool:
     return hidden
 
 
-def test_every_history_of_a_changing_project_ends_in_sync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever changes between any two queries, and whatever is lost, doubled, late or reordered.
-
-    Pages of four, so that small projects have many; when the server is quiet, a bounded number of
-    rounds, an audit and rounds again end with equal sides.
-    """
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of four, so that small projects have many."""
     monkeypatch.setattr(comparison, "PAGE", 4)
     monkeypatch.setattr(comparison, "HELD", 8)
     monkeypatch.setattr(comparison, "SLACK", 1)
 
-    hidden = [history(seed, page_size=4, count=60) for seed in range(4000)]
 
-    assert sum(hidden) > 20, "the audit was hardly needed: these histories are too tame"
+@pytest.mark.usefixtures("small_pages")
+@pytest.mark.parametrize("how_many", [500, pytest.param(20_000, marks=pytest.mark.long)])
+def test_every_history_of_a_changing_project_ends_in_sync(random: Random, how_many: int) -> None:
+    """Whatever changes between any two queries, and whatever is lost, doubled, late or reordered.
+
+    When the server is quiet, a bounded number of rounds, an audit and rounds again end with equal
+    sides.
+    """
+    hidden = [history(random.getrandbits(32), page_size=4, count=60) for _ in range(how_many)]
+
+    assert sum(hidden) > how_many / 10, "the audit was hardly needed: these histories are too tame"
 
 
-def test_histories_with_pages_of_their_real_size_end_in_sync() -> None:
+@pytest.mark.parametrize("how_many", [20, pytest.param(1000, marks=pytest.mark.long)])
+def test_histories_with_pages_of_their_real_size_end_in_sync(random: Random, how_many: int) -> None:
     """The same with 250 patches on a page."""
-    for seed in range(100):
-        history(seed, page_size=PAGE, count=3000)
+    for _ in range(how_many):
+        history(random.getrandbits(32), page_size=PAGE, count=3000)

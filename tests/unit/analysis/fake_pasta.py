@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
+import traceback
+from contextlib import chdir, redirect_stdout
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
+from typing import BinaryIO
+from unittest import mock
 
 import pygit2
 
@@ -18,7 +24,7 @@ from patchsync.store.layout import ContainerPaths, IndexEntry, format_line
 LIST = "list@example.org"
 # Two mails are one patch where their subjects are the same; "?" in both is for a person to say.
 PROGRAM = """
-import errno, json, logging, os, pickle, subprocess, sys, termios, time, tomllib
+import errno, json, os, pickle, subprocess, sys, termios, time, tomllib
 from pathlib import Path
 
 argv = sys.argv[1:]
@@ -32,10 +38,13 @@ while argv and argv[0].startswith("-"):
 here = Path(__file__).parent
 conduct = json.loads((here / "conduct.json").read_text())
 how = conduct.pop(" ".join(argv[:2]), conduct.pop(argv[0], None))
-logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)-8s %(message)s")
-logging.getLogger().addHandler(logging.FileHandler("./log"))
-log = logging.getLogger()
-log.info("Cmdline: " + " ".join(sys.argv))
+
+def log(text, level="INFO"):
+    with open("./log", "a") as file:
+        for each in (sys.stdout, file):
+            print(f"{level:8} {text}", file=each)
+
+log("Cmdline: " + " ".join(sys.argv))
 if how == "no package":
     import networkx_that_is_not_there
 folder = Path("resources", project).resolve()
@@ -73,10 +82,10 @@ def write():
     groups.write_text("".join(f"{line}\\n" for line in [*lines, *(f"=> {c}" for c in commits)]))
 
 if how == "die":
-    log.info("Half way")
+    log("Half way")
     raise RuntimeError("it went wrong")
 if how == "quit":
-    log.error("Unable to find shard 0 of list linux@vger")
+    log("Unable to find shard 0 of list linux@vger", "ERROR")
     quit()
 if how == "hang":
     groups.write_text("")
@@ -122,8 +131,45 @@ if argv[0] == "rate":
     write()
     if how == "meanwhile":
         (here / "meanwhile").rename(pasta["THEIRS"])
-log.info("Shutting down")
+log("Shutting down")
 """
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Stands for the process of a command that was run in this one."""
+
+    status: int
+    pid: int = 2**30  # nobody's
+
+    def wait(self, timeout: float | None = None) -> int:
+        """How it ended."""
+        return self.status
+
+
+def run_here(command: list[str], root: Path, output: BinaryIO) -> Ended:
+    """As `start_pasta` starts it, but in this process, which is ten times as fast."""
+    program = root / "pasta"
+    said = StringIO()
+    status: object = 0
+    with (
+        chdir(root),
+        redirect_stdout(said),
+        Path(os.devnull).open() as nobody,
+        mock.patch.multiple(sys, argv=command[command.index(str(program)) :], stdin=nobody),
+    ):
+        try:
+            code = compile(program.read_text(), program, "exec")
+            exec(code, {"__file__": str(program), "__name__": "__main__"})
+        except SystemExit as end:
+            status = end.code or 0
+        except Exception:
+            traceback.print_exc(file=said)
+            status = 1
+    output.write(said.getvalue().encode())
+    output.flush()
+    assert isinstance(status, int)
+    return Ended(status)
 
 
 @dataclass(frozen=True)

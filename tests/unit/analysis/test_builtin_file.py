@@ -241,6 +241,7 @@ def test_who_only_looks_removes_nothing(store: Store) -> None:
     """What another version keeps, or what is damaged, is there for the update to come."""
     with sqlite3.connect(store.kept) as sql:
         sql.execute("PRAGMA user_version = 99")
+    sql.close()
     before = store.kept.read_bytes()
     assert explain(store.config, name(1), name(2)).together is None
     assert store.kept.read_bytes() == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,12 @@ class Stopped(BaseException):
 def stopped_at(call: int) -> Iterator[None]:
     """Stop before the nth call of a C function, of SQLite's for example, from the engine."""
     calls = 0
+    connect = sqlite3.connect
+    opened = []
+
+    def connected(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        opened.append(connect(*arguments, **options))
+        return opened[-1]
 
     def count(frame: FrameType, event: str, argument: Any) -> None:
         nonlocal calls
@@ -41,13 +48,17 @@ def stopped_at(call: int) -> Iterator[None]:
             if calls > call:
                 raise Stopped
 
-    sys.setprofile(count)
-    try:
-        yield
-    except Stopped:
-        pass
-    finally:
-        sys.setprofile(None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sqlite3, "connect", connected)
+        sys.setprofile(count)
+        try:
+            yield
+        except Stopped:
+            pass
+        finally:
+            sys.setprofile(None)
+    for connection in opened:  # As they are when a process ends.
+        connection.close()
 
 
 def some_mail(random: Random, patch_id: int, commits: list[str]) -> FakeMail:
@@ -179,10 +190,14 @@ MESSAGE_DIFF_WEIGHT = 0.3
 """
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_any_history_ends_as_from_scratch(tmp_path: Path, seed: int) -> None:
+FEW, MANY = range(4), range(4, 100)
+
+
+@pytest.mark.parametrize(
+    "number", [*FEW, *(pytest.param(number, marks=pytest.mark.long) for number in MANY)]
+)
+def test_any_history_ends_as_from_scratch(tmp_path: Path, random: Random, number: int) -> None:
     """Mails in any order and in any batches, marks, windows and thresholds, and being stopped."""
-    random = Random(seed)
     store = Store(tmp_path / "store")
     upstream = Upstream(tmp_path / "upstream.git")
     tmp_path.joinpath("blacklist").touch()

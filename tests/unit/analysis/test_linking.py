@@ -48,7 +48,7 @@ def is_linked(left: Patch, right: Patch, limit: Thresholds) -> bool:
     return rate(shape_of(left), shape_of(right), limit).total(limit) >= limit.autoaccept
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("number", range(3))
 @pytest.mark.parametrize(
     "table",
     [
@@ -66,9 +66,10 @@ def is_linked(left: Patch, right: Patch, limit: Thresholds) -> bool:
         "filename = 0.8\nauthor_date_interval = 2\nautoaccept = 0.7",
     ],
 )
-def test_the_links_are_those_of_all_pairs(tmp_path: Path, table: str, seed: int) -> None:
+def test_the_links_are_those_of_all_pairs(
+    tmp_path: Path, random: Random, table: str, number: int
+) -> None:
     """By any thresholds, whichever mail comes first."""
-    random = Random(f"{table} {seed}")
     store = Store(tmp_path / "store", f"[analysis.thresholds]\n{table}\n")
     mails = [some_mail(random, number) for number in range(MAILS)]
     store.put(*(each for each in mails if each.patch_id))

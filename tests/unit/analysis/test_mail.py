@@ -192,7 +192,7 @@ def test_an_empty_part_is_not_looked_at() -> None:
         (mail().replace(b"Subject", b"Object"), "no subject"),
         (mail(BODY, "Content-Type: text/plain; charset=viscii"), "LookupError: unknown encoding"),
         (mail(BODY).replace(b"@@ -1 ", b"@@ -2,9 "), "a hunk is not as long"),
-        (mail(BODY, "From: " + "(" * 5000), "RecursionError"),
+        (mail(BODY, "From: " + "(" * 5000 + ")" * 5000 + " a@x"), "RecursionError"),
     ],
 )
 def test_no_patch(raw: bytes, reason: str) -> None:

@@ -15,7 +15,6 @@ from fake_pasta import (
     B,
     C,
     FakePasta,
-    fake_pasta_with_patches,
     update,
 )
 
@@ -24,19 +23,14 @@ from patchsync.analysis.pasta.engine import PastaEngine, _without_marked, only_a
 from patchsync.analysis.project import read_project
 from patchsync.errors import GiveUp, LockHeld, TryAgainLater
 from patchsync.store.lock import is_locked
+from tests.support.installation import wait_until
 
 COMMIT = "c" * 40
 
 
-@pytest.fixture
-def pasta(tmp_path: Path) -> FakePasta:
-    """Three patches, two of which are one, and a mail without a patch."""
-    return fake_pasta_with_patches(tmp_path)
-
-
-def test_the_result_is_put_in_place(pasta: FakePasta) -> None:
+def test_the_result_is_put_in_place(started_pasta: FakePasta) -> None:
     """The groups are PaStA's, counted; its list of invalid mails follows."""
-    config = pasta.config()
+    config = started_pasta.config()
     config.patch_groups.write_bytes(OLD)
     steps = []
     updated = PastaEngine(config).update(lambda *step: steps.append(step))
@@ -91,6 +85,14 @@ def test_a_failure_leaves_the_old_groups(pasta: FakePasta, step: str, way: str, 
     assert config.patch_groups.read_bytes() == NEW
 
 
+def test_a_process_that_fails(started_pasta: FakePasta) -> None:
+    """Its exit status and its last words come through."""
+    config = started_pasta.config()
+    started_pasta.conduct(sync="die")
+    with pytest.raises(GiveUp, match=r"(?s)exit status 1.*RuntimeError: it went wrong"):
+        update(config)
+
+
 def test_a_result_that_lacks_a_mail_is_refused(pasta: FakePasta) -> None:
     """A patch of the store that is in no group any more is PaStA's error, or its settings'."""
     config = pasta.config()
@@ -135,35 +137,32 @@ def test_nobody_is_asked(pasta: FakePasta) -> None:
     assert (pasta.project.parent / "resources/evaluation-result.pkl").read_bytes() == b"ratings"
 
 
-def test_too_long_a_run_is_ended_with_its_children(pasta: FakePasta) -> None:
+def test_too_long_a_run_is_ended_with_its_children(started_pasta: FakePasta) -> None:
     """After `pasta_seconds` nothing of PaStA is left, and the message names the key."""
-    config = pasta.config("pasta_seconds = 1")
+    config = started_pasta.config("pasta_seconds = 1")
     config.patch_groups.write_bytes(OLD)
-    pasta.conduct(analyse="hang")
+    started_pasta.conduct(analyse="hang")
     with pytest.raises(GiveUp, match="pasta_seconds"):
         update(config)
     assert config.patch_groups.read_bytes() == OLD
-    while _alive(pasta):
-        pass
+    wait_until(lambda: not _alive(started_pasta), "nothing of it is left")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a parent's end is told on Linux alone")
-def test_a_killed_update_leaves_no_process(pasta: FakePasta) -> None:
+def test_a_killed_update_leaves_no_process(started_pasta: FakePasta) -> None:
     """Killed with SIGKILL, it takes PaStA and PaStA's own children along."""
-    config = pasta.config()
-    pasta.conduct(analyse="hang")
+    config = started_pasta.config()
+    started_pasta.conduct(analyse="hang")
     program = (
         "from patchsync.config import load\n"
         "from patchsync.analysis.pasta.engine import PastaEngine\n"
         f"PastaEngine(load({str(config.source)!r})).update(lambda *_: None)"
     )
     updating = subprocess.Popen([sys.executable, "-c", program])
-    while not (pasta.root / "child").exists() or not (pasta.root / "child").read_text():
-        assert updating.poll() is None
+    wait_until(lambda: _alive(started_pasta) or updating.poll(), "it is at work")
     updating.kill()
     updating.wait()
-    while _alive(pasta):
-        pass
+    wait_until(lambda: not _alive(started_pasta), "nothing of it is left")
 
 
 def _alive(pasta: FakePasta) -> list[str]:

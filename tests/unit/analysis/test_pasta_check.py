@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 from fake_pasta import FakePasta, make_fake_pasta
 
+from patchsync import check
 from patchsync.check import Finding, findings
 from patchsync.config import Config, load
+from patchsync.patchwork.client import Client
+from patchsync.patchwork.limits import LocalGate
+
+
+@pytest.fixture(autouse=True)
+def nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the Patchwork, which is not there."""
+    impatient = partial(Client, gate=LocalGate(), sleep=lambda _: None)
+    monkeypatch.setattr(check, "open_client", lambda config, token: impatient(config.url))
 
 
 @pytest.fixture

@@ -10,18 +10,11 @@ from fake_pasta import (
     LIST,
     NEW,
     FakePasta,
-    fake_pasta_with_patches,
     make_fake_pasta,
     update,
 )
 
 from patchsync.errors import ConfigError, TryAgainLater
-
-
-@pytest.fixture
-def pasta(tmp_path: Path) -> FakePasta:
-    """Three patches, two of which are one, and a mail without a patch."""
-    return fake_pasta_with_patches(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -61,10 +54,10 @@ def test_a_wrong_checkout_is_named(pasta: FakePasta) -> None:
         update(config)
 
 
-def test_a_python_may_be_named(pasta: FakePasta) -> None:
+def test_a_python_may_be_named(started_pasta: FakePasta) -> None:
     """With `pasta_python` PaStA need not be executable."""
-    (pasta.root / "pasta").chmod(0o644)
-    config = pasta.config(f'pasta_python = "{sys.executable}"')
+    (started_pasta.root / "pasta").chmod(0o644)
+    config = started_pasta.config(f'pasta_python = "{sys.executable}"')
     update(config)
     assert config.patch_groups.read_bytes() == NEW
 

@@ -13,21 +13,14 @@ from fake_pasta import (
     NEW,
     OLD,
     FakePasta,
-    fake_pasta_with_patches,
     update,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from patchsync.analysis.pasta import shadow
 from patchsync.errors import GiveUp
 from patchsync.store.lock import is_locked
-
-
-@pytest.fixture
-def pasta(tmp_path: Path) -> FakePasta:
-    """Three patches, two of which are one, and a mail without a patch."""
-    return fake_pasta_with_patches(tmp_path)
 
 
 def test_the_index_is_read_whole(pasta: FakePasta) -> None:
@@ -96,14 +89,14 @@ def test_a_stopped_run_costs_the_caches(pasta: FakePasta) -> None:
     assert config.patch_groups.read_bytes() == NEW
 
 
-def test_the_token_is_not_pastas(pasta: FakePasta, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_token_is_not_pastas(started_pasta: FakePasta, monkeypatch: pytest.MonkeyPatch) -> None:
     """PaStA needs no token, so it has none."""
     monkeypatch.setenv("PATCHWORK_TOKEN", "secret")
-    program = pasta.root / "pasta"
+    program = started_pasta.root / "pasta"
     program.write_text(program.read_text().replace("argv =", "print(dict(os.environ))\nargv =", 1))
     table = '[mbox.patchwork]\nurl = "http://127.0.0.1:9"\ntoken = "secret"\n'
-    pasta.project.write_text(pasta.project.read_text() + table)
-    config = pasta.config()
+    started_pasta.project.write_text(started_pasta.project.read_text() + table)
+    config = started_pasta.config()
     update(config)
     log = (config.d_mbox / "patchsync/pasta/log").read_text()
     assert "PYTHONUTF8" in log
@@ -123,6 +116,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
+@settings(max_examples=40)
 def test_what_is_written_as_toml_is_read_so(value: object) -> None:
     """Any value that TOML can hold survives."""
     assert tomllib.loads(f"key = {shadow._toml(value)}") == {"key": value}

@@ -118,6 +118,7 @@ def test_two_texts(left: list[str], right: list[str]) -> None:
 
 
 @given(patches, patches, thresholds)
+@settings(max_examples=50)
 def test_the_rating_of_a_pair(left: Patch, right: Patch, limit: Thresholds) -> None:
     """To the last bit what the description says, from either side."""
     rating = rate(shape_of(left), shape_of(right), limit)
@@ -127,7 +128,7 @@ def test_the_rating_of_a_pair(left: Patch, right: Patch, limit: Thresholds) -> N
 
 
 @given(patches, patches, thresholds, st.integers(0, 22).map(lambda n: n / 20))
-@settings(max_examples=300)
+@settings(max_examples=70)
 def test_the_short_way(left: Patch, right: Patch, limit: Thresholds, total: float) -> None:
     """It says whether the rating reaches a total; also that itself, or by a hair not."""
     a, b = shape_of(left), shape_of(right)
@@ -135,6 +136,15 @@ def test_the_short_way(left: Patch, right: Patch, limit: Thresholds, total: floa
     exactly = rating.total(limit)
     for wanted in (total, exactly, exactly + 1e-15, exactly - 1e-15, exactly + 1e-9):
         assert reaches(a, b, rating.message, wanted, limit) == (exactly >= wanted)
+
+
+@pytest.mark.long
+@given(patches, patches, thresholds, st.integers(0, 22).map(lambda n: n / 20))
+@settings(max_examples=2000)
+def test_both_at_length(left: Patch, right: Patch, limit: Thresholds, total: float) -> None:
+    """The same for many more."""
+    test_the_rating_of_a_pair.hypothesis.inner_test(left, right, limit)
+    test_the_short_way.hypothesis.inner_test(left, right, limit, total)
 
 
 def nearly(text: str) -> Shape:

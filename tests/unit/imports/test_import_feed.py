@@ -64,6 +64,7 @@ class Queue:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(feeding, "time", clock)
+    monkeypatch.setattr(feeding, "LOOK_SECONDS", 0.1)
     return clock
 
 

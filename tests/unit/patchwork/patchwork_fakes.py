@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+import redis
 
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.limits import LocalGate
@@ -75,6 +80,11 @@ class FakeServer(ThreadingHTTPServer):
     def asked(self, beginning: str) -> list[Request]:
         return [request for request in self.requests if request.path.startswith(beginning)]
 
+    def will_hang(self) -> bool:
+        """Whether any path is to hang when it is asked for next."""
+        with self._lock:
+            return any(answers[0].hang for answers in self._answers.values())
+
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients hang up on it, as they should."""
 
@@ -130,6 +140,21 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         pass
+
+
+class Patience(tuple[float, float]):
+    """Seconds to connect and for an answer: many, but where none will come."""
+
+    server: FakeServer
+
+    @classmethod
+    def with_server(cls, server: FakeServer) -> Patience:
+        patience = cls((60.0, 60.0))
+        patience.server = server
+        return patience
+
+    def __iter__(self) -> Iterator[float]:
+        return iter((60.0, 0.05 if self.server.will_hang() else 60.0))
 
 
 @dataclass
@@ -211,3 +236,19 @@ class RecordingGate(LocalGate):
     def hold(self, seconds: float, why: str) -> None:
         self.holds.append(seconds)
         self.reasons.append(why)
+
+
+def in_two_processes(work: Callable[[Path, int], None], socket: Path, count: int) -> None:
+    """Have this one and another do the same work with a Redis."""
+    other = multiprocessing.get_context("spawn").Process(target=work, args=(socket, count))
+    other.start()
+    work(socket, count)
+    other.join()
+    assert other.exitcode == 0
+
+
+def meet(client: redis.Redis) -> None:
+    """Wait for the other one."""
+    client.incr("met")
+    while int(client.get("met") or 0) < 2:
+        time.sleep(0.001)

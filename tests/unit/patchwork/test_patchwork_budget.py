@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -11,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from patchwork_fakes import in_two_processes, meet
 
 from patchsync.errors import ServerUnavailable, StoreUnavailable
 from patchsync.patchwork.limits import RedisGate
@@ -57,7 +56,7 @@ def test_the_budget_refuses(make_gate: MakeGate) -> None:
         gate.wait("p")
     now = datetime.now(UTC)
     midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    assert refused.value.retry_after == pytest.approx((midnight - now).total_seconds(), abs=5)
+    assert refused.value.retry_after == pytest.approx((midnight - now).total_seconds(), abs=60)
     assert gate.spent().total == 3
 
 
@@ -78,9 +77,11 @@ def test_one_over_the_budget_takes_no_slot(redis_client: redis.Redis) -> None:
     assert redis_client.hgetall("pw:bucket") == bucket
 
 
-def ask_from_a_process(socket: str, tries: int) -> None:
-    with redis.Redis(unix_socket_path=socket) as client:
+def ask_in_a_process(socket: Path, tries: int) -> None:
+    """Beside another one, once both are there."""
+    with redis.Redis(unix_socket_path=str(socket)) as client:
         gate = RedisGate(client, "pw", None, budget=50, recall=lambda _: {})
+        meet(client)
         with ThreadPoolExecutor(4) as pool:
             list(pool.map(lambda _: passed(gate, tries), range(4)))
 
@@ -89,14 +90,7 @@ def test_not_one_too_many_from_many_processes(
     redis_socket: Path, redis_client: redis.Redis
 ) -> None:
     """The budget is checked and counted at one stroke."""
-    context = multiprocessing.get_context("spawn")
-    processes = [
-        context.Process(target=ask_from_a_process, args=(str(redis_socket), 20)) for _ in range(2)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
+    in_two_processes(ask_in_a_process, redis_socket, 20)
     assert RedisGate(redis_client, "pw", None).spent().total == 50
 
 
@@ -187,10 +181,9 @@ def test_a_flush_between_two_requests_is_met(
     store = Store()
     gate = make_gate(budget=6, recall=store)
     sent = 0
-    deadline = time.monotonic() + 10
     while passed(gate, 1):
         sent += 1
         store.kept = gate.spent().requests
         redis_client.flushall()
-        assert time.monotonic() < deadline
+        assert sent <= 6
     assert sent == 6

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from patchwork_fakes import in_two_processes, meet
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
@@ -39,13 +39,8 @@ def make_gate(request: pytest.FixtureRequest) -> MakeGate:
 
 def refill(gate: LocalGate | RedisGate) -> None:
     """Until a request passes that may not wait."""
-    for _ in range(1000):
-        try:
-            gate.wait("p")
-            return
-        except ServerUnavailable:
-            time.sleep(0.01)
-    raise AssertionError("the bucket never fills")
+    while not passes(gate):
+        time.sleep(0.002)
 
 
 def test_without_a_rate_nobody_waits(make_gate: MakeGate) -> None:
@@ -64,25 +59,25 @@ def test_a_bucket_starts_empty(make_gate: MakeGate) -> None:
 
 def test_after_a_pause_so_many_may_ask_at_once_as_the_burst_says(make_gate: MakeGate) -> None:
     """And no more, however long the pause was."""
-    gate = make_gate(20, burst=3, patience=0)
+    gate = make_gate(100, burst=3, patience=0)
     refill(gate)
-    time.sleep(0.3)
+    time.sleep(0.1)
     started = time.monotonic()
     passed = 0
     with pytest.raises(ServerUnavailable):
         while True:
             gate.wait("p")
             passed += 1
-    assert 3 <= passed <= 3 + (time.monotonic() - started) * 20
+    assert 3 <= passed <= 3 + (time.monotonic() - started) * 100
 
 
 def test_the_pace_is_kept_by_threads_together(make_gate: MakeGate) -> None:
-    """Forty requests at 200 a second take a fifth of a second, however many ask."""
-    gate = make_gate(200)
+    """Forty requests at 400 a second take a tenth of a second, however many ask."""
+    gate = make_gate(400)
     started = time.monotonic()
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(gate.wait, ["p"] * 40))
-    assert time.monotonic() - started >= 40 / 200
+    assert time.monotonic() - started >= 40 / 400
 
 
 def test_a_slow_pace_comes_round_all_the_same(make_gate: MakeGate) -> None:
@@ -111,11 +106,11 @@ def passes(gate: LocalGate | RedisGate) -> bool:
 def test_nobody_asks_during_a_hold(make_gate: MakeGate, rate: float | None) -> None:
     """The server said when it wants to be asked again."""
     gate = make_gate(rate, patience=1)
-    gate.hold(100, "why")
+    gate.hold(1000, "why")
     gate.hold(1, "why")
     with pytest.raises(ServerUnavailable) as refused:
         gate.wait("p")
-    assert refused.value.retry_after == pytest.approx(100, abs=1)
+    assert refused.value.retry_after == pytest.approx(1000, abs=60)
 
 
 def test_a_short_hold_is_waited_for(make_gate: MakeGate) -> None:
@@ -141,16 +136,16 @@ def test_a_hold_reaches_those_who_wait_already(make_gate: MakeGate) -> None:
 
 def test_no_burst_follows_a_hold(make_gate: MakeGate) -> None:
     """What was not asked meanwhile is not caught up with at once."""
-    gate = make_gate(20, burst=100, patience=0)
+    gate = make_gate(100, burst=100, patience=0)
     refill(gate)
-    time.sleep(0.4)
+    time.sleep(0.1)
     started = time.monotonic()
-    gate.hold(0.02, "why")
-    time.sleep(0.05)
+    gate.hold(0.01, "why")
+    time.sleep(0.02)
     passed = 0
     while passes(gate):
         passed += 1
-    assert passed <= 1 + (time.monotonic() - started) * 20
+    assert passed <= 1 + (time.monotonic() - started) * 100
 
 
 def test_a_mistaken_hold_ends_after_a_day(make_gate: MakeGate) -> None:
@@ -159,12 +154,14 @@ def test_a_mistaken_hold_ends_after_a_day(make_gate: MakeGate) -> None:
     gate.hold(1e9, "why")
     with pytest.raises(ServerUnavailable) as refused:
         gate.wait("p")
-    assert refused.value.retry_after == pytest.approx(24 * 3600, abs=5)
+    assert refused.value.retry_after == pytest.approx(24 * 3600, abs=60)
 
 
-def ask_from_a_process(socket: str, requests: int) -> None:
-    with redis.Redis(unix_socket_path=socket) as client:
+def ask_in_a_process(socket: Path, requests: int) -> None:
+    """Beside another one, once both are there."""
+    with redis.Redis(unix_socket_path=str(socket)) as client:
         gate = RedisGate(client, "pw", 100)
+        meet(client)
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(gate.wait, ["p"] * requests))
 
@@ -173,14 +170,7 @@ def test_the_pace_is_kept_by_processes_together(
     redis_socket: Path, redis_client: redis.Redis
 ) -> None:
     """By Redis' own clock, from the making of the bucket to the last of forty requests."""
-    context = multiprocessing.get_context("spawn")
-    processes = [
-        context.Process(target=ask_from_a_process, args=(str(redis_socket), 20)) for _ in range(2)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
+    in_two_processes(ask_in_a_process, redis_socket, 20)
     seconds, microseconds = redis_client.time()
     made = int(redis_client.hget("pw:bucket", "made"))
     assert RedisGate(redis_client, "pw", 100).spent().requests == {"p": 40}
@@ -189,9 +179,9 @@ def test_the_pace_is_kept_by_processes_together(
 
 def test_losing_redis_data_lets_no_burst_through(redis_client: redis.Redis) -> None:
     """The bucket was full; after the flush it is empty."""
-    gate = RedisGate(redis_client, "pw", 10, burst=100, patience=0)
+    gate = RedisGate(redis_client, "pw", 100, burst=100, patience=0)
     refill(gate)
-    time.sleep(0.3)
+    time.sleep(0.1)
     assert passes(gate)
     redis_client.flushall()
     assert not passes(gate)
@@ -232,11 +222,11 @@ def test_a_hold_reaches_those_in_other_processes_who_wait(redis_client: redis.Re
 
 def test_a_hold_is_the_whole_fleets(redis_client: redis.Redis) -> None:
     """One process was told, all keep to it; another Patchwork's gate is none of it."""
-    RedisGate(redis_client, "pw", None).hold(100, "why")
+    RedisGate(redis_client, "pw", None).hold(1000, "why")
     RedisGate(redis_client, "pw", None).hold(1, "why")
     with pytest.raises(ServerUnavailable) as refused:
         RedisGate(redis_client, "pw", None).wait("p")
-    assert refused.value.retry_after == pytest.approx(100, abs=5)
+    assert refused.value.retry_after == pytest.approx(1000, abs=60)
     assert passes(RedisGate(redis_client, "other", None, patience=0))
 
 
@@ -250,19 +240,24 @@ def test_a_hold_says_why(make_gate: MakeGate) -> None:
 
 
 def test_a_hold_of_another_process_says_why(redis_client: redis.Redis) -> None:
-    """To those who are refused by it, and to `patchsync status`, until it ends."""
+    """To those who are refused by it, and to `patchsync status`."""
     gate = RedisGate(redis_client, "pw", None, patience=0)
     assert gate.held() is None
-    RedisGate(redis_client, "pw", None).hold(0.3, "a dead server")
+    RedisGate(redis_client, "pw", None).hold(1000, "a dead server")
     hold = gate.held()
     assert hold is not None
     assert hold.why == "a dead server"
-    assert hold.until == pytest.approx(time.time() + 0.3, abs=0.2)
+    assert hold.until == pytest.approx(time.time() + 1000, abs=60)
     with pytest.raises(ServerUnavailable, match="a dead server"):
         gate.wait("p")
+
+
+def test_what_is_over_is_held_by_nobody(redis_client: redis.Redis) -> None:
+    """Redis forgets a hold when it ends."""
+    gate = RedisGate(redis_client, "pw", None, patience=0)
+    RedisGate(redis_client, "pw", None).hold(0.05, "a dead server")
     while gate.held() is not None:
-        assert time.time() < hold.until + 5
-        time.sleep(0.02)
+        time.sleep(0.005)
     gate.wait("p")
 
 

@@ -72,7 +72,7 @@ def test_an_answer_that_drips_in_is_not_waited_for(
     server: FakeServer, client: Client, monkeypatch: pytest.MonkeyPatch, framing: str
 ) -> None:
     """Each drop comes within the read timeout; the whole would take ten seconds."""
-    monkeypatch.setattr(transport, "_ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(transport, "_ANSWER_SECONDS", 0.03)
     server.says(PATH, mbox(GOOD.body, framing=framing, drip=True))
     with pytest.raises(ServerUnavailable, match="after"):
         get(client)
@@ -130,7 +130,7 @@ def test_a_retry_after_holds_the_gate(
     server: FakeServer, client: Client, gate: RecordingGate
 ) -> None:
     """In seconds or as a date; then all wait, not only this request."""
-    date = email.utils.formatdate(time.time() + 50, usegmt=True)
+    date = email.utils.formatdate(time.time() + 500, usegmt=True)
     server.says(
         PATH,
         Answer(429, headers={"Retry-After": "7"}),
@@ -139,7 +139,7 @@ def test_a_retry_after_holds_the_gate(
         GOOD,
     )
     assert get(client) == GOOD.body
-    assert gate.holds == [7, pytest.approx(50, abs=3)]
+    assert gate.holds == [7, pytest.approx(500, abs=60)]
     assert gate.reasons[0] == (f"{server.url} asks to be left alone (status 429, Retry-After: 7 s)")
 
 
@@ -149,7 +149,7 @@ def test_a_long_retry_after_ends_the_call(server: FakeServer, make_client: MakeC
     server.says(PATH, Answer(429, headers={"Retry-After": "3600"}))
     with pytest.raises(ServerUnavailable) as unavailable:
         get(client)
-    assert unavailable.value.retry_after == pytest.approx(3600, abs=5)
+    assert unavailable.value.retry_after == pytest.approx(3600, abs=60)
     assert len(server.requests) == 1
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from patchwork_fakes import Answer, FakeServer, RecordingGate, as_html, as_json
+from patchwork_fakes import Answer, FakeServer, Patience, RecordingGate, as_html, as_json
 from pydantic import SecretStr
 
 from patchsync.errors import (
@@ -63,7 +63,8 @@ CHANGED = as_json(ENTRY)
 @pytest.fixture
 def make(server: FakeServer) -> Callable[..., Annotator]:
     def make(**how: Any) -> Annotator:
-        how = {"gate": LocalGate(), "timeout": (1.0, 0.3), "sleep": lambda _: None} | how
+        patience = Patience.with_server(server)
+        how = {"gate": LocalGate(), "timeout": patience, "sleep": lambda _: None} | how
         return Annotator(server.url, token=SecretStr(TOKEN), **how)
 
     return make

@@ -111,6 +111,10 @@ class FakePatchwork:
         self.reads += 1
         return {(each, rows[-1].context): None for each, rows in self.checks.items()}
 
+    def own_states(self, key: str, user: User, states: tuple[str, ...]) -> dict[int, str]:
+        self.reads += 1
+        return {each: state for each, state in self.states.items() if state in states}
+
     def relation_events(self, key: str) -> dict[int, RelationEvent]:
         self.reads += 1
         return self.events

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import suppress
 from functools import cache
 from itertools import combinations
 
@@ -59,14 +60,14 @@ def partitions(patches: Sequence[int]) -> Iterator[tuple[frozenset[int], ...]]:
 @cache
 def neighbours(state: State, patches: frozenset[int]) -> frozenset[State]:
     """Whatever one request can make of the relations."""
+    requests: list[tuple[int, ...]] = [(patch_id,) for patch_id in patches]
+    # What is related is the same whichever of the patches it is said of.
+    for size in range(1, len(patches) + 1):
+        requests += ((named[0], *named) for named in combinations(sorted(patches), size))
     found = set()
-    for patch_id in patches:
-        for size in range(len(patches) + 1):
-            for related in combinations(sorted(patches), size):
-                try:
-                    found.add(apply(state, patch_id, related, patches))
-                except Refused:
-                    continue
+    for patch_id, *related in requests:
+        with suppress(Refused):
+            found.add(apply(state, patch_id, related, patches))
     return frozenset(found - {state})
 
 

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from patchsync.config.push_tables import PushTable
@@ -328,6 +328,7 @@ def test_templates_see_all_that_is_known() -> None:
     st.sets(st.sampled_from([COMMIT, OTHER])),
     st.randoms(use_true_random=False),
 )
+@settings(max_examples=40)
 def test_the_order_of_what_is_known_is_of_no_matter(
     shapes: list[tuple[int, int]], commits: set[str], random: Random
 ) -> None:

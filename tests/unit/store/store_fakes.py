@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +72,11 @@ def strict_read(paths: ContainerPaths) -> list[int]:
     except FileNotFoundError:
         return []
     ids = []
+    folder = f"{paths.d_mbox}/{paths.layout}"
     for line in content.split(b"\n")[:-1]:
-        date, message_id, md5, patch_id = line.decode().split(" ")
-        datetime.strptime(date, "%Y/%m/%d")
-        mail = (paths.d_mbox / paths.layout / date / md5).read_bytes()
+        day, message_id, md5, patch_id = line.decode().split(" ")
+        date.fromisoformat(day.replace("/", "-"))
+        mail = Path(f"{folder}/{day}/{md5}").read_bytes()
         assert hashlib.md5(mail).hexdigest() == md5, f"torn mail of {message_id}"
         ids.append(int(patch_id))
     assert len(ids) == len(set(ids)), "an id has two lines"
@@ -89,6 +90,6 @@ def pasta_read(index: Path) -> dict[str, list[tuple[datetime, str, str]]]:
         lines.pop()
     entries = defaultdict(list)
     for line in lines:
-        date, message_id, md5 = line.split(" ")[:3]
-        entries[message_id].append((datetime.strptime(date, "%Y/%m/%d"), date, md5))
+        day, message_id, md5 = line.split(" ")[:3]
+        entries[message_id].append((datetime.strptime(day, "%Y/%m/%d"), day, md5))
     return dict(entries)

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import redis
 from store_fakes import batch_of, fake_mail, paths_in, strict_read
@@ -26,13 +26,25 @@ def say(word: str) -> None:
     print(word, flush=True)
 
 
-def write_for_ever(mbox: Path, first: int) -> None:
+def write_and_die(mbox: Path) -> None:
+    """For each number that comes a child writes mails from that one on, killed at the next line."""
+    for first in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            write_for_ever(mbox, int(first))
+        sys.stdin.readline()
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        say("killed" if os.WIFSIGNALED(status) else "ended by itself")
+
+
+def write_for_ever(mbox: Path, first: int) -> NoReturn:
     """Batches of three new mails and an old one each, until somebody kills us."""
     paths = paths_in(mbox)
-    say("began")
-    for patch_id in range(first, first + 3_000_000, 3):
+    while True:
         with StoreWriter(paths) as writer:
-            writer.apply(batch_of(max(1, patch_id - 1), patch_id, patch_id + 1, patch_id + 2))
+            writer.apply(batch_of(max(1, first - 1), first, first + 1, first + 2))
+        first += 3
 
 
 def die_everywhere(mbox: Path, step: int, offset: int) -> None:
@@ -118,7 +130,7 @@ def race(mbox: Path, name: str) -> None:
 if __name__ == "__main__":
     what, mbox, *arguments = sys.argv[1:]
     if what == "write":
-        write_for_ever(Path(mbox), int(arguments[0]))
+        write_and_die(Path(mbox))
     elif what == "die":
         die_everywhere(Path(mbox), int(arguments[0]), int(arguments[1]))
     elif what == "pause":

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 
 import pytest
 import redis
@@ -47,52 +49,73 @@ def hear(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
+def tell(process: subprocess.Popen[str], word: object) -> None:
+    """A line for a process."""
+    assert process.stdin is not None
+    process.stdin.write(f"{word}\n")
+    process.stdin.flush()
+
+
 def what_writers_leave(paths: ContainerPaths) -> dict[Path, bytes | None]:
     """The index and the notes, but not the mails, which another writer may leave there unnamed."""
     files = (paths.index, paths.gone, paths.set_aside, paths.fence)
     return {file: file.read_bytes() if file.exists() else None for file in files}
 
 
-@contextmanager
-def read_all_the_time(paths: ContainerPaths) -> Iterator[list[int]]:
-    """Read the store strictly in a thread, over and over; yields the lengths that were seen."""
-    stop = threading.Event()
-    lengths: list[int] = []
-    faults: list[BaseException] = []
+@dataclass
+class Reader:
+    """The lengths of the store that it met, and what was wrong."""
 
-    def read() -> None:
+    lengths: list[int] = field(default_factory=list)
+    faults: list[BaseException] = field(default_factory=list)
+
+    def read(self, paths: ContainerPaths, stop: threading.Event) -> None:
+        """Read the store strictly, over and over."""
         seen: list[int] = []
-        while not stop.is_set() and not faults:
+        while not stop.is_set() and not self.faults:
             try:
                 ids = strict_read(paths)
                 assert ids[: len(seen)] == seen, "a line was lost"
                 seen = ids
-                lengths.append(len(ids))
+                self.lengths.append(len(ids))
             except BaseException as fault:
-                faults.append(fault)
+                self.faults.append(fault)
 
-    reader = threading.Thread(target=read)
-    reader.start()
+    def wait_for_more_than(self, length: int) -> None:
+        """Until it has met a longer store."""
+        while max(self.lengths, default=0) <= length:
+            assert not self.faults
+            time.sleep(0.001)
+
+
+@contextmanager
+def read_all_the_time(paths: ContainerPaths) -> Iterator[Reader]:
+    """A reader in a thread, which must not meet a fault."""
+    stop = threading.Event()
+    reader = Reader()
+    thread = threading.Thread(target=reader.read, args=(paths, stop))
+    thread.start()
     try:
-        yield lengths
+        yield reader
     finally:
         stop.set()
-        reader.join()
-    assert not faults, faults
+        thread.join()
+        assert not reader.faults, reader.faults
 
 
-def test_a_writer_may_be_killed_at_any_moment(paths: ContainerPaths) -> None:
+def test_a_writer_may_be_killed_at_any_moment(paths: ContainerPaths, random: Random) -> None:
     """A strict reader never meets a torn mail, a lost or a doubled line; the next one goes on."""
-    moments = random.Random(1)
-    with read_all_the_time(paths) as lengths:
-        for _ in range(12):
-            before = len(strict_read(paths))
-            with start("write", paths.d_mbox, max([0, *strict_read(paths)]) + 1) as process:
-                assert hear(process) == "began"
-                with pytest.raises(subprocess.TimeoutExpired):
-                    process.wait(moments.uniform(0.01, 0.15))
-            assert len(strict_read(paths)) >= before
-    assert len(set(lengths)) > 5
+    with read_all_the_time(paths) as reader, start("write", paths.d_mbox) as process:
+        for number in range(16):
+            before = strict_read(paths)
+            tell(process, max(before, default=0) + 1)
+            if number % 2:  # Else it may be killed before its first batch, or in it.
+                reader.wait_for_more_than(len(before))
+            time.sleep(random.uniform(0, 0.02))
+            tell(process, "enough")
+            assert hear(process) == "killed"
+            assert len(strict_read(paths)) >= len(before)
+    assert len(set(reader.lengths)) > 8
     ids = strict_read(paths)
     with StoreWriter(paths) as writer:
         known = writer.apply(batch_of(*range(1, max(ids) + 1)))
@@ -130,7 +153,6 @@ def test_a_paused_writer_writes_nothing_once_another_one_came(
 ) -> None:
     """Stopped for longer than its Redis lock lasts, then woken: the fencing token decides."""
     with start("pause", paths.d_mbox, redis_socket, point) as process:
-        assert process.stdin is not None
         assert hear(process) == "paused"
         os.kill(process.pid, signal.SIGSTOP)
         os.waitpid(process.pid, os.WUNTRACED)
@@ -138,8 +160,7 @@ def test_a_paused_writer_writes_nothing_once_another_one_came(
             writer.apply(batch_of(7, 8))
             written = what_writers_leave(paths)
             os.kill(process.pid, signal.SIGCONT)
-            process.stdin.write("go on\n")
-            process.stdin.flush()
+            tell(process, "go on")
             assert hear(process) == "StaleWriter"
     assert strict_read(paths) == [7, 8]
     assert what_writers_leave(paths) == written
