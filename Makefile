@@ -9,9 +9,9 @@ PYTHON ?= python3
 VENV := .venv$(patsubst %,-%,$(filter-out python3,$(notdir $(PYTHON))))
 BIN := $(VENV)/bin
 CONFIG ?=
-# Tests at once: most of those that take their time wait for others
+# Files of tests at once: most of those that take their time wait for others. The longest come first.
 JOBS ?= 4
-PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadgroup
+PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
 .PHONY: run install test check lint types tests faults lock clean

@@ -141,7 +141,7 @@ class Container:
             cwd=self._path("/data"),
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
 

@@ -46,7 +46,7 @@ class Machine:
             env=os.environ | environment,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
 

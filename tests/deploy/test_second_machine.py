@@ -17,7 +17,7 @@ from tests.deploy.machines import FIRST, Machine, NoMachines, two_machines
 
 PATCHES = 60
 REDIS_PORT, PATCHWORK_PORT = 6379, 8000
-SECONDS = 45.0
+SECONDS = 120.0
 # The stand-in listens on the loopback, which the other machine cannot reach.
 STANDIN = f"import patchsync.standin.__main__ as it; it.LOOPBACK = {FIRST!r}; it.main()"
 PATCHSYNC = str(Path(sys.executable).with_name("patchsync"))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from patchsync.leash import leashed
 from patchsync.sites import find_site
 from patchsync.standin.process import StandinProcess
 from patchsync.store.layout import ContainerPaths
@@ -79,15 +80,15 @@ def another_writer(installation: Installation) -> Iterator[None]:
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            installation.command("run", "index"), stderr=output, start_new_session=True
+            leashed(installation.command("run", "index")), stderr=output, start_new_session=True
         ) as process,
     ):
         try:
             wait_until(lambda: "ready" in log.read_text(), "a second writer is ready")
             yield
         finally:
-            process.terminate()
-            process.wait(20)
+            # Its children are in its group: nothing of it goes on.
+            stop_group(process.pid, signal.SIGKILL)
 
 
 def paths_of(installation: Installation) -> ContainerPaths:
@@ -152,7 +153,7 @@ def test_others_wait_for_the_stores_own_lock(installation: Installation, quiet: 
             stopped = writers(installation, paths.lock)
             before = paths.index.read_bytes()
             assert before.endswith(b"\n")
-            wait_until(lambda: writers(installation, paths.lock) > stopped, "others wait", 30)
+            wait_until(lambda: writers(installation, paths.lock) > stopped, "others wait")
             assert paths.index.read_bytes() == before
         await_step(installation)
         assert_same_store(installation, quiet)

@@ -128,7 +128,7 @@ def test_what_it_tells_stands_there(tmp_path: Path) -> None:
         assert requests.get(flower_url(installation.config), timeout=10).status_code == 200
 
         demo.process.send_signal(signal.SIGINT)
-        assert demo.process.wait(30) == 0, demo.said
+        assert demo.process.wait(120) == 0, demo.said
         demo.assert_nothing_runs()
         assert not installation.config.run_dir.exists()
 
@@ -154,7 +154,7 @@ def test_when_nothing_is_pushed_it_fails(tmp_path: Path) -> None:
     """It tells nothing that did not happen: exit status 1, and what was waited for."""
     with running(tmp_path, sys.executable, "-c", WITHOUT_PUSH, "demo") as demo:
         demo.wait_for("The first push")
-        assert demo.process.wait(60) == 1
+        assert demo.process.wait(120) == 1
         assert "waited 2 s in vain: Patchwork shows" in demo.said
         assert "what the fleet said: /" in demo.said
         assert "arrives" not in demo.said
@@ -166,6 +166,6 @@ def test_stopped_it_leaves_nothing_behind(tmp_path: Path) -> None:
     with running(tmp_path, *command()) as demo:
         demo.wait_for("The fleet starts")
         demo.process.terminate()
-        assert demo.process.wait(30) == 1
+        assert demo.process.wait(120) == 1
         demo.assert_nothing_runs()
         assert not demo.installation.config.run_dir.exists()

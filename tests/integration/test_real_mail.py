@@ -27,7 +27,6 @@ def jailhouse() -> Iterator[StandinProcess]:
         yield standin
 
 
-@pytest.mark.xdist_group("jailhouse")
 @pytest.mark.parametrize("layout", ["patchwork", "raw"])
 def test_a_real_list(
     tmp_path: Path, jailhouse: StandinProcess, workers: Workers, layout: str

@@ -11,6 +11,7 @@ from patchsync import board as module
 from patchsync.board import Board, Errand
 from patchsync.clock import redis_now
 from patchsync.errors import GiveUp, ServerUnavailable
+from tests.support.installation import wait_until
 
 
 @pytest.fixture
@@ -137,5 +138,4 @@ def test_an_errand_whose_message_was_lost(client: redis.Redis) -> None:
     """After its time the next one who asks sends another."""
     errand = Errand(client, "n", "analysis", seconds=0.05)
     assert errand.ask()
-    while not errand.ask():
-        time.sleep(0.005)
+    wait_until(errand.ask, "it is taken for lost")

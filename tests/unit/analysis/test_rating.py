@@ -118,7 +118,7 @@ def test_two_texts(left: list[str], right: list[str]) -> None:
 
 
 @given(patches, patches, thresholds)
-@settings(max_examples=50)
+@settings(max_examples=40)
 def test_the_rating_of_a_pair(left: Patch, right: Patch, limit: Thresholds) -> None:
     """To the last bit what the description says, from either side."""
     rating = rate(shape_of(left), shape_of(right), limit)
@@ -128,7 +128,7 @@ def test_the_rating_of_a_pair(left: Patch, right: Patch, limit: Thresholds) -> N
 
 
 @given(patches, patches, thresholds, st.integers(0, 22).map(lambda n: n / 20))
-@settings(max_examples=70)
+@settings(max_examples=60)
 def test_the_short_way(left: Patch, right: Patch, limit: Thresholds, total: float) -> None:
     """It says whether the rating reaches a total; also that itself, or by a hair not."""
     a, b = shape_of(left), shape_of(right)

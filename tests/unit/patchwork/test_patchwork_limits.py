@@ -17,6 +17,7 @@ from redis.retry import Retry
 
 from patchsync.errors import ServerUnavailable
 from patchsync.patchwork.limits import LocalGate, RedisGate
+from tests.support.installation import wait_until
 
 # redis-py itself tries for seconds.
 ONCE = Retry(NoBackoff(), 0)
@@ -39,7 +40,9 @@ def make_gate(request: pytest.FixtureRequest) -> MakeGate:
 
 def refill(gate: LocalGate | RedisGate) -> None:
     """Until a request passes that may not wait."""
+    deadline = time.monotonic() + 60
     while not passes(gate):
+        assert time.monotonic() < deadline, "the bucket never fills"
         time.sleep(0.002)
 
 
@@ -256,8 +259,7 @@ def test_what_is_over_is_held_by_nobody(redis_client: redis.Redis) -> None:
     """Redis forgets a hold when it ends."""
     gate = RedisGate(redis_client, "pw", None, patience=0)
     RedisGate(redis_client, "pw", None).hold(0.05, "a dead server")
-    while gate.held() is not None:
-        time.sleep(0.005)
+    wait_until(lambda: gate.held() is None, "it is over")
     gate.wait("p")
 
 

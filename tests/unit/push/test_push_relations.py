@@ -59,9 +59,10 @@ def as_state(relations: Iterable[Relation]) -> State:
 # --- by trying all ---------------------------------------------------------------------------
 
 
-def test_the_fewest_requests_for_any_seven_patches() -> None:
+@pytest.mark.parametrize("count", [6, pytest.param(7, marks=pytest.mark.long)])
+def test_the_fewest_requests_for_any_few_patches(count: int) -> None:
     """From any partition of ours to any wanted one, no sequence of requests is shorter."""
-    patches = frozenset(range(7))
+    patches = frozenset(range(count))
     wanted = list(partitions(sorted(patches)))
     sources = {tuple(sorted(map(len, parts))): parts for parts in wanted}  # all others are alike
     for parts in sources.values():
@@ -110,6 +111,13 @@ def situations(draw: st.DrawFn) -> tuple[list[Relation], list[frozenset[int]], T
         [Relation(frozenset({1, 4, 5}), frozenset({5})), person(2, 3)],
         [frozenset({2, 3, 4, 5})],
         terms(may=frozenset(range(1, 7)), most=2),
+    )
+)
+@example(  # what a person related is no base for another group, however much of that is in it
+    (
+        [Relation(frozenset({1, 2, 3, 4, 6}), frozenset({3, 4, 6}))],
+        [frozenset({1}), frozenset({2, 6}), frozenset({3, 4})],
+        terms(may=frozenset(range(1, 7)), most=6),
     )
 )
 def test_any_plan_is_lawful_shortest_and_can_be_interrupted(
