@@ -58,10 +58,8 @@ def test_killed_in_mid_round(
         wait_until(lambda: pages_in_flight(installation), "pages are in flight")
         before = [main_process(installation, service) for service in SERVICES]
         server.kill()
-        wait_until(
-            lambda: installation.logs().count("Connection to broker lost") >= len(SYNC_QUEUES),
-            "each worker has noticed",
-        )
+        # One that was just sending an event says nothing, but tries until it is there again.
+        wait_until(lambda: "Connection to broker lost" in installation.logs(), "it is noticed")
         server.start()
         await_step(installation)
         assert_same_store(installation, quiet)

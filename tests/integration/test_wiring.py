@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from unittest import mock
 
@@ -47,7 +48,12 @@ def app(installation: Installation, workers: Workers) -> Iterator[Celery]:
             mock.patch.object(app, "_pool", None),
             mock.patch.object(app.amqp, "_producer_pool", None),
         ):
+            # Celery has the whole process log as a worker does.
+            root = logging.getLogger()
+            level, handlers = root.level, root.handlers[:]
             yield app
+            root.setLevel(level)
+            root.handlers[:] = handlers
             app.pool.force_close_all()
 
 
