@@ -74,7 +74,11 @@ class Plan:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._sql = sqlite3.connect(file, isolation_level=None)
             # What a power loss takes is found again in the archive.
-            self._sql.execute("PRAGMA synchronous = OFF")
+            try:
+                self._sql.execute("PRAGMA synchronous = OFF")
+            except BaseException:
+                self._sql.close()
+                raise
 
     def __enter__(self) -> Self:
         return self

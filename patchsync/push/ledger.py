@@ -94,11 +94,15 @@ class Ledger:
         # Most patches are alone: an entry that says nothing is not made for each.
         sql.executemany(
             """
-            UPDATE entry SET project_id = ?2, wanted = ?4,
-                trouble = CASE WHEN wanted IS ?4 THEN trouble END
-            WHERE sink = ?3 AND patch_id = ?1 AND (wanted, project_id) IS NOT (?4, ?2)
+            UPDATE entry SET project_id = ?, wanted = NULL,
+                trouble = CASE WHEN wanted IS NULL THEN trouble END
+            WHERE sink = ? AND patch_id = ? AND (wanted IS NOT NULL OR project_id IS NOT ?)
             """,
-            (row for row in rows if row.value is None),
+            (
+                (row.project_id, row.sink, row.patch_id, row.project_id)
+                for row in rows
+                if row.value is None
+            ),
         )
 
     def want_nothing(self) -> None:

@@ -83,8 +83,9 @@ class KeptFile:
         with self.reporting(), storing(path):
             make_folder(path.parent)
             self._open()
-            if self._version() != VERSION:
-                self.forget()
+            with self._closed_on_error():
+                if self._version() != VERSION:
+                    self.forget()
 
     @classmethod
     def to_read(cls, path: Path) -> Self | None:
@@ -98,8 +99,9 @@ class KeptFile:
             kept.sql = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY, isolation_level=None
             )
-            if kept._version() == VERSION:
-                return kept
+            with kept._closed_on_error():
+                if kept._version() == VERSION:
+                    return kept
             kept.close()
         return None
 
@@ -126,10 +128,19 @@ class KeptFile:
 
     def _open(self) -> None:
         self.sql = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None)
-        self.sql.execute("PRAGMA journal_mode = WAL")
-        self.sql.execute("PRAGMA synchronous = NORMAL")
-        self.sql.execute(f"PRAGMA journal_size_limit = {_WAL_SIZE}")
-        self.sql.execute(f"PRAGMA cache_size = -{_CACHE}")
+        with self._closed_on_error():
+            self.sql.execute("PRAGMA journal_mode = WAL")
+            self.sql.execute("PRAGMA synchronous = NORMAL")
+            self.sql.execute(f"PRAGMA journal_size_limit = {_WAL_SIZE}")
+            self.sql.execute(f"PRAGMA cache_size = -{_CACHE}")
+
+    @contextmanager
+    def _closed_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
 
     def _remove(self) -> None:
         # The database last: without its log it is at worst damaged again, and found to be so.
