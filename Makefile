@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV := .venv$(patsubst %,-%,$(filter-out python3,$(notdir $(PYTHON))))
 BIN := $(VENV)/bin
 CONFIG ?=
-# Files of tests at once: most of those that take their time wait for others. The longest come first.
+# Files of tests at once: most of those that take their time wait for others
 JOBS ?= 4
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url

@@ -6,6 +6,8 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 import redis
 
 from patchsync.config import FILE_VARIABLE
+from patchsync.leash import leashed
 from patchsync.services import embedded_redis_server
 from patchsync.standin.process import StandinProcess, running_standin
 from tests.support.inprocess import Workers
@@ -28,13 +31,20 @@ MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 2 * 2**30
 
 
+def usable(folder: Path) -> bool:
+    """Whether there is room, and programs may lie there: tests write some."""
+    if not os.access(folder, os.W_OK) or os.statvfs(folder).f_flag & os.ST_NOEXEC:
+        return False
+    return shutil.disk_usage(folder).free > MEMORY_BYTES
+
+
 def pytest_configure() -> None:
     """Before anything is made or started."""
     # In the background of a shell, or under nohup, they are ignored; so would our children do.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
-    if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > MEMORY_BYTES:
+    # A run under nohup goes on when its terminal is closed; what it starts does as it would.
+    signal.signal(signal.SIGHUP, lambda *_: None)
+    if usable(MEMORY):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
@@ -72,21 +82,21 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[redis.Redis]:
+def shared_redis() -> Iterator[redis.Redis]:
     """A Redis for the whole run."""
-    folder = tmp_path_factory.mktemp("redis")
-    socket = folder / "redis.sock"
-    server = subprocess.Popen(
-        [embedded_redis_server(), "--port", "0", "--unixsocket", str(socket), "--save", ""],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-    )
-    with redis.Redis(unix_socket_path=str(socket), retry_on_error=[ConnectionError]) as client:
-        while not socket.exists():
-            assert server.poll() is None
-        yield client
-    server.terminate()
-    server.wait(10)
+    # Not below pytest's own folder: the path of a socket has at most 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="ps-") as folder:
+        socket = Path(folder) / "redis.sock"
+        command = [embedded_redis_server(), "--port", "0", "--unixsocket", str(socket)]
+        with subprocess.Popen(
+            leashed([*command, "--save", "", "--dir", folder]), stdout=subprocess.DEVNULL
+        ) as server:
+            while not socket.exists():
+                assert server.poll() is None, "Redis does not start"
+                time.sleep(0.01)
+            with redis.Redis(unix_socket_path=str(socket)) as client:
+                yield client
+            server.kill()
 
 
 @pytest.fixture(scope="session")

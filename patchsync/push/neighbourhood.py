@@ -48,7 +48,7 @@ class Neighbourhood:
             groups.setdefault(wanted, set()).add(each)
         return list(map(frozenset, groups.values()))
 
-    def now(self) -> dict[int, frozenset[int]]:
+    def present(self) -> dict[int, frozenset[int]]:
         """The relation of each patch, as Patchwork shows it."""
         return {each: relation_of(view) for each, view in self.views.items()}
 

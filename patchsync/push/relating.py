@@ -10,7 +10,13 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from patchsync.errors import AnswerLost, ChangedThere, NotWritten, PatchsyncError
+from patchsync.errors import (
+    AnswerLost,
+    ChangedThere,
+    NotWritten,
+    PatchsyncError,
+    TryAgainLater,
+)
 from patchsync.patchwork.writing import Annotator
 from patchsync.push.ledger import Ledger
 from patchsync.push.ledger_tables import Sink, Trouble
@@ -82,6 +88,9 @@ class Relating:
         """
         key = next(iter(self._rules.key_of.values()))
         around = gather(self._ledger, lambda each: self._annotator.view(key, each), patch_ids)
+        if overlap(around.present().values()):
+            # Nothing is noted: who stands where is not known.
+            raise TryAgainLater(f"the relations of patch {min(around.views)} changed meanwhile")
         with self._ledger.transaction():
             self._note_arrived(around)
             made = self._ledger.hands.made(around.views)
@@ -90,8 +99,9 @@ class Relating:
             # What a person placed since is not ours any more, wherever it is put.
             self._ledger.hands.forget_made(each.patch_id for each in away)
             self._ledger.hands.forget_made(taken_over(around, made))
-            self._show(around.now(), around, now)
-            self._end(around.views)
+            self._show(around.present(), around, now)
+            # Also those that are gone
+            self._end(around.shown)
         off = self._ledger.hands.hands_off(Sink.RELATION)
         around.hands_off = frozenset(off.keys() & around.views.keys())
         return Look(around=around, components=self._plan(around))
@@ -117,7 +127,7 @@ class Relating:
                 yield from map(_reported, component.reports)
             return
         troubles: dict[int, tuple[Trouble, str]] = {}
-        there = found.around.now()
+        there = found.around.present()
         for component in found.components:
             for report in component.reports:
                 troubles |= dict.fromkeys(report.group, (Trouble.REPORT, str(report)))
@@ -155,9 +165,9 @@ class Relating:
         for members in {there[step.patch_id] for step in steps if step.related}:
             view = self._annotator.view(self._key(min(members), around), min(members))
             if view is None or relation_of(view) != members:
-                there |= {each: frozenset({each}) for each in members}
-                if view is not None:
-                    there |= dict.fromkeys(relation_of(view), relation_of(view))
+                # What we made of them stays noted: the next look tells what a person did since.
+                for each in members:
+                    del there[each]
                 raise ChangedThere(f"the relation of patch {min(members)} is not as we left it")
 
     def _key(self, patch_id: int, around: Neighbourhood) -> str:
@@ -218,7 +228,8 @@ class Relating:
         """Note what each patch has now; where that is not what is wanted, why."""
         with self._ledger.transaction():
             self._ledger.hands.forget_made(_alone(there))
-            self._show({each: there.get(each, frozenset()) for each in around.entries}, around, now)
+            gone = around.entries.keys() - around.views.keys()
+            self._show(there | dict.fromkeys(gone, frozenset()), around, now)
             for each, entry in around.entries.items():
                 if _value(there.get(each, frozenset())) != entry.wanted:
                     kind, text = troubles.get(each, (Trouble.REPORT, _why(each, around)))
@@ -232,15 +243,22 @@ class Relating:
 
     def _note_arrived(self, around: Neighbourhood) -> None:
         """Have what requests did, that nobody saw the end of, count as shown by us."""
-        for each, after in under_way(self._ledger).items():
-            if each not in around.views:
+        present, noted = around.present(), under_way(self._ledger)
+        for after in set(noted.values()):
+            patches = {each for each in noted if noted[each] == after and each in present}
+            if after is None:
+                around.shown |= {each: present[each] for each in patches}
                 continue
-            now = relation_of(around.views[each])
-            if after is None or now == after:
-                around.shown[each] = now
-            elif len(around.shown[each]) == 1:
-                # It did not arrive: where a person places the patch now, it is not ours.
-                self._ledger.hands.forget_made([each])
+            if any(present[each] != after for each in patches):
+                if not any(present[each] & after - around.shown[each] for each in patches):
+                    # It did not arrive: where a person places a patch now, it is not ours.
+                    alone = [each for each in patches if len(around.shown[each]) == 1]
+                    self._ledger.hands.forget_made(alone)
+                    continue
+                # A person changed it since: what is left of it is in doubt, and so that person's.
+                related = [each for each in patches if len(present[each]) > 1]
+                self._ledger.hands.forget_made(related)
+            around.shown |= dict.fromkeys(patches, after)
 
     def _show(self, relations: Relations, around: Neighbourhood, now: float) -> None:
         """Note what is there, of the patches that a plan ever said anything of."""
@@ -258,6 +276,12 @@ class Relating:
     def _set_under_way(self, becomes: Mapping[int, frozenset[int] | None]) -> None:
         values = {each: members and sorted(members) for each, members in becomes.items()}
         self._ledger.write_notes({UNDER_WAY: json.dumps(values) if values else None})
+
+
+def overlap(relations: Iterable[frozenset[int]]) -> bool:
+    """Whether a patch is in two of the relations, as if they were read while they changed."""
+    different = set(relations)
+    return sum(map(len, different)) > len(frozenset().union(*different))
 
 
 def _alone(relations: Relations) -> list[int]:

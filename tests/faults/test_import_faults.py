@@ -197,7 +197,7 @@ def kill_redis(installation: Installation) -> None:
 @pytest.mark.parametrize(
     "harms",
     [
-        [kill_index_main, kill_redis],
+        [kill_index_child, kill_index_main, kill_redis],
         pytest.param([kill_index_main, kill_redis, kill_index_child] * 3, marks=pytest.mark.long),
     ],
     ids=["short", "long"],

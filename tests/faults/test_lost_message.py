@@ -94,7 +94,7 @@ def lose_a_message(installation: Installation, queue: str) -> None:
     client = redis_of(installation)
     victim = main_process(installation, queue)
     with publisher_of(installation) as publisher:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while True:
             stop_group(victim, signal.SIGSTOP)
             publisher.publish(queue)

@@ -34,11 +34,13 @@ def test_a_sync_from_nothing(installation: Installation) -> None:
 def test_by_celery_s_own_command(
     installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`celery -A workers call` works, by number as by name; what is wrong is logged.
+    """`celery -A workers call` works, by number as by name, and so does `beat`; errors are logged.
 
     Not in a command line, a log, Redis, the store, or a request of all this is the token seen.
     """
     monkeypatch.setenv("PATCHWORK_TOKEN", TOKEN)
+    installation = configured(tmp_path, installation.patchwork, "[schedule]\nprobe_seconds = 1\n")
+    environment = os.environ | {"PATCHSYNC_CONFIG": str(installation.file)}
     client = redis.Redis.from_url(installation.config.redis_url)
     seen: list[str] = []
     with running_fleet(installation):
@@ -46,7 +48,7 @@ def test_by_celery_s_own_command(
             celery = [sys.executable, "-m", "celery", "-A", "workers"]
             subprocess.run(
                 [*celery, "call", "workers.fetch.probe", "--args", f'["{project}"]'],
-                env=os.environ | {"PATCHSYNC_CONFIG": str(installation.file)},
+                env=environment,
                 cwd=tmp_path,
                 check=True,
                 capture_output=True,
@@ -56,6 +58,13 @@ def test_by_celery_s_own_command(
             lambda: "probe of nosuch: project 'nosuch' is not in" in installation.logs(),
             "the worker says what is wrong",
         )
+        new = set(installation.patchwork.control.add("sample", 2))
+        beat = [sys.executable, "-m", "celery", "-A", "workers", "beat", "--pidfile="]
+        with subprocess.Popen(
+            beat, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
+        ) as process:
+            wait_until(lambda: new <= installation.ids("sample"), "beat alone brings what is new")
+            process.kill()
         seen.append(installation.sync())
         seen += processes_of(installation).values()
         seen += [repr(client.dump(key)) for key in client.keys("*")]
@@ -68,11 +77,13 @@ def test_by_celery_s_own_command(
     client.close()
 
 
-@pytest.mark.parametrize("signals", [[signal.SIGINT, signal.SIGINT], [signal.SIGHUP]])
+@pytest.mark.parametrize(
+    "signals", [[signal.SIGINT], [signal.SIGINT, signal.SIGINT], [signal.SIGHUP]]
+)
 def test_ctrl_c_leaves_nothing_behind(
     installation: Installation, signals: list[signal.Signals]
 ) -> None:
-    """Impatient Ctrl-C, or a closed terminal: Redis and all workers end."""
+    """Ctrl-C, impatient Ctrl-C, or a closed terminal: Redis and all workers end."""
     installation.patchwork.control.latency(0.2)
     running = subprocess.Popen(
         installation.command("sync"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

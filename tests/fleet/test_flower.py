@@ -76,7 +76,7 @@ class Dashboard:
     def answers(self) -> bool:
         """Whether it listens."""
         try:
-            return requests.get(f"{self.url}/healthcheck", timeout=5).status_code == 200
+            return requests.get(f"{self.url}/healthcheck", timeout=60).status_code == 200
         except requests.ConnectionError:
             return False
 

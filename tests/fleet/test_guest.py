@@ -54,7 +54,8 @@ def test_a_flush_causes_no_burst(tmp_path: Path, patchwork: StandinProcess) -> N
     with fleet(installation, *SYNC_QUEUES, "beat"):
         wait_until(lambda: requests() > 2 * BURST, "pages are fetched")
         began = flushed = time.monotonic()
-        while time.monotonic() < began + 5:
+        while time.monotonic() < began + 5 or seen[-1][1] - seen[0][1] <= 2 * RATE:
+            assert time.monotonic() < began + 60, "it does not go on"
             if time.monotonic() > flushed + 1.5:
                 flushed = time.monotonic()
                 client.flushall()
@@ -63,7 +64,6 @@ def test_a_flush_causes_no_burst(tmp_path: Path, patchwork: StandinProcess) -> N
             time.sleep(0.05)
     for (start, sent_before, _), (_, sent, end) in combinations(seen, 2):
         assert sent - sent_before <= RATE * (end - start + JITTER_SECONDS) + BURST
-    assert seen[-1][1] - seen[0][1] > RATE * 2, "it went on all the same"
 
 
 def test_the_budget_of_the_day_outlives_redis(tmp_path: Path, patchwork: StandinProcess) -> None:

@@ -101,7 +101,7 @@ def test_a_port_that_is_taken(installation: Installation) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         taken = installation.changed("[redis]", f"[flower]\nport = {port}\n[redis]")
-        done = taken.patchsync("up")
+        done = taken.process("up")
     assert done.returncode == 1
     assert "[flower] address, port" in done.stderr
     assert processes_of(installation) == {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -24,9 +23,8 @@ from tests.support.contents import Contents, assert_same_store, contents_of
 from tests.support.dumparchive import by_date, date_of, dump, imitation, mbox_of, write_tar
 from tests.support.inprocess import Workers
 from tests.support.installation import Installation, configured, processes_of
+from tests.support.real_mail import ARCHIVE, JAILHOUSE, need_real_mail
 
-DATA = Path(os.environ.get("PATCHSYNC_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
-REAL_ARCHIVE = DATA / "jailhouse" / "dumparchive.tar.gz"
 PROJECTS = ("sample", "neighbour")
 # 40 in `sample`, the others in `neighbour`
 PATCHES = 60
@@ -196,8 +194,7 @@ def test_the_real_archive_offline(
     tmp_path: Path, patchwork: StandinProcess, workers: Workers
 ) -> None:
     """1,535 of 1,535 mails, with the index lines that PaStA's data has; nobody is asked."""
-    if not REAL_ARCHIVE.exists():
-        pytest.skip(f"{REAL_ARCHIVE} is not here; set PATCHSYNC_SHARED_DATA")
+    need_real_mail()
     file = tmp_path / "patchsync.toml"
     file.write_text(
         f"""
@@ -209,9 +206,9 @@ def test_the_real_archive_offline(
         """
     )
     installation = Installation(patchwork, load(file), workers)
-    imported(installation, "--offline", "--project", "1", REAL_ARCHIVE)
+    imported(installation, "--offline", "--project", "1", ARCHIVE)
     lines = installation.lines("1")
-    expected = (DATA / "jailhouse" / "patchwork.1").read_text().splitlines()
+    expected = (JAILHOUSE / "patchwork.1").read_text().splitlines()
     assert len(lines) == len(expected) == 1535
     assert set(lines) == set(expected)
     for name, content in contents_of(installation).mails.items():

@@ -519,7 +519,7 @@ def test_the_service_goes_on_by_itself(
     with service(pushing):
         wait_until(lambda: "until somebody agrees" in installation.logs(), "it is told", 60)
         assert pushing.rows() == {}
-        pushing.push()
+        assert pushing.process("--yes").returncode == 0
         pushing.group([a, b], [c, d])
         client = redis.Redis.from_url(installation.config.redis_url)
         with client.monitor() as monitor:
@@ -541,7 +541,7 @@ def test_the_service_goes_on_by_itself(
                 assert " worker -Q push " in line
         assert with_token
         assert TOKEN not in installation.logs()
-        pushing.push("--undo")
+        assert pushing.process("--undo", "--yes").returncode == 0
         pushing.group([a, b, c, d])
         again = len(installation.logs())
         wait_until(lambda: "until somebody agrees" in installation.logs()[again:], "it is told", 60)

@@ -71,7 +71,7 @@ def assert_same_store(installation: Installation, quiet: Contents) -> None:
         assert hashlib.md5(content).hexdigest() == name[-32:]
     d_mbox = installation.config.d_mbox
     # A fleet at work may be about to replace a file of its own.
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while left := leftovers(d_mbox):
         assert time.monotonic() < deadline, f"half-written files are left in the store: {left}"
         time.sleep(0.05)

@@ -1,7 +1,8 @@
 """The fleet without processes: a task that is sent is run at once, by the one who sends it.
 
 Task bodies are called as functions, their arguments as JSON would bring them. What is sent is
-recorded; a task whose service does not run waits. Who sleeps wakes at once, at a later time.
+recorded; a task whose service does not run waits. Who sleeps wakes at once, at a later time; but
+not the rate limit, whose time is that of Redis.
 """
 
 from __future__ import annotations
@@ -80,6 +81,8 @@ class Workers:
     services: set[str] = field(default_factory=set)
     sent: list[Sent] = field(default_factory=list)
     waiting: deque[Sent] = field(default_factory=deque)
+    # As `sent`, also where a test has forgotten that
+    ever_sent: list[Sent] = field(default_factory=list)
     # What another writer kept waiting; tried again when something else is sent
     later: list[Sent] = field(default_factory=list)
     log: StringIO = field(default_factory=StringIO)
@@ -94,6 +97,7 @@ class Workers:
         args = json.loads(json.dumps(list(args or ())))
         message = Sent(task=name.removeprefix("workers."), args=args, options=options)
         self.sent.append(message)
+        self.ever_sent.append(message)
         self.waiting.append(message)
         self.work()
         return SimpleNamespace(id=str(uuid4()))

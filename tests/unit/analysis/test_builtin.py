@@ -349,6 +349,7 @@ def test_without_filterdiff_and_then_with_it(
 def test_messages_of_giants(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """As with hunks it is only seen whether they are the same; so says an explanation, too."""
     # Real ones, of a million characters, would take minutes if they were compared.
+    assert rating._GIANTS == 10**12
     monkeypatch.setattr(rating, "_GIANTS", 10**6)
     giant = "word " * 250
     text = [patch_text("Giant", code(), body=body) for body in (giant, giant, f"{giant} more")]

@@ -14,7 +14,7 @@ import pytest
 from push_fakes import FakePatchwork, answer_lost
 from relation_server import apply, visible
 
-from patchsync.errors import AnswerLost
+from patchsync.errors import AnswerLost, TryAgainLater
 from patchsync.push import neighbourhood
 from patchsync.push.jobs import cut
 from patchsync.push.ledger import Ledger
@@ -79,10 +79,11 @@ def partition(random: Random) -> list[set[int]]:
 
 
 @pytest.mark.parametrize("arrived", [True, False])
-@pytest.mark.parametrize("seed", range(60))
-def test_an_answer_is_lost_anywhere(tmp_path: Path, seed: int, arrived: bool) -> None:
+@pytest.mark.parametrize("case", range(60))
+def test_an_answer_is_lost_anywhere(
+    tmp_path: Path, random: Random, case: int, arrived: bool
+) -> None:
     """The relations become those of the groups, and are ours, whichever request it was."""
-    random = Random(seed)
     with Ledger(tmp_path / "ledger.sqlite") as ledger:
         ledger.set_complete()
         pushed = Pushed(ledger)
@@ -227,6 +228,81 @@ def test_what_a_person_takes_out_after_a_kill_stays_out(ledger: Ledger, arrived:
     pushed.round()
     assert pushed.shown() == {frozenset({1, 3})}
     assert ledger.hands.hands_off(Sink.RELATION).keys() == {2}
+
+
+@pytest.mark.parametrize("before", [set(), {1, 2}, {2, 3}])
+def test_what_a_person_takes_out_of_a_new_relation_after_a_kill(
+    ledger: Ledger, before: set[int]
+) -> None:
+    """That some are related who were not tells that the request arrived: so a person did the rest.
+
+    It stays out, and what is left is not parted either, whatever groups come.
+    """
+    pushed = Pushed(ledger)
+    pushed.want(before)
+    pushed.round()
+    pushed.want({1, 2, 3})
+    killed_at_the_next_write(pushed, arrived=True)
+    pushed.by_hand(2)
+    for groups in ({1, 2, 3}, {1, 2, 3, 4}, {1, 4}):
+        pushed.want(groups)
+        pushed.round()
+        (relation,) = pushed.shown()
+        assert {1, 3} <= relation
+        assert 2 not in relation
+    assert ledger.hands.hands_off(Sink.RELATION).keys() == {2}
+
+
+def take_out_at(pushed: Pushed, patch_id: int, *, before: bool) -> None:
+    """A person takes a patch out when our next request is about to come, or has just come."""
+
+    def lose(number: int, early: bool) -> None:
+        if early == before:
+            pushed.patchwork.lose = lambda number, before: None
+            pushed.by_hand(patch_id)
+
+    pushed.patchwork.lose = lose
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_what_a_person_takes_out_at_the_same_time(ledger: Ledger, before: bool) -> None:
+    """Between what we read and our request, or between that and the look after it."""
+    pushed = Pushed(ledger)
+    pushed.want({1, 2, 3})
+    pushed.round()
+    pushed.want({1, 2, 3, 4})
+    take_out_at(pushed, 2, before=before)
+    pushed.round()
+    for groups in ({1, 2, 3, 4}, {1, 2, 3, 4, 5}):
+        pushed.want(groups)
+        pushed.round()
+        pushed.round()
+        assert pushed.shown() == {frozenset(groups - {2})}
+    assert ledger.hands.hands_off(Sink.RELATION).keys() == {2}
+
+
+def test_a_request_that_arrives_while_it_is_read(ledger: Ledger) -> None:
+    """Patches seen before it and others after it: nothing is made of that, the next round looks."""
+    pushed = Pushed(ledger)
+    pushed.want({1, 2, 3})
+    killed_at_the_next_write(pushed, arrived=False)
+    at = pushed.patchwork.reads + 2
+    pushed.patchwork.looked = lambda number: pushed.by_hand(1, 2, 3) if number == at else None
+    with pytest.raises(TryAgainLater):
+        pushed.round()
+    pushed.want({1, 2}, {3, 4})
+    pushed.round()
+    assert_ours(pushed, [{1, 2}, {3, 4}])
+
+
+def test_a_patch_that_is_gone_is_no_more_under_way(ledger: Ledger) -> None:
+    """Nobody looks for it in each round for ever."""
+    pushed = Pushed(ledger)
+    pushed.want({1, 2, 3})
+    killed_at_the_next_write(pushed, arrived=False)
+    pushed.patchwork.patch_ids.remove(3)
+    pushed.round()
+    assert under_way(ledger) == {}
 
 
 def test_what_a_person_relates_after_a_kill_is_not_ours(ledger: Ledger) -> None:

@@ -38,7 +38,7 @@ def installation(
     installation = configured(tmp_path, patchwork, TABLES + request.param, workers=workers)
     with process_of_its_own(installation.config, workers):
         yield installation
-    for sent in workers.sent:
+    for sent in workers.ever_sent:
         shown = sent.options.get("argsrepr", repr(tuple(sent.args)))
         assert shown.startswith("(") and shown.endswith(")") and len(shown) < 100, shown
         # No mail and no message-id; nor, in any argument, a token or a path of this machine.
