@@ -38,8 +38,14 @@ def usable(folder: Path) -> bool:
     return shutil.disk_usage(folder).free > MEMORY_BYTES
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Before anything is made or started."""
+    if not hasattr(config, "workerinput"):
+        # The processes of a run would only say that there is nothing to do.
+        for name in config.args:
+            path = config.invocation_params.dir / name.partition("::")[0]
+            if not path.exists():
+                raise pytest.UsageError(f"there is no {name}; in ARGS, quote what has spaces")
     # In the background of a shell, or under nohup, they are ignored; so would our children do.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # A run under nohup goes on when its terminal is closed; what it starts does as it would.
@@ -64,7 +70,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 seconds[folder] += report.duration
                 number[folder] += report.when == "call"
     for folder in sorted(seconds):
-        terminalreporter.write_line(f"{folder}: {number[folder]} tests, {seconds[folder]:.0f} s")
+        took = f"{number[folder]} tests, {seconds[folder]:.0f} s in all processes"
+        terminalreporter.write_line(f"{folder}: {took}")
+    if terminalreporter.stats.get("failed"):
+        terminalreporter.write_line(f"What chance chose is chosen again by PATCHSYNC_SEED={SEED}")
 
 
 @pytest.fixture
