@@ -91,7 +91,7 @@ def test_fetch_holds_back_while_the_index_worker_stands_still(installation: Inst
         assert installation.patchsync("enqueue", "fetch.probe", "neighbour").returncode == 0
         stop_group(index, signal.SIGCONT)
         wait_until(lambda: len(stored(installation, "neighbour")) == 20, "the small one is in")
-        assert backlog.messages() > 0, "it did not wait for the large one"
+        assert len(stored(installation, "sample")) < PATCHES, "it waited for the large one"
         installation.sync()
         highest.ended.set()
         highest.join()

@@ -66,11 +66,13 @@ def test_a_lock_file_that_was_deleted_and_made_anew_is_not_taken_for_the_lock(
             path.write_bytes(b"")
         return fd
 
-    monkeypatch.setattr("patchsync.store.lock.os.open", open_then_replace)
-    with store_lock(path, 30):
-        assert len(opened) == 2
-        with pytest.raises(LockHeld), store_lock(path, 0):
-            pytest.fail("two hold the lock")
+    # No longer than that: pytest removes the folder by it.
+    with monkeypatch.context() as patch:
+        patch.setattr("patchsync.store.lock.os.open", open_then_replace)
+        with store_lock(path, 30):
+            assert len(opened) == 2
+            with pytest.raises(LockHeld), store_lock(path, 0):
+                pytest.fail("two hold the lock")
 
 
 def test_each_token_is_one_higher_and_makes_the_earlier_stale(tmp_path: Path) -> None:
