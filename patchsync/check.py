@@ -13,7 +13,7 @@ from patchsync.config import TOKEN_VARIABLE, Config, ProjectTable
 from patchsync.errors import ConfigError, GiveUp, PatchsyncError
 from patchsync.fleet import redis_trouble
 from patchsync.patchwork.client import Client
-from patchsync.patchwork.records import Project
+from patchsync.patchwork.schemas import Project
 from patchsync.push import preconditions
 from patchsync.services import embedded_redis_server
 from patchsync.sites import find_site

@@ -1,105 +1,15 @@
-"""The ids that we know, and what one answer of the server proves about them.
-
-A patch that is deleted, or moved to another project, leaves no trace in Patchwork: that it is gone
-shows only in an answer that would have to list it and does not. Two answers are never compared with
-each other, because patches come and go between them.
-"""
+"""The ids that we know."""
 
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from heapq import merge
 from itertools import pairwise
-from math import inf
-from typing import Any, Literal
 
-from patchsync.errors import GiveUp, NotPatchwork
-
-Order = Literal["id", "-id"]
-
-
-@dataclass(frozen=True)
-class Page:
-    """One page of `GET patches/?project=P`: `per_page` at most 250, `page` from 1."""
-
-    order: Order
-    per_page: int
-    page: int
-
-    @classmethod
-    def from_message(cls, message: dict[str, Any]) -> Page:
-        """Read what `dataclasses.asdict` made of a page; GiveUp if it is something else."""
-        try:
-            page = cls(**message)
-            usable = page.order in ("id", "-id") and 0 < page.per_page <= 250 and page.page > 0
-        except TypeError:
-            usable = False
-        if not usable:
-            raise GiveUp(f"{message!r} is not like {asdict(cls('-id', 250, 1))!r}")
-        return page
-
-    def positions(self, count: int) -> tuple[int, int]:
-        """The positions that it lists of `count` patches in ascending order: from, to before."""
-        start, end = (self.page - 1) * self.per_page, self.page * self.per_page
-        if self.order == "-id":
-            start, end = count - end, count - start
-        return max(start, 0), min(end, count)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the server listed for a page; `NotPatchwork` if not in the order asked for."""
-
-    page: Page
-    # (id, message-id) as listed
-    entries: tuple[tuple[int, str], ...]
-    # There is no rel="next". This proves no end: the server counts first and lists later, so that a
-    # patch which appears in between pushes another one off the last page.
-    last: bool
-
-    def __post_init__(self) -> None:
-        if list(self.ids) != sorted(set(self.ids), reverse=self.page.order == "-id"):
-            raise NotPatchwork(f"the server ignores order={self.page.order} in its list of patches")
-
-    @property
-    def ids(self) -> tuple[int, ...]:
-        return tuple(patch_id for patch_id, _ in self.entries)
-
-    @property
-    def first(self) -> bool:
-        return self.page.page == 1
-
-    def gaps(self) -> list[tuple[float, float]]:
-        """The stretches in which the server had no patch: pairs of ids, both exclusive.
-
-        They lie between two neighbours of this answer, below the first of the ascending page 1 and
-        above the first of the descending page 1. An empty answer has none: an unknown project is
-        answered like that.
-        """
-        ids = sorted(self.ids)
-        gaps: list[tuple[float, float]] = list(pairwise(ids))
-        if ids and self.first:
-            gaps.append((-inf, ids[0]) if self.page.order == "id" else (ids[-1], inf))
-        return gaps
-
-
-def absent(answer: Answer, held: Sequence[int]) -> list[int]:
-    """The ids of `held` that this one answer proves gone, in ascending order.
-
-    `held` must have been drawn before the answer was asked for.
-    """
-    return sorted(_within(answer.gaps(), sorted(held)))
-
-
-def _within(gaps: Iterable[tuple[float, float]], ids: Sequence[int]) -> list[int]:
-    """Those of the sorted `ids` that lie inside a gap."""
-    found: list[int] = []
-    for low, high in gaps:
-        found += ids[bisect_right(ids, low) : bisect_left(ids, high)]
-    return found
+from patchsync.patchwork.paging import Answer, ids_in_gaps
 
 
 def _ascending(ids: Iterable[int]) -> array[int]:
@@ -172,7 +82,7 @@ class Known:
         """Takes over what an answer proves, and says what that changes."""
         back = self._gone.intersection(answer.ids)
         missing = tuple(i for i in answer.ids if i not in self and i not in back)
-        gone = frozenset(_within(answer.gaps(), self._ids))
+        gone = frozenset(ids_in_gaps(answer.gaps(), self._ids))
         if gone:
             # At once: each deletion on its own would move all that lies behind it.
             start, end = self.rank(min(gone)), self.rank(max(gone)) + 1

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from patchsync.delivery import Delivery
-from patchsync.known import Page, absent
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.download import Limits, batches, fetch_missing
-from patchsync.patchwork.records import PatchEntry
+from patchsync.patchwork.paging import Page, absent
+from patchsync.patchwork.schemas import PatchEntry
 
 # A slow page comes into the store bit by bit, so that no limit of time makes it begin anew.
 MOST_MAILS = 100

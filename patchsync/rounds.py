@@ -26,9 +26,10 @@ from patchsync.errors import (
     TryAgainLater,
     UnknownProject,
 )
-from patchsync.known import Answer, Known, Page
+from patchsync.known import Known
 from patchsync.patchwork.client import Client, ProjectRemote
-from patchsync.patchwork.limits import NO_PROJECT, RedisGate
+from patchsync.patchwork.paging import Answer, Page
+from patchsync.patchwork.rate_limit import NO_PROJECT, RedisRateLimiter
 from patchsync.sites import Site, find_site
 from patchsync.store.container import MboxPatchwork
 from patchsync.store.evidence import due
@@ -106,7 +107,7 @@ class Found:
     story: str = ""
 
 
-def probe(site: Site, config: Config, client: Client, gate: RedisGate) -> Found:
+def probe(site: Site, config: Config, client: Client, gate: RedisRateLimiter) -> Found:
     """Compare a project with the store (`sync.compare`), and keep the record.
 
     Raises:
@@ -141,7 +142,12 @@ def probe(site: Site, config: Config, client: Client, gate: RedisGate) -> Found:
 
 
 def audit(
-    site: Site, config: Config, client: Client, gate: RedisGate, *, since: float | None = None
+    site: Site,
+    config: Config,
+    client: Client,
+    gate: RedisRateLimiter,
+    *,
+    since: float | None = None,
 ) -> Found:
     """List the next pages of a project's audit and compare each id and message-id.
 
@@ -204,7 +210,7 @@ def audit(
     return Found(want=tuple(want), seen=delivery, ended=state.done, story=story)
 
 
-def store(config: Config, key: str, delivery: Delivery, gate: RedisGate) -> Stored:
+def store(config: Config, key: str, delivery: Delivery, gate: RedisRateLimiter) -> Stored:
     """Write what a fetch task delivered. To be called under the project's Redis lock.
 
     Now and then the count of requests is kept too: a backlog may run for hours between two rounds.
@@ -361,9 +367,9 @@ def kept_requests(config: Config, day: str) -> dict[str, int]:
     return counts
 
 
-def keep_count(site: Site, gate: RedisGate) -> None:
+def keep_count(site: Site, gate: RedisRateLimiter) -> None:
     """Have the store keep this day's count of requests, if it changed."""
-    spent = gate.spent()
+    spent = gate.requests_today()
     record = RequestsRecord(
         day=spent.day,
         requests=spent.requests.get(site.key, 0),

@@ -15,7 +15,7 @@ from patchsync.board import Board, Trouble
 from patchsync.config import Config
 from patchsync.errors import ServerUnavailable
 from patchsync.known import Known
-from patchsync.patchwork.limits import Hold, fleet_gate
+from patchsync.patchwork.rate_limit import Hold, fleet_rate_limiter
 from patchsync.push.standing import PushStatus, push_status
 from patchsync.roster import Member, Roster
 from patchsync.rounds import last_audit, last_requests, last_round
@@ -87,13 +87,15 @@ class ProjectStatus:
 def fleet_status(config: Config) -> FleetStatus:
     """How this configuration's fleet is, on whatever machines. Asks the server nothing."""
     client = redis.Redis.from_url(config.redis_url, socket_connect_timeout=5, socket_timeout=5)
-    gate = fleet_gate(config, client)  # It brings no count back: there may be no store here.
+    gate = fleet_rate_limiter(
+        config, client
+    )  # It brings no count back: there may be no store here.
     backlog = Backlog(client, config.namespace)
     try:
         return FleetStatus(
             members=tuple(Roster(client, config.namespace).present()),
             hold=gate.held(),
-            requests_today=gate.spent().total,
+            requests_today=gate.requests_today().total,
             daily_budget=config.daily_budget,
             waiting_messages=backlog.messages(),
             waiting_bytes=backlog.bytes(),

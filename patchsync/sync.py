@@ -16,7 +16,8 @@ from math import inf
 from typing import NamedTuple, Protocol
 
 from patchsync.errors import UnknownProject
-from patchsync.known import Answer, Known, Page, Seen
+from patchsync.known import Known, Seen
+from patchsync.patchwork.paging import Answer, Page
 
 # Patchwork lists at most so many patches per page, whatever it is asked for.
 PAGE = 250

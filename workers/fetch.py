@@ -16,8 +16,8 @@ from patchsync import pages, rounds
 from patchsync.backlog import LATER, Brake
 from patchsync.delivery import Delivery
 from patchsync.errors import GiveUp, PatchsyncError
-from patchsync.known import Page
 from patchsync.patchwork.download import Limits
+from patchsync.patchwork.paging import Page
 from patchsync.sites import Site, open_site
 from workers import context, messages
 from workers.celery import app

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from patchsync.errors import UnknownProject
-from patchsync.known import Page
+from patchsync.patchwork.paging import Page
 from patchsync.sync import PAGE, Remote
 
 # Those of some patchwork ids that are claimed, with the claimed message-ids

@@ -15,9 +15,9 @@ from functools import partial
 
 from patchsync.errors import PatchsyncError, ServerUnavailable
 from patchsync.patchwork.client import Client
+from patchsync.patchwork.http import ServerFailed, TooLarge
 from patchsync.patchwork.mbox import Mail, MailError, certain, parse_mail
-from patchsync.patchwork.records import PatchEntry
-from patchsync.patchwork.transport import ServerFailed, TooLarge
+from patchsync.patchwork.schemas import PatchEntry
 
 
 @dataclass(frozen=True, kw_only=True)

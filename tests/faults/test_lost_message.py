@@ -28,7 +28,7 @@ PUBLISHER = """
 import sys
 from dataclasses import replace
 from patchsync.delivery import Delivery
-from patchsync.known import Page
+from patchsync.patchwork.paging import Page
 from patchsync.pages import fetch_page, lease_of
 from patchsync.patchwork.download import Limits
 from patchsync.sync import Want

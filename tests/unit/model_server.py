@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, field
 from itertools import count as counting
 
 from patchsync import sync as comparison
-from patchsync.known import Answer, Known, Page, absent
+from patchsync.known import Known
+from patchsync.patchwork.paging import Answer, Page, absent
 from patchsync.sync import Audit, Round, Want
 
 

@@ -17,9 +17,10 @@ ROOT = Path(__file__).parents[2]
 # From the ground up; a module may import from its own floor and from those before it.
 FLOORS = [
     ["patchsync.errors"],
-    ["patchsync.known", "patchsync.config", "patchsync.leash", "patchsync.clock"],
-    ["patchsync.sync", "patchsync.roster"],
+    ["patchsync.config", "patchsync.leash", "patchsync.clock"],
     ["patchsync.patchwork"],
+    ["patchsync.known"],
+    ["patchsync.sync", "patchsync.roster"],
     ["patchsync.store"],
     ["patchsync.archive"],
     ["patchsync.delivery", "patchsync.board", "patchsync.backlog", "patchsync.services"],

@@ -6,7 +6,8 @@ import pytest
 from model_server import ModelServer, nothing
 
 from patchsync.errors import GiveUp, NotPatchwork
-from patchsync.known import Answer, Known, Order, Page, absent
+from patchsync.known import Known
+from patchsync.patchwork.paging import Answer, Order, Page, absent
 
 
 def answer(order: Order, page: int, *ids: int, last: bool = False) -> Answer:

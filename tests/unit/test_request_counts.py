@@ -13,7 +13,7 @@ from patchsync import rounds
 from patchsync.config import Config, load
 from patchsync.delivery import Delivery
 from patchsync.errors import ServerUnavailable
-from patchsync.patchwork.limits import NO_PROJECT, RedisGate, Spent
+from patchsync.patchwork.rate_limit import NO_PROJECT, DailyRequests, RedisRateLimiter
 from patchsync.sites import find_site
 from patchsync.store.identity import Origin, claim
 from patchsync.store.layout import ContainerPaths
@@ -27,10 +27,10 @@ class Counted:
     def __init__(self) -> None:
         self.requests: int | None = 0
 
-    def spent(self) -> Spent:
+    def requests_today(self) -> DailyRequests:
         if self.requests is None:
             raise ServerUnavailable("no Redis")
-        return Spent(
+        return DailyRequests(
             day=DAY, requests={"sample": self.requests, NO_PROJECT: 2}, total=self.requests + 2
         )
 
@@ -55,7 +55,7 @@ def config(tmp_path: Path) -> Config:
 
 def store(config: Config, gate: Counted) -> None:
     """An index task's work."""
-    rounds.store(config, "sample", Delivery(), cast("RedisGate", gate))
+    rounds.store(config, "sample", Delivery(), cast("RedisRateLimiter", gate))
 
 
 def kept(config: Config) -> int:

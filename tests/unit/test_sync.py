@@ -10,7 +10,8 @@ from model_server import Found, ModelServer, ModelStore, compare, fetch, numbere
 
 from patchsync import sync as comparison
 from patchsync.errors import UnknownProject
-from patchsync.known import Known, Page
+from patchsync.known import Known
+from patchsync.patchwork.paging import Page
 from patchsync.sync import PAGE
 
 # What a round asks for

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from model_server import ModelServer, ModelStore, audit, compare, fetch, numbered, sync
 
-from patchsync.known import Known, Page
+from patchsync.known import Known
+from patchsync.patchwork.paging import Page
 from patchsync.sync import HELD, PAGE, Audit
 
 

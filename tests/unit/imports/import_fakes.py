@@ -14,8 +14,8 @@ from patchsync.archive.spool import Spool
 from patchsync.config import Config, load
 from patchsync.imports.part import Part
 from patchsync.imports.storing import spool_of
-from patchsync.known import Answer, Page
 from patchsync.patchwork.mbox import Mail, parse_mail
+from patchsync.patchwork.paging import Answer, Page
 from patchsync.sites import Site, locate_site_offline, settle
 from patchsync.store.writer import Batch, StoreWriter
 

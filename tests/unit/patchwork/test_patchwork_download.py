@@ -12,7 +12,7 @@ from patchwork_fakes import (
     FakeProject,
     FakeServer,
     MakeClient,
-    RecordingGate,
+    RecordingLimiter,
     as_html,
     as_json,
     mbox,
@@ -21,11 +21,11 @@ from patchwork_fakes import (
 )
 
 from patchsync.errors import ServerUnavailable
-from patchsync.known import Page
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.download import Found, Limits, SetAside, batches, fetch_missing
 from patchsync.patchwork.mbox import Mail, parse_mail
-from patchsync.patchwork.records import PatchEntry
+from patchsync.patchwork.paging import Page
+from patchsync.patchwork.schemas import PatchEntry
 
 FAKE_NINE = (
     b"From patchwork Tue Apr 30 08:54:45 2019\n"
@@ -66,14 +66,14 @@ def single(number: int) -> str:
 
 
 def test_a_series_is_one_request(
-    client: Client, server: FakeServer, project: FakeProject, gate: RecordingGate
+    client: Client, server: FakeServer, project: FakeProject, limiter: RecordingLimiter
 ) -> None:
     """At our server, whatever host the answer names, and counted for the project."""
     project.add_series(3, 5, 6, 7)
     project.add_series(4, 8)
     assert are_right(fetch(client, project), 5, 6, 7, 8)
     assert downloads(server) == [single(8), "/series/3/mbox/"]
-    assert set(gate.waits) == {"", "linux"}
+    assert set(limiter.waits) == {"", "linux"}
 
 
 def test_what_is_held_is_not_downloaded(

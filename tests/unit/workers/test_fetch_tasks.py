@@ -15,7 +15,7 @@ from patchsync.backlog import FIRST, LATER
 from patchsync.board import Board
 from patchsync.delivery import Delivery
 from patchsync.errors import GiveUp, ServerUnavailable, TryAgainLater
-from patchsync.known import Page
+from patchsync.patchwork.paging import Page
 from patchsync.rounds import Found
 from patchsync.standin.process import StandinProcess
 from patchsync.sync import Want
