@@ -61,7 +61,7 @@ class Client:
             url: of the instance, with or without `/api`, a version and a slash.
             limiter: each request passes it.
             token: of the user who is asked about or writes; reading needs none.
-            contact: by which the server's admin finds us, for the User-Agent.
+            contact: as for `HttpClient`, like what follows.
             timeout: seconds to connect, seconds between two pieces of an answer.
             sleep: between two attempts.
 
@@ -93,11 +93,6 @@ class Client:
     def url(self) -> str:
         """Of the instance, without `/api`."""
         return self._http.url
-
-    @property
-    def requests_sent(self) -> int:
-        """Requests sent so far, repeated ones too."""
-        return self._http.requests_sent
 
     @property
     def api_version(self) -> str:

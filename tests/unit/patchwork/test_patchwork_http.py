@@ -86,7 +86,7 @@ def test_what_lasts_ends_the_call(
     server.says(PATH, PASSING[fault])
     with pytest.raises(ServerUnavailable, match=PATH):
         get(client)
-    assert len(server.requests) == len(limiter.waits) == client.requests_sent == 4
+    assert len(server.requests) == 4
     assert limiter.waits == ["linux"] * 4
 
 
