@@ -83,17 +83,15 @@ class LocalRateLimiter:
         burst: int = 1,
         *,
         patience: float = PATIENCE,
-        clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """`rate`: requests a second, None without limit; `burst`: so many after a pause at once."""
         self._interval = 1 / rate if rate else 0.0
         self._burst = burst
         self._patience = patience
-        self._clock = clock
         self._sleep = sleep
-        self._next_slot = clock() + self._interval
-        self._not_before = clock()
+        self._next_slot = time.monotonic() + self._interval
+        self._not_before = time.monotonic()
         self._why = ""
         self._lock = threading.Lock()
 
@@ -103,7 +101,7 @@ class LocalRateLimiter:
         slot: float | None = None
         while True:
             with self._lock:
-                now = self._clock()
+                now = time.monotonic()
                 # A hold that came while we slept makes the reservation void.
                 if slot is None or slot < self._not_before:
                     slot = self._reserve(now, self._patience - waited)
@@ -115,7 +113,7 @@ class LocalRateLimiter:
     def hold(self, seconds: float, why: str) -> None:
         """See `RateLimiter.hold`."""
         with self._lock:
-            until = self._clock() + min(seconds, LONGEST_HOLD)
+            until = time.monotonic() + min(seconds, LONGEST_HOLD)
             if until > self._not_before:
                 self._not_before, self._why = until, why
 
