@@ -322,9 +322,9 @@ def fleet_rate_limiter(
 
 
 def _too_long(delay: float, why: str) -> ServerUnavailable:
-    told = f"{why}; " if why else ""
+    cause = f"{why}; " if why else ""
     return ServerUnavailable(
-        f"{told}the next request may be sent in {delay:.0f} s only; left to the next round",
+        f"{cause}the next request may be sent in {delay:.0f} s only; left to the next round",
         retry_after=delay,
     )
 
