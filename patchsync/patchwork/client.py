@@ -12,9 +12,9 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 from pydantic import SecretStr
 
 from patchsync.errors import ForeignProject, NotPatchwork, ServerUnavailable, UnknownProject
-from patchsync.known import Answer, Page
 from patchsync.patchwork import records
 from patchsync.patchwork.limits import Gate
+from patchsync.patchwork.paging import Answer, Page
 from patchsync.patchwork.records import Listing, PatchEntry, Project
 from patchsync.patchwork.reply import Reply
 from patchsync.patchwork.transport import Transport

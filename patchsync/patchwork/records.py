@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from patchsync.errors import NotPatchwork
-from patchsync.known import Answer
+from patchsync.patchwork.paging import Answer
 
 # Patchwork's ids are PostgreSQL's.
 LARGEST_ID = 2**63 - 1

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from patchsync.errors import Refused
-from patchsync.patchwork.records import Project
+from patchsync.patchwork.records import Project as ProjectAnswer
 from patchsync.patchwork.shown import User
 from patchsync.patchwork.writing import Annotator
 from patchsync.push.annotations import ProjectFacts
 from patchsync.push.ledger import Ledger
-from patchsync.sites import Site
+from patchsync.sync.projects import Project
 
 NOTE = "identity"
 
@@ -42,7 +42,7 @@ class Identity:
         return {project.link_name for project in self.projects.values()}.union(self.others)
 
 
-def ask_identity(annotator: Annotator, sites: list[Site]) -> Identity:
+def ask_identity(annotator: Annotator, sites: list[Project]) -> Identity:
     """Ask Patchwork who the token's user is.
 
     Raises:
@@ -85,7 +85,7 @@ def noted_identity(ledger: Ledger, token: str | None = None) -> Identity | None:
     )
 
 
-def _maintained(key: str, project: Project) -> Maintained:
+def _maintained(key: str, project: ProjectAnswer) -> Maintained:
     return Maintained(
         key=key,
         link_name=project.link_name,

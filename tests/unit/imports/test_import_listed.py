@@ -11,7 +11,7 @@ from import_fakes import FakeRemote, listing
 
 from patchsync.errors import UnknownProject
 from patchsync.imports.listed import Comparison, hold_against
-from patchsync.known import Answer, Page
+from patchsync.patchwork.paging import Answer, Page
 
 
 def against(remote: FakeRemote, claimed: dict[int, str | None]) -> Comparison:

@@ -25,8 +25,8 @@ from patchsync.errors import (
     ServerUnavailable,
     UnknownProject,
 )
-from patchsync.known import Page
 from patchsync.patchwork.client import Client, ProjectRemote
+from patchsync.patchwork.paging import Page
 from patchsync.patchwork.transport import TooLarge
 
 PATCHES = "/api/1.3/patches/"
