@@ -12,6 +12,7 @@ RUN pip --python /opt/patchsync/bin/python install --no-cache-dir \
         --require-hashes --only-binary :all: --requirement requirements.lock
 COPY pyproject.toml README.md LICENSE beat_schedule.py ./
 COPY patchsync patchsync
+COPY standin standin
 COPY workers workers
 RUN pip --python /opt/patchsync/bin/python install --no-cache-dir \
         --no-index --no-deps --no-build-isolation .

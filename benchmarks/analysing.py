@@ -29,10 +29,11 @@ from patch_mails import mails
 from patchsync.analysis.engines import open_engine
 from patchsync.analysis.group_file import read_content
 from patchsync.config import Config, load
+from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import Mail
 from patchsync.store.identity import Origin, claim, list_containers
 from patchsync.store.layout import ContainerPaths, parse_line
-from patchsync.store.writer import Batch, StoreWriter
+from patchsync.store.writer import StoreWriter
 
 LIST, HOST = "list", "lists.example.org"
 CONFIG = """
@@ -188,7 +189,7 @@ class Bench:
         waiting = iter(some)
         with StoreWriter(self._paths) as writer:
             while batch := tuple(islice(waiting, 1000)):
-                writer.apply(Batch(mails=batch))
+                writer.apply(FetchResult(mails=batch))
 
     def build(self, engine: str) -> Took:
         """An update in a process of its own."""

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import click
 
+from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import Mail
 from patchsync.store.container import MboxPatchwork
 from patchsync.store.layout import ContainerPaths
-from patchsync.store.writer import Batch, StoreWriter
+from patchsync.store.writer import StoreWriter
 
 BATCH = 250
 
@@ -64,7 +65,7 @@ def append(paths: ContainerPaths, first: int) -> float:
     )
     begin = time.monotonic()
     with StoreWriter(paths) as writer:
-        writer.apply(Batch(mails=mails))
+        writer.apply(FetchResult(mails=mails))
     return time.monotonic() - begin
 
 

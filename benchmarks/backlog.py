@@ -21,14 +21,14 @@ from pathlib import Path
 import click
 import redis
 
-from patchsync.backlog import Backlog
-from patchsync.board import Board
 from patchsync.config import Config, load
-from patchsync.fleet import Fleet
-from patchsync.roster import Roster
-from patchsync.services import SYNC_QUEUES
-from patchsync.sites import find_site
-from patchsync.standin.process import Control, running_standin
+from patchsync.fleet.backpressure import IndexQueue
+from patchsync.fleet.heartbeat import Heartbeats
+from patchsync.fleet.leases import Leases
+from patchsync.fleet.services import SYNC_QUEUES
+from patchsync.fleet.supervisor import Supervisor
+from patchsync.sync.projects import find_project
+from standin.process import Control, running_standin
 
 LARGE, SMALL = "sample", "neighbour"
 PROBE_SECONDS = 2
@@ -65,13 +65,13 @@ class Watch(threading.Thread):
         self._config = config
         self._redis = redis.Redis.from_url(config.redis_url)
         self._boards = [
-            Board(self._redis, config.namespace, key, lease_seconds=config.fleet.lease_seconds)
+            Leases(self._redis, config.namespace, key, lease_seconds=config.fleet.lease_seconds)
             for key in (LARGE, SMALL)
         ]
 
     def run(self) -> None:
-        backlog = Backlog(self._redis, self._config.namespace)
-        roster = Roster(self._redis, self._config.namespace)
+        backlog = IndexQueue(self._redis, self._config.namespace)
+        roster = Heartbeats(self._redis, self._config.namespace)
         peaks = self.peaks
         while not self.ended.wait(0.25):
             with suppress(redis.RedisError):
@@ -118,7 +118,7 @@ class Newcomers(threading.Thread):
 
 def stored(config: Config, key: str) -> set[int]:
     """The ids in PaStA's index."""
-    site = find_site(config, key)
+    site = find_project(config, key)
     if site is None or not site.paths.index.exists():
         return set()
     lines = site.paths.index.read_bytes().split(b"\n")[:-1]
@@ -126,7 +126,7 @@ def stored(config: Config, key: str) -> set[int]:
 
 
 def lines(config: Config, key: str) -> int:
-    site = find_site(config, key)
+    site = find_project(config, key)
     if site is None or not site.paths.index.exists():
         return 0
     return site.paths.index.read_bytes().count(b"\n")
@@ -135,7 +135,7 @@ def lines(config: Config, key: str) -> int:
 def stop_for(config: Config, seconds: float) -> None:
     """The index worker stands still for a while, after a fifth of that."""
     time.sleep(seconds / 5)
-    roster = Roster(redis.Redis.from_url(config.redis_url), config.namespace)
+    roster = Heartbeats(redis.Redis.from_url(config.redis_url), config.namespace)
     pids = [member.pid for member in roster.present() if member.service == "index"]
     for number in (signal.SIGSTOP, signal.SIGCONT):
         for pid in pids:
@@ -169,7 +169,7 @@ def main(
         )
         config = load(file)
         patchwork.control.add(SMALL, 50)
-        with Fleet(config) as fleet:
+        with Supervisor(config) as fleet:
             fleet.ensure_redis()
             fleet.ensure([*SYNC_QUEUES, "beat"])
             while lines(config, SMALL) < 50:
@@ -181,7 +181,7 @@ def main(
         for _ in range(0, patches, ADDED_AT_ONCE):
             patchwork.control.add(LARGE, ADDED_AT_ONCE)
         count = len(patchwork.control.ids(LARGE))
-        with Fleet(config) as fleet:
+        with Supervisor(config) as fleet:
             fleet.ensure_redis()
             fleet.ensure([*SYNC_QUEUES, "beat"])
             watch, new = Watch(config), Newcomers(config, patchwork.control)

@@ -35,9 +35,9 @@ import click
 from patchsync.archive.scan import scan
 from patchsync.archive.source import Archive
 from patchsync.patchwork.mbox import FIRST_LINE, parse_mail, seconds_since_1970
-from patchsync.standin.records import Project
-from patchsync.standin.sample import Postman
-from patchsync.standin.state import PatchworkState
+from standin.records import Project
+from standin.sample import Postman
+from standin.state import PatchworkState
 
 MIB = 2**20
 LOOK_SECONDS = 0.1

@@ -19,8 +19,8 @@ from patchsync.push.identity import Identity, Maintained
 from patchsync.push.ledger import Ledger
 from patchsync.push.planning import Planned, plan
 from patchsync.push.session import ledger_path
-from patchsync.sites import Site, settle
 from patchsync.store.layout import ContainerPaths
+from patchsync.sync.projects import Project, settle
 
 CHANGED = 10
 # Mails in four groups: most patches are alone, as on real lists
@@ -64,7 +64,7 @@ class Pushing:
         self._groups = groups
         d_mbox = self._config.d_mbox
         paths = ContainerPaths(d_mbox=d_mbox, listaddr="list@example.org", project_id=1)
-        self._site = Site(key="1", name="sample", paths=paths)
+        self._site = Project(key="1", name="sample", paths=paths)
         settle(self._config, self._site)
         paths.index.parent.mkdir(parents=True)
         md5 = hashlib.md5(b"").hexdigest()

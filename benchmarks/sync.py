@@ -18,7 +18,7 @@ from pathlib import Path
 import click
 import requests
 
-from patchsync.standin.process import running_standin
+from standin.process import running_standin
 
 
 @click.command(help=__doc__)

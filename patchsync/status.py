@@ -5,24 +5,25 @@ has, what is wrong.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import redis
 
 from patchsync.analysis.report import Report, last_report
-from patchsync.backlog import Backlog
-from patchsync.board import Board, Trouble
 from patchsync.config import Config
 from patchsync.errors import ServerUnavailable
-from patchsync.known import Known
+from patchsync.fleet.backpressure import IndexQueue
+from patchsync.fleet.heartbeat import Heartbeats, Member
+from patchsync.fleet.leases import Leases
+from patchsync.fleet.trouble import Trouble, last_trouble
 from patchsync.patchwork.rate_limit import Hold, fleet_rate_limiter
 from patchsync.push.standing import PushStatus, push_status
-from patchsync.roster import Member, Roster
-from patchsync.rounds import last_audit, last_requests, last_round
-from patchsync.sites import Site, find_site
-from patchsync.store.evidence import SetAside
 from patchsync.store.lock import is_locked
 from patchsync.store.record import halted
+from patchsync.sync.holdings import Holdings, holdings
+from patchsync.sync.projects import find_project
+from patchsync.sync.records import last_audit, last_round
+from patchsync.sync.request_count import last_requests
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,20 +44,6 @@ class FleetStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Holdings:
-    """What the store has of a project."""
-
-    stored: int = 0
-    # Of what is known
-    highest: int | None = None
-    # Ids of stored patches that the server does not list any more
-    gone: int = 0
-    set_aside: tuple[SetAside, ...] = ()
-    # Stored or set aside, and not gone: what should equal the server's count
-    known: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
 class ProjectStatus:
     """One project. Times are seconds since 1970; what the server has is as of `last_round`."""
 
@@ -65,7 +52,7 @@ class ProjectStatus:
     id: int | None = None
     server_highest: int | None = None
     server_count: int | None = None
-    ours: Holdings = Holdings()
+    ours: Holdings = field(default_factory=Holdings)
     # How many the server has more than we know of
     difference: int | None = None
     in_sync: bool | None = None
@@ -87,13 +74,12 @@ class ProjectStatus:
 def fleet_status(config: Config) -> FleetStatus:
     """How this configuration's fleet is, on whatever machines. Asks the server nothing."""
     client = redis.Redis.from_url(config.redis_url, socket_connect_timeout=5, socket_timeout=5)
-    gate = fleet_rate_limiter(
-        config, client
-    )  # It brings no count back: there may be no store here.
-    backlog = Backlog(client, config.namespace)
+    # It brings no count back: there may be no store here.
+    gate = fleet_rate_limiter(config, client)
+    backlog = IndexQueue(client, config.namespace)
     try:
         return FleetStatus(
-            members=tuple(Roster(client, config.namespace).present()),
+            members=tuple(Heartbeats(client, config.namespace).alive()),
             hold=gate.held(),
             requests_today=gate.requests_today().total,
             daily_budget=config.daily_budget,
@@ -111,45 +97,24 @@ def analysis_status(config: Config) -> Report | None:
     return last_report(config) or Report(engine=config.analysis.engine)
 
 
-def holdings(site: Site) -> Holdings:
-    """Count what the store has of a project."""
-    with site.open() as box:
-        stored, highest = box.count, box.highest
-        gone, set_aside = box.gone(), box.set_aside()
-        if highest in gone or (highest or 0) < max(set_aside, default=0):
-            # The index alone does not tell: gone and set aside count too.
-            highest = Known(box.held(), gone).highest
-    known = stored + len(set_aside) - len(gone)
-    return Holdings(
-        stored=stored,
-        highest=highest,
-        gone=len(gone),
-        set_aside=tuple(set_aside.values()),
-        known=known,
-    )
-
-
 def project_status(config: Config, key: str) -> ProjectStatus:
     """What is so with the project that the configuration spells `key`. Asks the server nothing."""
-    board = Board(
-        redis.Redis.from_url(config.redis_url),
-        config.namespace,
-        key,
-        lease_seconds=config.fleet.lease_seconds,
-    )
+    client = redis.Redis.from_url(config.redis_url)
+    leases = Leases(client, config.namespace, key, lease_seconds=config.fleet.lease_seconds)
     in_flight: int | None = None
     trouble: Trouble | None = None
     with suppress(redis.RedisError):
-        in_flight, trouble = board.in_flight(), board.trouble()
-    site = find_site(config, key)
-    if site is None:
+        in_flight = leases.in_flight()
+        trouble = last_trouble(client, config.namespace, key)
+    project = find_project(config, key)
+    if project is None:
         return ProjectStatus(project=key, in_flight=in_flight, trouble=trouble)
-    ours, last, audit = holdings(site), last_round(site), last_audit(site)
-    spent = last_requests(site)
+    ours, last, audit = holdings(project), last_round(project), last_audit(project)
+    spent = last_requests(project)
     return ProjectStatus(
         project=key,
-        link_name=site.name,
-        id=site.paths.project_id,
+        link_name=project.name,
+        id=project.paths.project_id,
         server_highest=last.highest if last else None,
         server_count=last.count if last else None,
         ours=ours,
@@ -160,8 +125,8 @@ def project_status(config: Config, key: str) -> ProjectStatus:
         day=spent.day if spent else None,
         requests_that_day=spent.requests if spent else 0,
         in_flight=in_flight,
-        importing=is_locked(site.paths.import_lock),
-        halted=halted(site.paths),
+        importing=is_locked(project.paths.import_lock),
+        halted=halted(project.paths),
         trouble=trouble,
-        push=push_status(config, site) if config.push.sinks else None,
+        push=push_status(config, project) if config.push.sinks else None,
     )

@@ -17,9 +17,9 @@ import pytest
 import redis
 
 from patchsync.config import FILE_VARIABLE
-from patchsync.leash import leashed
-from patchsync.services import embedded_redis_server
-from patchsync.standin.process import StandinProcess, running_standin
+from patchsync.fleet.parent_death import die_with_parent
+from patchsync.fleet.redis_server import embedded_redis_server
+from standin.process import StandinProcess, running_standin
 from tests.support.inprocess import Workers
 from tests.support.pushing import synced_store
 
@@ -98,7 +98,7 @@ def shared_redis() -> Iterator[redis.Redis]:
         socket = Path(folder) / "redis.sock"
         command = [embedded_redis_server(), "--port", "0", "--unixsocket", str(socket)]
         with subprocess.Popen(
-            leashed([*command, "--save", "", "--dir", folder]), stdout=subprocess.DEVNULL
+            die_with_parent([*command, "--save", "", "--dir", folder]), stdout=subprocess.DEVNULL
         ) as server:
             while not socket.exists():
                 assert server.poll() is None, "Redis does not start"

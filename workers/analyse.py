@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import Any
 
 import redis
-from celery import Task
 from celery.exceptions import SoftTimeLimitExceeded
 from celery.signals import worker_ready
 from kombu.exceptions import OperationalError
@@ -17,15 +16,15 @@ from kombu.exceptions import OperationalError
 from patchsync.analysis.engine import Stopped
 from patchsync.analysis.report import update_groups
 from patchsync.errors import LockHeld
-from workers import context, messages
+from workers import context, enqueue
 from workers.celery import app
-from workers.tasks import OPTIONS, told
+from workers.task_base import ProjectTask
 
 log = logging.getLogger(__name__)
 
 # Another update is under way, in `patchsync analyse` say.
 BUSY_AGAIN_SECONDS = 5.0
-TELL_SECONDS = 15.0
+LOG_SECONDS = 15.0
 LONG_SECONDS = 30.0
 # Well before Celery's own limit, which would cut it off anywhere.
 MOST_SECONDS = 300.0
@@ -36,54 +35,57 @@ def _catch_up(sender: Any, **_: object) -> None:
     """Enqueue an update: one that was killed with its worker would not come again by itself."""
     if "analyse" in sender.app.amqp.queues.consume_from:
         with suppress(redis.RedisError, OperationalError):
-            context.errand(messages.ANALYSIS).begin()
-            messages.analyse(context.config().projects[0].id)
+            context.debounce(enqueue.ANALYSIS).begin()
+            enqueue.analyse(context.config().projects[0].id)
 
 
-@app.task(name="workers.analyse.update", bind=True, **(OPTIONS | {"max_retries": 20}))
-def update(self: Task[..., None], project: str) -> None:
+@app.task(
+    name="workers.analyse.update",
+    base=ProjectTask,
+    bind=True,
+    max_retries=20,
+    # Not with a project: that one may be in step all the same. `update_groups` keeps a record.
+    notes_trouble=False,
+)
+def update(self: ProjectTask, project: str) -> None:
     """Bring patch-groups up to date, for all projects, and enqueue a push of what changed.
 
     What it sees is in the store: a message that is lost, comes twice or late does no harm.
     """
-    # Not with a project: that one may be in step all the same. `update_groups` keeps a record.
-    with told("update", project, on_board=False):
-        config = context.config()
-        key = config.project(project).id
-        errand = context.errand(messages.ANALYSIS)
-        # What comes in from now on may not be seen, and asks for another one.
-        errand.begin()
-        tells = _Tells()
-        try:
-            updated = update_groups(config, tells)
-        except LockHeld as busy:
-            if self.request.retries >= (self.max_retries or 0) or not errand.ask():
-                log.info("%s: %s; beat asks again", key, busy)
-                return
-            log.info("%s: %s; again in %g s", key, busy, BUSY_AGAIN_SECONDS)
-            # Celery's retry forgets it.
-            shown: dict[str, Any] = {"argsrepr": messages.analysis_story(key)}
-            raise self.retry(exc=busy, countdown=BUSY_AGAIN_SECONDS, **shown) from busy
-        except (Stopped, SoftTimeLimitExceeded):
-            log.warning("analysis: not through in its time; goes on from what is done")
-            messages.analyse(key)
+    config = context.config()
+    key = context.project_key(project)
+    debounce = context.debounce(enqueue.ANALYSIS)
+    # What comes in from now on may not be seen, and asks for another one.
+    debounce.begin()
+    on_progress = _ProgressLog()
+    try:
+        updated = update_groups(config, on_progress)
+    except LockHeld as busy:
+        if self.request.retries >= (self.max_retries or 0) or not debounce.ask():
+            log.info("%s: %s; beat asks again", key, busy)
             return
-        if updated is None:
-            return  # The engine is "none" now.
-        log.info("analysis: %s", updated.story)
-        if tells.seconds > LONG_SECONDS:
-            messages.analyse(key)  # What was enqueued meanwhile may have expired.
-        if updated.groups and config.push.sinks:
-            for each in config.projects:
-                messages.plan(each.id)
+        log.info("%s: %s; again in %g s", key, busy, BUSY_AGAIN_SECONDS)
+        self.come_again(busy, BUSY_AGAIN_SECONDS)
+    except (Stopped, SoftTimeLimitExceeded):
+        log.warning("analysis: not through in its time; goes on from what is done")
+        enqueue.analyse(key)
+        return
+    if updated is None:
+        return  # The engine is "none" now.
+    log.info("analysis: %s", updated.story)
+    if on_progress.seconds > LONG_SECONDS:
+        enqueue.analyse(key)  # What was enqueued meanwhile may have expired.
+    if updated.groups and config.push.sinks:
+        for table in config.projects:
+            enqueue.plan(table.id)
 
 
-class _Tells:
+class _ProgressLog:
     """Logs now and then how far an update is, and ends one that took its time."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
-        self._due = self._began + TELL_SECONDS
+        self._due = self._began + LOG_SECONDS
         # PaStA has a limit of its own, and begins from nothing if it is stopped.
         self._most = MOST_SECONDS if context.config().analysis.engine == "builtin" else math.inf
 
@@ -96,5 +98,5 @@ class _Tells:
         if self.seconds > self._most:
             raise Stopped
         if time.monotonic() >= self._due:
-            self._due = time.monotonic() + TELL_SECONDS
+            self._due = time.monotonic() + LOG_SECONDS
             log.info("analysis: %s: %d of %d", what, done, of)

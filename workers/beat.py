@@ -7,7 +7,7 @@ from typing import Any
 
 from celery.beat import Scheduler
 
-from workers.alive import SignsIn
+from workers.heartbeat import Heartbeat
 
 LONG_AGO = datetime.fromtimestamp(0, UTC)
 
@@ -20,7 +20,7 @@ class SigningScheduler(Scheduler):
         super().setup_schedule()
         for entry in self.schedule.values():
             entry.last_run_at = LONG_AGO
-        self._sign = SignsIn(["beat"])
+        self._sign = Heartbeat(["beat"])
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Enqueue what is due; returns the seconds until the next tick."""

@@ -8,7 +8,7 @@ from workers import broker
 
 TASKS = ["workers.fetch", "workers.index", "workers.analyse", "workers.push"]
 # What listens to Celery's signals
-LISTENERS = ["workers.alive", "workers.logs"]
+LISTENERS = ["workers.heartbeat", "workers.logs"]
 
 broker.use()
 app = Celery("patchsync", include=TASKS + LISTENERS)

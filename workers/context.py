@@ -7,15 +7,16 @@ from functools import cache, partial
 
 import redis
 
-from patchsync.asking import open_annotator, open_client
-from patchsync.backlog import Backlog
-from patchsync.board import Board, Errand
 from patchsync.config import Config, load, make_run_dir
+from patchsync.fleet.backpressure import IndexQueue
+from patchsync.fleet.debounce import Debounce
+from patchsync.fleet.leases import Leases
 from patchsync.patchwork.annotator import Annotator
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.rate_limit import RedisRateLimiter, fleet_rate_limiter
 from patchsync.push.session import Session
-from patchsync.rounds import kept_requests
+from patchsync.sync.connect import connect, connect_annotator
+from patchsync.sync.request_count import kept_requests
 
 
 @cache
@@ -48,19 +49,19 @@ def gate(*, has_store: bool = False) -> RedisRateLimiter:
 @cache
 def client(*, has_store: bool = False) -> Client:
     """The Patchwork, by that gate. It has no token: what these workers do needs none."""
-    return open_client(config(), gate=gate(has_store=has_store))
+    return connect(config(), gate=gate(has_store=has_store))
 
 
 @cache
-def backlog() -> Backlog:
+def index_queue() -> IndexQueue:
     """What waits for the index worker."""
-    return Backlog(redis_client(), config().namespace)
+    return IndexQueue(redis_client(), config().namespace)
 
 
 @cache
 def annotator() -> Annotator:
     """The Patchwork with the token, for what is written there; opened where `push` runs only."""
-    return open_annotator(config(), gate(has_store=True))
+    return connect_annotator(config(), gate(has_store=True))
 
 
 def push() -> Session:
@@ -68,13 +69,18 @@ def push() -> Session:
     return Session(config(), annotator())
 
 
-def board(project: str) -> Board:
-    """The leases and troubles of the project with this link name."""
-    return Board(
+def project_key(project: str) -> str:
+    """A configured project as the configuration spells it; raises ConfigError."""
+    return config().project(project).id
+
+
+def leases(project: str) -> Leases:
+    """What is in flight of the project that the configuration spells so."""
+    return Leases(
         redis_client(), config().namespace, project, lease_seconds=config().fleet.lease_seconds
     )
 
 
-def errand(name: str) -> Errand:
+def debounce(name: str) -> Debounce:
     """What is done once for all who ask for it; `name` tells it from others."""
-    return Errand(redis_client(), config().namespace, name, seconds=config().fleet.lease_seconds)
+    return Debounce(redis_client(), config().namespace, name, seconds=config().fleet.lease_seconds)

@@ -10,18 +10,22 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from celery import Task
-
-from patchsync import pages, rounds
-from patchsync.backlog import LATER, Brake
-from patchsync.delivery import Delivery
 from patchsync.errors import GiveUp, PatchsyncError
+from patchsync.fleet.backpressure import LATER, Backpressure
 from patchsync.patchwork.download import Limits
+from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.paging import Page
-from patchsync.sites import Site, open_site
-from workers import context, messages
+from patchsync.sync.audit import audit as audit_next_pages
+from patchsync.sync.differences import Differences
+from patchsync.sync.fetch import fetch_page as fetch_listed
+from patchsync.sync.fetch import fetch_patches as fetch_singly
+from patchsync.sync.fetch import lease_of
+from patchsync.sync.probe import probe as compare_with_store
+from patchsync.sync.projects import Project, open_project
+from patchsync.sync.request_count import keep_count
+from workers import context, enqueue
 from workers.celery import app
-from workers.tasks import OPTIONS, told
+from workers.task_base import ProjectTask
 
 log = logging.getLogger(__name__)
 
@@ -31,43 +35,41 @@ SEEN_LEASE = "what was seen"
 FEW_PAGES = 2
 
 
-@app.task(name="workers.fetch.probe", **OPTIONS)
+@app.task(name="workers.fetch.probe", base=ProjectTask)
 def probe(project: str) -> None:
     """Compare a project with the store and fan out the pages that differ."""
-    with told("probe", project):
-        config, gate = context.config(), context.gate(has_store=True)
-        client = context.client(has_store=True)
-        site = open_site(config, client, str(project))
-        board = context.board(site.key)
-        if board.in_flight():
-            rounds.keep_count(site, gate)
-            return  # The last page of the round that is under way enqueues the next one.
-        found = rounds.probe(site, config, client, gate)
-        log.info("%s: %s", site.name, found.story)
-        _follow(site, found)
-        if found.due and board.take(messages.SET_ASIDE_LEASE):
-            messages.fetch_set_aside(site.key, site.name, found.due)
+    config, gate = context.config(), context.gate(has_store=True)
+    client = context.client(has_store=True)
+    synced = open_project(config, client, str(project))
+    leases = context.leases(synced.key)
+    if leases.in_flight():
+        keep_count(synced, gate)
+        return  # The last page of the round that is under way enqueues the next one.
+    differences = compare_with_store(synced, config, client, gate)
+    log.info("%s: %s", synced.name, differences.summary)
+    _follow(synced, differences)
+    if differences.due and leases.take(enqueue.QUARANTINE_LEASE):
+        enqueue.retry_quarantined(synced.key, synced.name, differences.due)
 
 
-@app.task(name="workers.fetch.audit", **OPTIONS)
+@app.task(name="workers.fetch.audit", base=ProjectTask)
 def audit(project: str, since: float | None = None) -> None:
     """List the next pages of a project and compare every id; with `since`, go on to the last."""
-    with told("audit", project):
-        config, gate = context.config(), context.gate(has_store=True)
-        client = context.client(has_store=True)
-        site = open_site(config, client, str(project))
-        if since is None and context.board(site.key).in_flight():
-            return  # What is missing now is on its way; the audit goes on at its next turn.
-        found = rounds.audit(site, config, client, gate, since=since)
-        log.info("%s: %s", site.name, found.story)
-        _follow(site, found)
-        if since is not None and not found.ended:
-            messages.audit_on(site.key, since)
+    config, gate = context.config(), context.gate(has_store=True)
+    client = context.client(has_store=True)
+    synced = open_project(config, client, str(project))
+    if since is None and context.leases(synced.key).in_flight():
+        return  # What is missing now is on its way; the audit goes on at its next turn.
+    differences = audit_next_pages(synced, config, client, gate, since=since)
+    log.info("%s: %s", synced.name, differences.summary)
+    _follow(synced, differences)
+    if since is not None and not differences.ended:
+        enqueue.audit_on(synced.key, since)
 
 
-@app.task(name="workers.fetch.fetch_page", bind=True, **OPTIONS)
+@app.task(name="workers.fetch.fetch_page", base=ProjectTask, bind=True)
 def fetch_page(
-    self: Task[..., None],
+    self: ProjectTask,
     project: str,
     page: dict[str, Any],
     held: list[int],
@@ -77,69 +79,69 @@ def fetch_page(
 
     With `lease`: only if somebody still waits for it.
     """
-    ask = context.config().fleet
-    with told("fetch_page", project):
-        key = context.config().project(project).id
-        wanted = Page.from_message(page)
-        if lease is not None and not context.board(key).is_out(lease):
-            return  # It waited too long, or comes twice: the next round asks for what is missing.
-        found = pages.fetch_page(context.client(), key, wanted, held, _limits(), ask.batch_bytes)
-        _deliver(self, key, pages.lease_of(wanted), found)
+    key = context.project_key(project)
+    wanted = Page.from_message(page)
+    if lease is not None and not context.leases(key).is_out(lease):
+        return  # It waited too long, or comes twice: the next round asks for what is missing.
+    batch_bytes = context.config().fleet.batch_bytes
+    results = fetch_listed(context.client(), key, wanted, held, _limits(), batch_bytes)
+    _hand_over(self, key, lease_of(wanted), results)
 
 
-@app.task(name="workers.fetch.fetch_patches", bind=True, **OPTIONS)
-def fetch_patches(self: Task[..., None], project: str, ids: list[int]) -> None:
-    """Download single patches by their ids, such as those that were set aside."""
-    lease = messages.SET_ASIDE_LEASE
-    with told("fetch_patches", project):
-        key = context.config().project(project).id
-        if not isinstance(ids, list) or not all(type(each) is int and each > 0 for each in ids):
-            raise GiveUp(f"{ids!r} is no list of patchwork ids like [17, 18]")
-        found = pages.fetch_patches(
-            context.client(), key, ids, _limits(), context.config().fleet.batch_bytes, lease
-        )
-        _deliver(self, key, lease, found)
+@app.task(name="workers.fetch.fetch_patches", base=ProjectTask, bind=True)
+def fetch_patches(self: ProjectTask, project: str, ids: list[int]) -> None:
+    """Download single patches by their ids, such as those that were quarantined."""
+    key = context.project_key(project)
+    if not isinstance(ids, list) or not all(type(number) is int and number > 0 for number in ids):
+        raise GiveUp(f"{ids!r} is no list of patchwork ids like [17, 18]")
+    batch_bytes = context.config().fleet.batch_bytes
+    results = fetch_singly(
+        context.client(), key, ids, _limits(), batch_bytes, enqueue.QUARANTINE_LEASE
+    )
+    _hand_over(self, key, enqueue.QUARANTINE_LEASE, results)
 
 
-def _follow(site: Site, found: rounds.Found) -> None:
+def _follow(project: Project, differences: Differences) -> None:
     """Hand on what a comparison found: what was seen to index, each page to fetch."""
-    board = context.board(site.key)
-    if found.seen is not None:
-        board.take(SEEN_LEASE)
-        messages.index_mails(site.key, replace(found.seen, lease=SEEN_LEASE))
-    for want in found.want:
-        if board.take(pages.lease_of(want.page)):
-            messages.fetch_page(site.key, site.name, want, later=len(found.want) > FEW_PAGES)
+    leases = context.leases(project.key)
+    if differences.seen is not None:
+        leases.take(SEEN_LEASE)
+        enqueue.index_mails(project.key, replace(differences.seen, lease=SEEN_LEASE))
+    later = len(differences.want) > FEW_PAGES
+    for want in differences.want:
+        if leases.take(lease_of(want.page)):
+            enqueue.fetch_page(project.key, project.name, want, later=later)
 
 
-def _deliver(task: Task[..., None], key: str, lease: str, found: Iterable[Delivery]) -> None:
+def _hand_over(task: ProjectTask, key: str, lease: str, results: Iterable[FetchResult]) -> None:
     """Hand to index what is downloaded as it comes, and give the lease back if that fails.
 
     While too much waits for index, nothing is begun and nothing is handed over.
     """
-    board = context.board(key)
+    leases = context.leases(key)
     later = (task.request.delivery_info or {}).get("priority") == LATER
-    brake = Brake(context.backlog(), context.config().fleet.queue_bytes, later=later)
+    bound = context.config().fleet.queue_bytes
+    backpressure = Backpressure(context.index_queue(), bound, later=later)
 
     def keep() -> None:
-        board.keep(lease)
+        leases.keep(lease)
 
     keep()
-    mails = set_aside = 0
+    mails = quarantined = 0
     try:
-        brake.wait(keep)
+        backpressure.wait(keep)
         # Nothing is asked before the first turn of this loop.
-        for delivery in found:
-            brake.wait(keep)
-            messages.index_mails(key, delivery)
-            mails += len(delivery.mails)
-            set_aside += len(delivery.set_aside)
-            if delivery.lease is None:
+        for result in results:
+            backpressure.wait(keep)
+            enqueue.index_mails(key, result)
+            mails += len(result.mails)
+            quarantined += len(result.quarantined)
+            if result.lease is None:
                 keep()  # Else index may have given it back by now.
     except PatchsyncError:
-        board.release(lease)
+        leases.release(lease)
         raise
-    log.info("%s: %s: %d mails, %d set aside", key, lease, mails, set_aside)
+    log.info("%s: %s: %d mails, %d quarantined", key, lease, mails, quarantined)
 
 
 def _limits() -> Limits:

@@ -6,10 +6,10 @@ import logging
 
 from patchsync.errors import AnswerLost
 from patchsync.push.jobs import Job
-from patchsync.sites import find_site
-from workers import context, messages
+from patchsync.sync.projects import find_project
+from workers import context, enqueue
 from workers.celery import app
-from workers.tasks import OPTIONS, told
+from workers.task_base import ProjectTask
 
 log = logging.getLogger(__name__)
 
@@ -17,57 +17,55 @@ log = logging.getLogger(__name__)
 MOST_JOBS = 200
 
 
-@app.task(name="workers.push.plan", **OPTIONS)
+@app.task(name="workers.push.plan", base=ProjectTask)
 def plan(project: str, audit: bool = True) -> None:
     """Find what Patchwork should show of a project and does not, and enqueue it.
 
     With `audit` also look at some of what people did there, which takes its time.
     """
-    with told("plan", project):
-        config = context.config()
-        key = config.project(project).id
-        context.errand(messages.planning(key)).begin()
-        site = find_site(config, key)
-        if site is None:
-            return  # Nothing is synced yet.
-        with context.push() as session:
-            number = site.paths.project_id
-            if session.undone or not session.ledger.complete or number not in session.confirmed():
-                # No error: `patchsync status` tells it too.
-                log.info(
-                    "%s: nothing is pushed until somebody agrees: run `patchsync push -p %s` once",
-                    site.name,
-                    key,
-                )
-                return
-            planned = session.plan()
-            looked = session.look_on({number}) if audit else []
-            jobs = [*looked, *session.jobs({number})]
-        log.info(
-            "%s: %d groups changed, %d annotations, %d jobs",
-            site.name,
-            planned.groups,
-            planned.changed,
-            len(jobs),
-        )
-        for job in jobs[:MOST_JOBS]:
-            messages.push(job)
+    config = context.config()
+    key = context.project_key(project)
+    context.debounce(enqueue.planning(key)).begin()
+    site = find_project(config, key)
+    if site is None:
+        return  # Nothing is synced yet.
+    with context.push() as session:
+        number = site.paths.project_id
+        if session.undone or not session.ledger.complete or number not in session.confirmed():
+            # No error: `patchsync status` tells it too.
+            log.info(
+                "%s: nothing is pushed until somebody agrees: run `patchsync push -p %s` once",
+                site.name,
+                key,
+            )
+            return
+        planned = session.plan()
+        looked = session.look_on({number}) if audit else []
+        jobs = [*looked, *session.jobs({number})]
+    log.info(
+        "%s: %d groups changed, %d annotations, %d jobs",
+        site.name,
+        planned.groups,
+        planned.changed,
+        len(jobs),
+    )
+    for job in jobs[:MOST_JOBS]:
+        enqueue.push(job)
 
 
-@app.task(name="workers.push.send", **OPTIONS)
+@app.task(name="workers.push.send", base=ProjectTask)
 def send(project: str, sink: str, patch_ids: list[int]) -> None:
     """Show what is wanted of some patches; all that a relation links goes together."""
-    with told("send", project):
-        key = context.config().project(project).id
-        job = Job(key=key, sink=sink, patch_ids=tuple(int(each) for each in patch_ids))
-        with context.push() as session:
-            site = find_site(context.config(), key)
-            if session.undone or not site or site.paths.project_id not in session.confirmed():
-                log.info("%s of %s: nobody agrees to push any more", sink, key)
-                return
-            try:
-                for outcome in session.do(job):
-                    level = logging.WARNING if outcome.trouble else logging.INFO
-                    log.log(level, "%s: patch %d: %s", sink, outcome.patch_id, outcome.text)
-            except AnswerLost as error:
-                log.warning("%s of %s: %s; it is looked up later", sink, key, error)
+    key = context.project_key(project)
+    job = Job(key=key, sink=sink, patch_ids=tuple(int(each) for each in patch_ids))
+    with context.push() as session:
+        site = find_project(context.config(), key)
+        if session.undone or not site or site.paths.project_id not in session.confirmed():
+            log.info("%s of %s: nobody agrees to push any more", sink, key)
+            return
+        try:
+            for outcome in session.do(job):
+                level = logging.WARNING if outcome.trouble else logging.INFO
+                log.log(level, "%s: patch %d: %s", sink, outcome.patch_id, outcome.text)
+        except AnswerLost as error:
+            log.warning("%s of %s: %s; it is looked up later", sink, key, error)

@@ -11,9 +11,9 @@ import ssl
 from kombu import Exchange, Queue
 
 import beat_schedule as schedule
-from patchsync.backlog import LATER, PRIORITY_SEPARATOR, PRIORITY_STEPS
-from patchsync.roster import SIGN_IN_SECONDS
-from patchsync.services import QUEUES
+from patchsync.fleet.backpressure import LATER, PRIORITY_SEPARATOR, PRIORITY_STEPS
+from patchsync.fleet.heartbeat import HEARTBEAT_SECONDS
+from patchsync.fleet.services import QUEUES
 from workers.context import config
 from workers.logs import LINE
 
@@ -94,7 +94,7 @@ task_routes = {
 beat_schedule = schedule.entries(_config)
 beat_scheduler = "workers.beat.SigningScheduler"
 # So often it looks at least, and signs in.
-beat_max_loop_interval = SIGN_IN_SECONDS
+beat_max_loop_interval = HEARTBEAT_SECONDS
 
 worker_log_format = worker_task_log_format = LINE
 worker_log_color = False

@@ -10,8 +10,8 @@ from patchsync.analysis.commits import open_repository
 from patchsync.analysis.project import read_project
 from patchsync.config import Config
 from patchsync.errors import ConfigError, GiveUp
-from patchsync.sites import Site, configured, find_site
 from patchsync.store.layout import LARGEST_ID
+from patchsync.sync.projects import Project, configured, find_project
 
 _PATCH_ID = re.compile(r"[1-9][0-9]{0,18}")
 # As git takes it, shortened too
@@ -28,7 +28,7 @@ def resolve(config: Config, text: str, project: str | None = None) -> str:
         GiveUp: there is none, or several; ConfigError: no such project, or no repository.
     """
     keys = [configured(config, project).id if project else each.id for each in config.projects]
-    sites = [site for key in dict.fromkeys(keys) if (site := find_site(config, key))]
+    sites = [site for key in dict.fromkeys(keys) if (site := find_project(config, key))]
     found = _mails(sites, text)
     if len(set(found.values())) > 1:
         told = ", ".join(f"{name}: {message_id}" for name, message_id in found.items())
@@ -41,7 +41,7 @@ def resolve(config: Config, text: str, project: str | None = None) -> str:
     raise GiveUp(f"{text!r} is no mail in the store{where}; is it fetched yet?")
 
 
-def _mails(sites: list[Site], text: str) -> dict[str, str]:
+def _mails(sites: list[Project], text: str) -> dict[str, str]:
     """Message-ids by project; a message-id first, since it may look like a number."""
     by_number: dict[str, str] = {}
     for site in sites:

@@ -43,7 +43,7 @@ class Contents:
     # Their content is what stands in the mbox, with the newline that dumparchive puts behind it.
     mails: Sequence[Mail]
     # (patchwork id, why its mail cannot be stored)
-    set_aside: Sequence[tuple[int, str]] = ()
+    quarantined: Sequence[tuple[int, str]] = ()
 
 
 class Spool:
@@ -75,7 +75,7 @@ class Spool:
     def write(self, piece: Piece, contents: Contents) -> None:
         """Write a piece: a line of JSON that says what is in it, then the mails' content."""
         mails = [(m.patch_id, m.message_id, m.date, len(m.content)) for m in contents.mails]
-        head = {"mails": mails, "set_aside": list(contents.set_aside)}
+        head = {"mails": mails, "quarantined": list(contents.quarantined)}
         file = self._folder / piece.name
         fresh = file.with_name(f"{piece.name}.new")
         with storing(file):
@@ -127,5 +127,5 @@ def _read(source: BinaryIO) -> Contents:
             Mail(patch_id=patch_id, message_id=message_id, date=date, content=source.read(length))
             for patch_id, message_id, date, length in mails
         ],
-        set_aside=tuple((int(number), str(reason)) for number, reason in head["set_aside"]),
+        quarantined=tuple((int(number), str(reason)) for number, reason in head["quarantined"]),
     )

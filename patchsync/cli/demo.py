@@ -12,16 +12,16 @@ from pathlib import Path
 
 import click
 
-from patchsync.asking import open_annotator
 from patchsync.cli.demo_story import Story
 from patchsync.cli.demo_watch import USER_AGENT, Patchwork, Store, Watch
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import FILE_VARIABLE, TOKEN_VARIABLES, Config, load
 from patchsync.errors import PatchsyncError
-from patchsync.fleet import Fleet
+from patchsync.fleet.services import flower_url, wanted_services
+from patchsync.fleet.supervisor import Supervisor
 from patchsync.push.session import Session
-from patchsync.services import flower_url, wanted_services
-from patchsync.standin.process import TOKEN, StandinProcess, running_standin
+from patchsync.sync.connect import connect_annotator
+from standin.process import TOKEN, StandinProcess, running_standin
 
 PATIENCE_SECONDS = 60.0
 FEWEST_PATCHES = 20
@@ -78,7 +78,7 @@ def demo(patches: int, folder: Path, stay: bool) -> None:
     end_as_by_ctrl_c()
     with running_standin("--patches", str(patches)) as sample:
         config = _configure(folder, sample.url)
-        with Fleet(config) as fleet:
+        with Supervisor(config) as fleet:
             try:
                 _show(config, fleet, sample, stay=stay)
             except (click.ClickException, PatchsyncError):
@@ -90,12 +90,12 @@ def demo(patches: int, folder: Path, stay: bool) -> None:
             _end(config, fleet)
 
 
-def _end(config: Config, fleet: Fleet) -> None:
+def _end(config: Config, fleet: Supervisor) -> None:
     fleet.kill()  # What it has in hand is of no use to anybody any more.
     shutil.rmtree(config.run_dir, ignore_errors=True)
 
 
-def _show(config: Config, fleet: Fleet, sample: StandinProcess, *, stay: bool) -> None:
+def _show(config: Config, fleet: Supervisor, sample: StandinProcess, *, stay: bool) -> None:
     services = wanted_services(config)
 
     def keep_running() -> None:
@@ -123,7 +123,7 @@ def _show(config: Config, fleet: Fleet, sample: StandinProcess, *, stay: bool) -
 
 def _agree(config: Config) -> None:
     """What somebody does once who answers `patchsync push`, or says --yes."""
-    with Session(config, open_annotator(config)) as session:
+    with Session(config, connect_annotator(config)) as session:
         for _ in session.learn():
             pass
         session.plan()

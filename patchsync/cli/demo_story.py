@@ -8,7 +8,7 @@ from collections.abc import Callable
 import click
 
 from patchsync.cli.demo_watch import Ids, NotSeen, Patchwork, Store, Watch
-from patchsync.standin.process import Control
+from standin.process import Control
 
 PROJECT = "sample"
 # Its prefix names a place in a series: "[v2,3/5] ..."

@@ -13,9 +13,9 @@ import requests
 from patchsync.analysis.groups import read_groups
 from patchsync.config import Config
 from patchsync.errors import TryAgainLater
-from patchsync.sites import find_site
-from patchsync.store.evidence import read_gone
+from patchsync.store.gone import read_gone
 from patchsync.store.layout import parse_line
+from patchsync.sync.projects import find_project
 
 LOOK_SECONDS = 0.1
 TIMEOUT = 10.0
@@ -64,7 +64,7 @@ class Store:
 
     def gone(self) -> set[int]:
         """Those that Patchwork does not list any more."""
-        sites = (find_site(self._config, project.id) for project in self._config.projects)
+        sites = (find_project(self._config, project.id) for project in self._config.projects)
         return {number for site in sites if site for number in read_gone(site.paths.gone)}
 
     def groups(self) -> list[Ids]:
@@ -87,7 +87,7 @@ class Store:
     def _message_ids(self) -> dict[int, str]:
         found = {}
         for project in self._config.projects:
-            site = find_site(self._config, project.id)
+            site = find_project(self._config, project.id)
             if site and site.paths.index.exists():
                 # The last line may not be whole yet.
                 for line in site.paths.index.read_bytes().split(b"\n")[:-1]:

@@ -8,7 +8,7 @@ import click
 
 from patchsync.config import load
 from patchsync.errors import GiveUp
-from patchsync.sites import configured
+from patchsync.sync.projects import configured
 
 
 @click.command()
@@ -26,10 +26,10 @@ def enqueue(task: str | None, arguments: tuple[str, ...]) -> None:
     patchsync enqueue analyse.update linuxppc-dev      look for revisions now, in all projects
     """
     config = load()
-    from workers import control
+    from workers import ad_hoc
 
     if task is None:
-        for name, what in control.tasks().items():
+        for name, what in ad_hoc.tasks().items():
             click.echo(f"{name:<22} {what}")
         return
     if not arguments:
@@ -38,7 +38,7 @@ def enqueue(task: str | None, arguments: tuple[str, ...]) -> None:
         )
     project, *others = arguments
     key = configured(config, project).id
-    click.echo(control.enqueue(task, key, *(_value(text) for text in others)))
+    click.echo(ad_hoc.enqueue(task, key, *(_value(text) for text in others)))
 
 
 def _value(text: str) -> object:

@@ -10,8 +10,8 @@ import redis
 import requests
 
 from patchsync.config import Config, load
-from patchsync.roster import Roster
-from patchsync.services import SERVICES, flower_url
+from patchsync.fleet.heartbeat import Heartbeats
+from patchsync.fleet.services import SERVICES, flower_url
 
 SECONDS = 5.0
 
@@ -21,7 +21,7 @@ SECONDS = 5.0
 def health(service: str) -> None:
     """Say whether SERVICE runs and is alive on this host: exit status 0, else 1.
 
-    Workers and beat sign in to Redis every few seconds; the dashboard is asked by HTTP.
+    Workers and beat note a heartbeat in Redis every few seconds; the dashboard is asked by HTTP.
     """
     config = load()
     trouble = _flower_trouble(config) if service == "flower" else _trouble(config, service)
@@ -35,7 +35,7 @@ def _trouble(config: Config, service: str) -> str | None:
         config.redis_url, socket_connect_timeout=SECONDS, socket_timeout=SECONDS
     )
     try:
-        present = Roster(client, config.namespace).present()
+        present = Heartbeats(client, config.namespace).alive()
     except redis.RedisError as error:
         return f"Redis does not answer: {error}"
     host = socket.gethostname()

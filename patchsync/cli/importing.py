@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -15,8 +16,6 @@ import click
 import redis
 
 from patchsync.archive.source import Archive
-from patchsync.asking import open_client
-from patchsync.board import Board
 from patchsync.cli.import_progress import LINE_SECONDS, Bar
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import Config, load
@@ -27,15 +26,17 @@ from patchsync.errors import (
     ServerUnavailable,
     TryAgainLater,
 )
-from patchsync.fleet import Fleet
+from patchsync.fleet.missing_services import MissingServices
+from patchsync.fleet.supervisor import Supervisor
+from patchsync.fleet.trouble import last_trouble
 from patchsync.imports.feed import Enqueue, Feed, Progress
 from patchsync.imports.fetching import fetch
 from patchsync.imports.intake import Intake
 from patchsync.imports.matching import Projects
 from patchsync.imports.part import Part, Tally
 from patchsync.patchwork.client import Client, ProjectRemote
-from patchsync.sites import Site, configured
-from patchsync.vacancies import Vacancies
+from patchsync.sync.connect import connect
+from patchsync.sync.projects import Project, configured
 
 # So many patches that are not in are named, with the reason.
 NAMED = 10
@@ -106,7 +107,7 @@ def _wanted(
 class _Workers:
     """Who stores the mails, and how they are told."""
 
-    vacancies: Vacancies
+    vacancies: MissingServices
     enqueue: Enqueue
 
 
@@ -132,12 +133,12 @@ class _Import:
     def _run(self, wanted: list[tuple[Path, list[str], bool]]) -> bool:
         if self._dry_run:
             return self._take_in_all(wanted)
-        with Fleet(self._config) as fleet:
-            vacancies = Vacancies(self._config, fleet, ["index"])
+        with Supervisor(self._config) as fleet:
+            vacancies = MissingServices(self._config, fleet, ["index"])
             # Celery takes half a second to load: the workers do so at the same time.
-            from workers import control
+            from workers import ad_hoc
 
-            self._workers = _Workers(vacancies, control.enqueue)
+            self._workers = _Workers(vacancies, ad_hoc.enqueue)
             all_in = self._take_in_all(wanted)
             if all_in or not self._stored:
                 fleet.kill()  # They idle; to ask them politely takes seconds.
@@ -148,7 +149,7 @@ class _Import:
 
     def _take_in_all(self, wanted: list[tuple[Path, list[str], bool]]) -> bool:
         if not self._offline:
-            self._client = open_client(self._config)
+            self._client = connect(self._config)
         all_in = [self._take_in_one(path, keys, chosen) for path, keys, chosen in wanted]
         return all(all_in)
 
@@ -234,11 +235,10 @@ class _Import:
 
         def feed_of(part: Part) -> Feed:
             key = part.site.key
-            seconds = self._config.fleet.lease_seconds
             return Feed(
                 part.spool,
                 workers.enqueue,
-                Board(client, self._config.namespace, key, lease_seconds=seconds),
+                partial(last_trouble, client, self._config.namespace, key),
                 archive=intake.identity,
                 project=key,
                 spool_bytes=self._config.imports.spool_bytes,
@@ -262,7 +262,7 @@ def _opens(path: Path) -> bool:
     return True
 
 
-def _tell_pages(site: Site) -> Callable[[int, int], None]:
+def _tell_pages(site: Project) -> Callable[[int, int], None]:
     """A line now and then of how far the comparison with a project's list is.
 
     Where there was one, the last page has its own.
@@ -287,7 +287,7 @@ def _tell(part: Part, now: Tally, before: Tally | None = None, *, offline: bool)
         (now.known - before.known if before else 0, "stored"),
         (0 if before else now.new, f"to store ({now.new_bytes / 1e6:.1f} MB)"),
         (before.known if before else now.known, "known already"),
-        (now.set_aside, "set aside"),
+        (now.quarantined, "quarantined"),
         (now.not_listed, "not listed by Patchwork, left out"),
         (now.in_doubt, later),
         (now.new if before else 0, "not stored: start it again"),
@@ -302,4 +302,4 @@ def _tell(part: Part, now: Tally, before: Tally | None = None, *, offline: bool)
     if more:
         click.echo(f"  {part.site.name}: ... and {more} more")
     left = now.in_doubt and not asked_for
-    return not (now.set_aside or left or (before and now.new))
+    return not (now.quarantined or left or (before and now.new))

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from patchsync.cli.analyse import analyse
-from patchsync.cli.check import check
 from patchsync.cli.demo import demo
+from patchsync.cli.doctor import check
 from patchsync.cli.enqueue import enqueue
 from patchsync.cli.explain import explain_command
 from patchsync.cli.health import health

@@ -13,7 +13,7 @@ from patchsync.analysis.pasta.engine import only_analysis
 from patchsync.analysis.pasta.install import PastaInstall
 from patchsync.analysis.pasta.process import environment
 from patchsync.config import load
-from patchsync.leash import leashed
+from patchsync.fleet.parent_death import die_with_parent
 from patchsync.store.identity import list_containers
 from patchsync.store.lock import store_lock
 
@@ -43,7 +43,7 @@ def pasta(arguments: tuple[str, ...]) -> None:
         # Ctrl-C is PaStA's to answer (it does not inherit this); we hold the locks until it ends.
         signal.signal(signal.SIGINT, lambda *_: None)
         status = subprocess.Popen(
-            leashed(install.command(arguments)), cwd=install.root, env=environment()
+            die_with_parent(install.command(arguments)), cwd=install.root, env=environment()
         ).wait()
     sys.exit(status if status >= 0 else 128 - status)
 

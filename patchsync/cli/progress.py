@@ -8,7 +8,7 @@ import click
 from rich import progress as columns
 
 from patchsync.cli.bars import Bars
-from patchsync.oneshot import Drive
+from patchsync.sync.driver import Driver
 
 LINE_SECONDS = 5.0
 
@@ -16,7 +16,7 @@ LINE_SECONDS = 5.0
 class Progress(Bars):
     """Shows how far each project is; a context."""
 
-    def __init__(self, drives: list[Drive]) -> None:
+    def __init__(self, drives: list[Driver]) -> None:
         super().__init__(
             columns.BarColumn(),
             columns.MofNCompleteColumn(),

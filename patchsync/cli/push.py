@@ -11,7 +11,6 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from patchsync.asking import open_annotator
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import Config, load
 from patchsync.errors import (
@@ -28,7 +27,8 @@ from patchsync.push.jobs import Job
 from patchsync.push.ledger_tables import Sink
 from patchsync.push.outcomes import Outcome
 from patchsync.push.session import Session
-from patchsync.sites import configured, find_site
+from patchsync.sync.connect import connect_annotator
+from patchsync.sync.projects import configured, find_project
 
 # So many rows are shown one by one; the rest is counted.
 MOST_ROWS = 100
@@ -63,7 +63,7 @@ def push(
         raise click.UsageError("--undo is for all projects; leave --project out")
     config = load()
     end_as_by_ctrl_c()
-    with Session(config, open_annotator(config)) as session:
+    with Session(config, connect_annotator(config)) as session:
         for reading in session.learn():
             _say_where(f"{reading.project}: {reading.number} {reading.what}")
         if retry:
@@ -91,7 +91,7 @@ def _project_ids(config: Config, session: Session, keys: tuple[str, ...]) -> set
     if not keys:
         return set(session.identity.projects)
     tables = [configured(config, key) for key in keys]
-    sites = {table.called: find_site(config, table.id) for table in tables}
+    sites = {table.called: find_project(config, table.id) for table in tables}
     for name, site in sites.items():
         if site is None:
             raise GiveUp(f"{name} is not in the store yet; run `patchsync sync` first")

@@ -7,7 +7,7 @@ import os
 import click
 
 from patchsync.config import FILE_VARIABLE, load, make_run_dir
-from patchsync.services import QUEUES, SERVICES, node_name, service_command
+from patchsync.fleet.services import QUEUES, SERVICES, node_name, service_command
 
 
 @click.command()

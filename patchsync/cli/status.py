@@ -11,10 +11,9 @@ import click
 
 from patchsync.analysis.report import Report
 from patchsync.config import Config, load
+from patchsync.fleet.services import wanted_services
 from patchsync.push.ledger_tables import Trouble
 from patchsync.push.standing import PushStatus
-from patchsync.services import wanted_services
-from patchsync.sites import configured
 from patchsync.status import (
     FleetStatus,
     ProjectStatus,
@@ -22,6 +21,7 @@ from patchsync.status import (
     fleet_status,
     project_status,
 )
+from patchsync.sync.projects import configured
 
 # What does not happen while nobody of a service is alive.
 WITHOUT = {
@@ -112,7 +112,7 @@ def _lines(each: ProjectStatus) -> list[str]:
             f"server      highest id {each.server_highest}, count {each.server_count}"
             f" ({_time(each.last_round)})",
             f"ours        highest id {ours.highest}, known {ours.known}:"
-            f" stored {ours.stored} - gone {ours.gone} + set aside {len(ours.set_aside)}",
+            f" stored {ours.stored} - gone {ours.gone} + quarantined {len(ours.quarantined)}",
             f"difference  {difference}",
             f"audit       last agreed {_time(each.last_audit)}",
             f"requests    {each.requests_that_day} on {each.day}",
@@ -127,9 +127,9 @@ def _lines(each: ProjectStatus) -> list[str]:
         trouble = each.trouble
         lines.append(f"trouble     {_time(trouble.at)}, {trouble.task}: {trouble.message}")
     lines += [
-        f"set aside   {entry.id} since {entry.first:%Y-%m-%d %H:%M}, tried {entry.tries} times:"
+        f"quarantined {entry.id} since {entry.first:%Y-%m-%d %H:%M}, tried {entry.tries} times:"
         f" {entry.reason}"
-        for entry in each.ours.set_aside
+        for entry in each.ours.quarantined
     ]
     if each.push:
         lines += _push_lines(each.project, each.push)

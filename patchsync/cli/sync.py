@@ -12,11 +12,11 @@ from patchsync.cli.progress import Progress
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import Config, load
 from patchsync.errors import GiveUp, TryAgainLater
-from patchsync.fleet import Fleet
-from patchsync.oneshot import Drive
-from patchsync.services import SYNC_QUEUES
-from patchsync.sites import configured
-from patchsync.vacancies import LOOK_AGAIN_SECONDS, Vacancies
+from patchsync.fleet.missing_services import LOOK_AGAIN_SECONDS, MissingServices
+from patchsync.fleet.services import SYNC_QUEUES
+from patchsync.fleet.supervisor import Supervisor
+from patchsync.sync.driver import Driver
+from patchsync.sync.projects import configured
 
 POLL_SECONDS = 0.2
 
@@ -45,12 +45,12 @@ def sync(projects: tuple[str, ...], patience: float) -> None:
 def run(config: Config, keys: list[str], patience: float) -> bool:
     """Sync the projects with these keys, showing how it goes. Returns whether all are in step."""
     end_as_by_ctrl_c()
-    with Fleet(config) as fleet:
-        vacancies = Vacancies(config, fleet, SYNC_QUEUES)
+    with Supervisor(config) as fleet:
+        vacancies = MissingServices(config, fleet, SYNC_QUEUES)
         # Celery takes half a second to load: the workers do so at the same time.
-        from workers import control
+        from workers import ad_hoc
 
-        drives = [Drive(config, key, control.enqueue) for key in keys]
+        drives = [Driver(config, key, ad_hoc.enqueue) for key in keys]
         with Progress(drives) as progress:
             while any(drive.outcome is None for drive in drives):
                 for drive in drives:
@@ -74,7 +74,7 @@ def run(config: Config, keys: list[str], patience: float) -> bool:
         return agreed
 
 
-def _step(drive: Drive) -> None:
+def _step(drive: Driver) -> None:
     try:
         drive.step()
     except GiveUp as error:

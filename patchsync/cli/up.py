@@ -11,9 +11,9 @@ import redis
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import Config, load
 from patchsync.errors import PatchsyncError
-from patchsync.fleet import Fleet
-from patchsync.roster import Roster
-from patchsync.services import SERVICES, demand_free_port, flower_url, wanted_services
+from patchsync.fleet.heartbeat import Heartbeats
+from patchsync.fleet.services import SERVICES, demand_free_port, flower_url, wanted_services
+from patchsync.fleet.supervisor import Supervisor
 
 LOOK_SECONDS = 0.5
 # After a start that failed
@@ -35,7 +35,7 @@ def up(services: tuple[str, ...]) -> None:
         demand_free_port(config)
     end_as_by_ctrl_c()
     log = _Log()
-    with Fleet(config, log.tell) as fleet:
+    with Supervisor(config, log.tell) as fleet:
         try:
             _run(config, fleet, wanted, log)
         except KeyboardInterrupt:
@@ -43,7 +43,7 @@ def up(services: tuple[str, ...]) -> None:
     fleet.remove_files()
 
 
-def _run(config: Config, fleet: Fleet, wanted: tuple[str, ...], log: _Log) -> None:
+def _run(config: Config, fleet: Supervisor, wanted: tuple[str, ...], log: _Log) -> None:
     if fleet.ensure_redis():
         log.tell("redis", "none is set in [redis] url: started an embedded one")
     _tell_of_others(config, wanted, log)
@@ -70,7 +70,7 @@ def _run(config: Config, fleet: Fleet, wanted: tuple[str, ...], log: _Log) -> No
 
 
 def _tell_of_others(config: Config, wanted: tuple[str, ...], log: _Log) -> None:
-    present = Roster(redis.Redis.from_url(config.redis_url), config.namespace).present()
+    present = Heartbeats(redis.Redis.from_url(config.redis_url), config.namespace).alive()
     for member in present:
         if member.service in wanted:
             log.tell(

@@ -23,28 +23,28 @@ def pieces(part: Part, member: Member, most: int = PIECE_BYTES) -> Iterator[tupl
         ArchiveFault: the mbox is not what it was when the plan was made.
     """
     mails: list[Mail] = []
-    set_aside: list[tuple[int, str]] = []
+    quarantined: list[tuple[int, str]] = []
     start = end = size = position = 0
     for mail, verdict in part.verdicts():
-        if verdict not in ("new", "set aside"):
+        if verdict not in ("new", "quarantined"):
             continue
         length = mail.length if verdict == "new" else 0
-        full = size + length > most or len(mails) + len(set_aside) >= PIECE_MAILS
-        if full and (mails or set_aside):
-            yield Piece(start, end - start), Contents(mails=mails, set_aside=set_aside)
-            mails, set_aside, size = [], [], 0
-        if not mails and not set_aside:
+        full = size + length > most or len(mails) + len(quarantined) >= PIECE_MAILS
+        if full and (mails or quarantined):
+            yield Piece(start, end - start), Contents(mails=mails, quarantined=quarantined)
+            mails, quarantined, size = [], [], 0
+        if not mails and not quarantined:
             start = mail.start
         end = mail.start + mail.length
-        if verdict == "set aside":
-            set_aside.append((mail.patch_id, part.fault(mail) or ""))
+        if verdict == "quarantined":
+            quarantined.append((mail.patch_id, part.fault(mail) or ""))
             continue
         if mail.start > position:
             member.skip(mail.start - position)
         mails.append(_read(member, mail))
         position, size = end, size + length
-    if mails or set_aside:
-        yield Piece(start, end - start), Contents(mails=mails, set_aside=set_aside)
+    if mails or quarantined:
+        yield Piece(start, end - start), Contents(mails=mails, quarantined=quarantined)
 
 
 def _read(member: Member, mail: PlannedMail) -> Mail:

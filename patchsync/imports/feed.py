@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import redis
 
 from patchsync.archive.spool import Contents, Piece, Spool
-from patchsync.board import Board
 from patchsync.errors import GiveUp, TryAgainLater
+from patchsync.fleet.trouble import Trouble
 
 TASK = "index.import_archive"
 LOOK_SECONDS = 0.02
@@ -41,7 +41,7 @@ class Feed:
         self,
         spool: Spool,
         enqueue: Enqueue,
-        board: Board,
+        trouble: Callable[[], Trouble | None],
         *,
         archive: str,
         project: str,
@@ -53,7 +53,7 @@ class Feed:
         Args:
             spool: where pieces wait.
             enqueue: how tasks are enqueued.
-            board: where index workers report what is wrong.
+            trouble: what index workers last had trouble with.
             archive: names the spool in messages.
             project: as the configuration spells it.
             spool_bytes: no piece is begun while so many wait.
@@ -61,7 +61,7 @@ class Feed:
         """
         self._spool = spool
         self._enqueue = enqueue
-        self._board = board
+        self._last_trouble = trouble
         self._archive = archive
         self._project = project
         self._spool_bytes = spool_bytes
@@ -85,7 +85,7 @@ class Feed:
             while self._waiting_bytes() + size > self._spool_bytes and self._out:
                 yield from self._wait()
             self._spool.write(piece, contents)
-            self._out[piece] = Progress(len(contents.mails) + len(contents.set_aside), size)
+            self._out[piece] = Progress(len(contents.mails) + len(contents.quarantined), size)
             self._ask_for(piece)
             self._look()
             yield self._done
@@ -117,7 +117,7 @@ class Feed:
             self._done = Progress(self._done.mails + done.mails, self._done.bytes + done.bytes)
             self._note_move()
         with suppress(redis.RedisError):  # It comes back, or patience runs out.
-            trouble = self._board.trouble()
+            trouble = self._last_trouble()
             if trouble and trouble.at >= self._began and TASK.endswith(trouble.task):
                 self._trouble = trouble.message
                 if trouble.lasting:

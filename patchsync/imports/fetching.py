@@ -9,7 +9,7 @@ from itertools import islice
 
 from patchsync.errors import TryAgainLater
 from patchsync.imports.feed import ASK_AGAIN_SECONDS, Enqueue
-from patchsync.sites import Site
+from patchsync.sync.projects import Project
 
 TASK = "fetch.fetch_patches"
 PER_TASK = 20
@@ -18,7 +18,7 @@ TASKS = 5
 LOOK_SECONDS = 0.2
 
 
-def fetch(site: Site, ids: Iterable[int], enqueue: Enqueue, patience: float) -> Iterator[int]:
+def fetch(site: Project, ids: Iterable[int], enqueue: Enqueue, patience: float) -> Iterator[int]:
     """Have patches fetched; yields how many are still to come, often.
 
     What does not come within `patience` seconds after the last is left to the next sync.
@@ -35,14 +35,14 @@ def fetch(site: Site, ids: Iterable[int], enqueue: Enqueue, patience: float) -> 
         yield len(left)
         time.sleep(LOOK_SECONDS)
         with site.open() as box:
-            arrived = box.message_ids(left).keys() | (box.set_aside().keys() & left)
+            arrived = box.message_ids(left).keys() | (box.quarantined().keys() & left)
         if arrived:
             left -= arrived
             moved_at = time.monotonic()
             yield len(left)
 
 
-def _ask(site: Site, patch_ids: Iterable[int], enqueue: Enqueue) -> None:
+def _ask(site: Project, patch_ids: Iterable[int], enqueue: Enqueue) -> None:
     ids = iter(sorted(patch_ids))
     with suppress(TryAgainLater):  # It is asked for again.
         while some := list(islice(ids, PER_TASK)):

@@ -14,7 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from patchsync.archive.expected import expect
 from patchsync.archive.plan import Plan
 from patchsync.archive.scan import scan
 from patchsync.archive.source import Archive, ArchiveFault
@@ -25,10 +24,11 @@ from patchsync.imports.feed import Feed, Progress
 from patchsync.imports.matching import Projects
 from patchsync.imports.part import Part, Tally, Tell
 from patchsync.imports.storing import spool_of
-from patchsync.sites import Site, settle
+from patchsync.store.expected import expect
 from patchsync.store.lock import store_lock
 from patchsync.store.record import halted
-from patchsync.sync import Remote
+from patchsync.sync.compare import Remote
+from patchsync.sync.projects import Project, settle
 
 
 class Intake:
@@ -115,7 +115,7 @@ class Intake:
             )
 
     def judge(
-        self, remote_of: Callable[[Site], Remote] | None, tell: Callable[[Site], Tell]
+        self, remote_of: Callable[[Project], Remote] | None, tell: Callable[[Project], Tell]
     ) -> None:
         """Find out what is in doubt, by the server's list where there is `remote_of`.
 
@@ -199,7 +199,7 @@ class Intake:
                     for folder in (paths.imports, paths.own, paths.own.parent):
                         folder.rmdir()
 
-    def _part(self, site: Site) -> Part:
+    def _part(self, site: Project) -> Part:
         folder = self._plans or site.paths.imports
         if self._plans is None:
             try:

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from patchsync.errors import UnknownProject
-from patchsync.patchwork.paging import Page
-from patchsync.sync import PAGE, Remote
+from patchsync.patchwork.paging import LARGEST_PAGE, Page
+from patchsync.sync.compare import Remote
 
 # Those of some patchwork ids that are claimed, with the claimed message-ids
 Claims = Callable[[Iterable[int]], Mapping[int, str | None]]
@@ -60,14 +60,14 @@ def hold_against(
     _, count = remote.newest()
     if not count and not remote.exists():
         raise UnknownProject("the server has no such project (it would list as an empty one)")
-    pages = max(1, -(-count // PAGE))
+    pages = max(1, -(-count // LARGEST_PAGE))
     highest = 0
     with ThreadPoolExecutor(at_once) as pool:
         first, last = 1, False
         while not last:
             # A few at a time: what they list waits in memory.
             some = min(4 * at_once, max(1, pages - first + 1))
-            asked = [Page("id", PAGE, number) for number in range(first, first + some)]
+            asked = [Page("id", LARGEST_PAGE, number) for number in range(first, first + some)]
             for answer in pool.map(remote.list_page, asked):
                 last = answer is None or answer.last
                 if answer is None:

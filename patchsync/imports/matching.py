@@ -8,7 +8,7 @@ from pathlib import Path
 from patchsync.config import Config
 from patchsync.errors import GiveUp
 from patchsync.patchwork.client import Client
-from patchsync.sites import Site, find_site, locate_site, locate_site_offline
+from patchsync.sync.projects import Project, find_project, locate_project, locate_project_offline
 
 
 class Projects:
@@ -35,7 +35,9 @@ class Projects:
         self._sites = [
             site
             for key in keys
-            if (site := locate_site(config, client, key) if client else find_site(config, key))
+            if (
+                site := locate_project(config, client, key) if client else find_project(config, key)
+            )
         ]
         placed = {site.key for site in self._sites}
         # Nobody was asked where in the store they belong.
@@ -53,7 +55,7 @@ class Projects:
         numbers = [key for key in self._unplaced if key.isdecimal()]
         return _place_unknown(numbers) if numbers else None
 
-    def site_of(self, link_name: str | None, path: Path) -> Site | None:
+    def site_of(self, link_name: str | None, path: Path) -> Project | None:
         """Whose mbox it is; None if it is of no project that is wanted.
 
         Args:
@@ -72,7 +74,7 @@ class Projects:
                 return site
         if not self._sites and self._chosen and link_name:
             # Somebody says whose archive it is, and the archive what that project is called.
-            return locate_site_offline(self._config, self._keys[0], link_name)
+            return locate_project_offline(self._config, self._keys[0], link_name)
         unplaced = [key for key in self._unplaced if key.lower() == name.lower()]
         if link_name is None and not self._sites:
             unplaced = unplaced or self._unplaced

@@ -16,13 +16,13 @@ from patchsync.config import Config
 from patchsync.errors import GiveUp
 from patchsync.imports.listed import Comparison, hold_against
 from patchsync.patchwork.download import too_large
-from patchsync.sites import Site
 from patchsync.store.container import MboxPatchwork
-from patchsync.sync import Remote
+from patchsync.sync.compare import Remote
+from patchsync.sync.projects import Project
 
 # In the store; cannot be stored; in doubt, and Patchwork does not list such a patch; in doubt, and
 # to be had from Patchwork; to be stored
-Verdict = Literal["known", "set aside", "not listed", "in doubt", "new"]
+Verdict = Literal["known", "quarantined", "not listed", "in doubt", "new"]
 
 Tell = Callable[[int, int], object]
 
@@ -38,7 +38,7 @@ class Tally:
 
     mails: int = 0
     known: int = 0
-    set_aside: int = 0
+    quarantined: int = 0
     not_listed: int = 0
     in_doubt: int = 0
     new: int = 0
@@ -62,7 +62,7 @@ def _nobody(seen: int, pages: int) -> None:
 class Part:
     """An mbox, and the project that it is of; its mails are in `plan` once that is complete."""
 
-    def __init__(self, config: Config, site: Site, plan: Plan, spool: Spool) -> None:
+    def __init__(self, config: Config, site: Project, plan: Plan, spool: Spool) -> None:
         self.site = site
         self.plan = plan
         self.spool = spool
@@ -118,7 +118,7 @@ class Part:
     def verdicts(self, aside: Collection[int] = ()) -> Iterator[tuple[PlannedMail, Verdict]]:
         """What is to become of each mail, in the order of the mbox.
 
-        `aside`: patchwork ids that the store has set aside.
+        `aside`: patchwork ids that the store has quarantined.
         """
         with self.site.open() as box:
             held = box.ids()
@@ -126,11 +126,11 @@ class Part:
             if _holds(held, mail.patch_id):
                 yield mail, "known"
             elif mail.patch_id in aside:
-                yield mail, "set aside"
+                yield mail, "quarantined"
             elif mail.doubt is not None:
                 yield mail, "not listed" if _holds(self.absent, mail.patch_id) else "in doubt"
             elif self.fault(mail) is not None:
-                yield mail, "set aside"
+                yield mail, "quarantined"
             else:
                 yield mail, "new"
 
@@ -145,7 +145,7 @@ class Part:
     def tally(self) -> Tally:
         """Count what is so now."""
         with self.site.open() as box:
-            aside = box.set_aside()
+            aside = box.quarantined()
         counts: Counter[Verdict] = Counter()
         new_bytes = disk_bytes = 0
         for mail, verdict in self.verdicts(aside):
@@ -156,7 +156,7 @@ class Part:
         return Tally(
             mails=counts.total(),
             known=counts["known"],
-            set_aside=counts["set aside"],
+            quarantined=counts["quarantined"],
             not_listed=counts["not listed"],
             in_doubt=counts["in doubt"],
             new=counts["new"],
@@ -167,9 +167,9 @@ class Part:
     def reasons(self) -> Iterator[Reason]:
         """The patches that are not in the store and cannot be stored from here, and why."""
         with self.site.open() as box:
-            aside = box.set_aside()
+            aside = box.quarantined()
         for mail, verdict in self.verdicts(aside):
-            if verdict == "set aside":
+            if verdict == "quarantined":
                 there = aside.get(mail.patch_id)
                 text = there.reason if there else self.fault(mail)
             elif verdict in ("not listed", "in doubt"):

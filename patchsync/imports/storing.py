@@ -7,10 +7,11 @@ import re
 from patchsync.archive.spool import Piece, Spool
 from patchsync.config import Config
 from patchsync.errors import GiveUp
-from patchsync.rounds import STORE_LOCK_SECONDS
-from patchsync.sites import find_site
+from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.store.layout import ContainerPaths
-from patchsync.store.writer import Batch, Stored, StoreWriter
+from patchsync.store.writer import Stored, StoreWriter
+from patchsync.sync.projects import find_project
+from patchsync.sync.store_result import LOCK_SECONDS
 
 _ARCHIVE = re.compile(r"[0-9a-f]{64}")
 
@@ -38,15 +39,15 @@ def store_piece(config: Config, key: str, archive: str, piece: Piece) -> Stored 
         StaleWriter, LockHeld: another writer was there; the same piece may come again.
         StoreUnavailable: the disk is full, or not writable.
     """
-    site = find_site(config, key)
+    site = find_project(config, key)
     if site is None:
         return None
     spool = spool_of(site.paths, archive)
     contents = spool.read(piece)
     if contents is None:
         return None
-    batch = Batch(mails=tuple(contents.mails), set_aside=tuple(contents.set_aside))
-    with StoreWriter(site.paths, lock_wait=STORE_LOCK_SECONDS) as writer:
+    batch = FetchResult(mails=tuple(contents.mails), quarantined=tuple(contents.quarantined))
+    with StoreWriter(site.paths, lock_wait=LOCK_SECONDS) as writer:
         stored = writer.apply(batch)
     spool.remove(piece)
     return stored

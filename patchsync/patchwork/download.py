@@ -1,7 +1,7 @@
 """Downloads the mails of a listed page, whole series at a time where that saves requests.
 
 What is returned as a mail is the one that was listed, by id and message-id. What cannot be had and
-will not come by itself is set aside with its reason; what may come is left out, for the next round.
+will not come by itself is refused with its reason; what may come is left out, for the next round.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from patchsync.errors import PatchsyncError, ServerUnavailable
 from patchsync.patchwork.client import Client
+from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.http import ServerFailed, TooLarge
 from patchsync.patchwork.mbox import Mail, MailError, certain, parse_mail
 from patchsync.patchwork.schemas import PatchEntry
@@ -30,24 +32,14 @@ class Limits:
     threads: int = 4
 
 
-@dataclass(frozen=True)
-class SetAside:
-    """A patch whose mail cannot be had."""
+class Refused(NamedTuple):
+    """A patch whose mail cannot be had or stored, and why."""
 
     patch_id: int
-    message_id: str
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """Some of what was downloaded, small enough for one message."""
-
-    mails: tuple[Mail, ...]
-    set_aside: tuple[SetAside, ...]
-
-
-Found = Mail | SetAside
+Found = Mail | Refused
 
 
 def fetch_missing(
@@ -100,15 +92,15 @@ def batches(
     max_mails: int,
     max_seconds: float,
     clock: Callable[[], float] = time.monotonic,
-) -> Iterator[Batch]:
+) -> Iterator[FetchResult]:
     """Gathers what was downloaded.
 
-    A batch has at least one of them and at most `max_mails`; its contents have at most `max_bytes`,
+    A result has at least one of them and at most `max_mails`; its mails have at most `max_bytes`,
     unless it is a single mail; it waits no longer than `max_seconds` for the next one to come. What
     came before an error is given out before the error.
     """
     mails: list[Mail] = []
-    set_aside: list[SetAside] = []
+    quarantined: list[Refused] = []
     size = 0
     failed: PatchsyncError | None = None
     source = iter(found)
@@ -120,18 +112,18 @@ def batches(
             failed = error
             item = None
         grown = size + (len(item.content) if isinstance(item, Mail) else 0)
-        many = len(mails) + len(set_aside) >= max_mails
+        many = len(mails) + len(quarantined) >= max_mails
         full = many or grown > max_bytes or clock() - begun > max_seconds
-        if (mails or set_aside) and (item is None or full):
-            yield Batch(mails=tuple(mails), set_aside=tuple(set_aside))
-            mails, set_aside, size, begun = [], [], 0, clock()
+        if (mails or quarantined) and (item is None or full):
+            yield FetchResult(mails=tuple(mails), quarantined=tuple(quarantined))
+            mails, quarantined, size, begun = [], [], 0, clock()
         if item is None:
             break
         if isinstance(item, Mail):
             mails.append(item)
             size += len(item.content)
         else:
-            set_aside.append(item)
+            quarantined.append(item)
     if failed is not None:
         raise failed
 
@@ -214,21 +206,21 @@ class _Fetch:
         except ServerFailed as error:
             return self._failed(entry, error)
         except MailError as error:
-            return _aside(entry, f"what the server serves is not its mail: {error}")
+            return _refused(entry, f"what the server serves is not its mail: {error}")
         if mail.patch_id != entry.id:
-            return _aside(entry, f"the server serves the mail of patch {mail.patch_id} for it")
+            return _refused(entry, f"the server serves the mail of patch {mail.patch_id} for it")
         if mail.message_id != entry.message_id:
-            return _aside(entry, f"its mail has another message-id: {mail.message_id}")
+            return _refused(entry, f"its mail has another message-id: {mail.message_id}")
         return self._bounded(mail, entry)
 
     def _failed(self, entry: PatchEntry, error: ServerFailed) -> Found | None:
-        """What to make of a 500 at each attempt: set aside only if another mail can be had."""
+        """What to make of a 500 at each attempt: quarantined only if another mail can be had."""
         if not self._is_known(entry):
             return None
         others = [one for one in self._entries if one.id != entry.id]
         if others and not any(self._can_be_had(one) for one in (others[0], others[-1])):
             raise ServerUnavailable(str(error)) from error
-        return _aside(entry, "the server fails (500) to render its mail")
+        return _refused(entry, "the server fails (500) to render its mail")
 
     def _can_be_had(self, entry: PatchEntry) -> bool:
         try:
@@ -263,7 +255,7 @@ class _Fetch:
             return self._bounded(mails[entry.id], entry)
         if not self._is_known(entry):
             return None
-        return _aside(entry, "Patchwork lists it, but does not find its mail (404)")
+        return _refused(entry, "Patchwork lists it, but does not find its mail (404)")
 
     def _bounded(self, mail: Mail, entry: PatchEntry) -> Found:
         # A single one is not even read further; here it came with its series.
@@ -271,14 +263,14 @@ class _Fetch:
             return self._too_large(entry)
         return mail
 
-    def _too_large(self, entry: PatchEntry) -> SetAside:
-        return _aside(entry, too_large(self._limits.max_mail_bytes))
+    def _too_large(self, entry: PatchEntry) -> Refused:
+        return _refused(entry, too_large(self._limits.max_mail_bytes))
 
 
 def too_large(max_mail_bytes: int) -> str:
-    """Why a mail of more bytes is set aside."""
+    """Why a mail of more bytes is quarantined."""
     return f"its mail is larger than {max_mail_bytes} bytes, which is [patchwork] max_mail_bytes"
 
 
-def _aside(entry: PatchEntry, reason: str) -> SetAside:
-    return SetAside(entry.id, entry.message_id, reason)
+def _refused(entry: PatchEntry, reason: str) -> Refused:
+    return Refused(entry.id, reason)

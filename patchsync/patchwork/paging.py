@@ -1,21 +1,22 @@
-"""A page of Patchwork's list of patches: what is asked for, and what its answer proves.
+"""Pages of Patchwork's list of patches, and what one answer proves of the ids that we hold.
 
 A patch that is deleted, or moved to another project, leaves no trace in Patchwork: that it is gone
-shows only in an answer that would have to list it and does not. Two answers are never compared with
-each other, because patches come and go between them.
+shows only in an answer that would have to list it and does not.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from math import inf
 from typing import Any, Literal
 
 from patchsync.errors import GiveUp, NotPatchwork
-from patchsync.patchwork.schemas import PatchEntry
+
+# Patchwork lists at most so many patches per page, whatever it is asked for.
+LARGEST_PAGE = 250
 
 Order = Literal["id", "-id"]
 
@@ -33,11 +34,13 @@ class Page:
         """Read what `dataclasses.asdict` made of a page; GiveUp if it is something else."""
         try:
             page = cls(**message)
-            usable = page.order in ("id", "-id") and 0 < page.per_page <= 250 and page.page > 0
+            usable = (
+                page.order in ("id", "-id") and 0 < page.per_page <= LARGEST_PAGE and page.page > 0
+            )
         except TypeError:
             usable = False
         if not usable:
-            raise GiveUp(f"{message!r} is not like {asdict(cls('-id', 250, 1))!r}")
+            raise GiveUp(f"{message!r} is not like {asdict(cls('-id', LARGEST_PAGE, 1))!r}")
         return page
 
     def positions(self, count: int) -> tuple[int, int]:
@@ -84,26 +87,12 @@ class Answer:
             gaps.append((-inf, ids[0]) if self.page.order == "id" else (ids[-1], inf))
         return gaps
 
+    def proves_gone(self, held: Sequence[int]) -> list[int]:
+        """The ids of `held` that this one answer proves gone; both in ascending order.
 
-@dataclass(frozen=True)
-class Listing:
-    """A page of `GET patches/`: what the comparison reads, and what a download needs."""
-
-    answer: Answer
-    entries: tuple[PatchEntry, ...]
-
-
-def absent(answer: Answer, held: Sequence[int]) -> list[int]:
-    """The ids of `held` that this one answer proves gone, in ascending order.
-
-    `held` must have been drawn before the answer was asked for.
-    """
-    return sorted(ids_in_gaps(answer.gaps(), sorted(held)))
-
-
-def ids_in_gaps(gaps: Iterable[tuple[float, float]], ids: Sequence[int]) -> list[int]:
-    """Those of the sorted `ids` that lie inside a gap."""
-    inside: list[int] = []
-    for low, high in gaps:
-        inside += ids[bisect_right(ids, low) : bisect_left(ids, high)]
-    return inside
+        `held` must have been drawn before the answer was asked for.
+        """
+        gone: list[int] = []
+        for low, high in sorted(self.gaps()):
+            gone += held[bisect_right(held, low) : bisect_left(held, high)]
+        return gone

@@ -16,7 +16,7 @@ from patchsync.push.ledger_tables import Claimed, Entry, Sink, Trouble, Unsure, 
 from patchsync.push.outcomes import Outcome, trouble_of
 from patchsync.push.replies import Reply, checked_address, subject_of
 from patchsync.push.smtp import Envelope, Smtp
-from patchsync.sites import Site
+from patchsync.sync.projects import Project
 
 # The message-ids of the comments that Patchwork has on a patch of a project
 SaidThere = Callable[[str, int], Collection[str]]
@@ -37,7 +37,7 @@ class Comments:
         self,
         ledger: Ledger,
         config: Config,
-        sites: Iterable[Site],
+        sites: Iterable[Project],
         answer_seconds: float,
         said_there: SaidThere | None = None,
     ) -> None:
@@ -100,12 +100,12 @@ class Comments:
         self._said(entry, reply, now, claim)
         return _outcome(entry, _told(reply), written=True)
 
-    def _is_on(self, site: Site) -> bool:
+    def _is_on(self, site: Project) -> bool:
         listed = {key.lower() for key in self._table.projects}
         names = {site.key.lower(), site.name.lower(), str(site.paths.project_id)}
         return Sink.COMMENT in self._config.push.sinks and not listed.isdisjoint(names)
 
-    def _reply(self, site: Site, patch_id: int, wanted: dict[str, Any]) -> Reply | None:
+    def _reply(self, site: Project, patch_id: int, wanted: dict[str, Any]) -> Reply | None:
         """The mail that says it; None where the patch is gone."""
         with site.open() as box:
             found = box.entry(patch_id)

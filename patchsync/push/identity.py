@@ -9,10 +9,11 @@ from typing import Any
 
 from patchsync.errors import Refused
 from patchsync.patchwork.annotator import Annotator
-from patchsync.patchwork.schemas import Project, User
+from patchsync.patchwork.schemas import Project as ProjectAnswer
+from patchsync.patchwork.schemas import User
 from patchsync.push.annotations import ProjectFacts
 from patchsync.push.ledger import Ledger
-from patchsync.sites import Site
+from patchsync.sync.projects import Project
 
 NOTE = "identity"
 
@@ -46,7 +47,7 @@ class Identity:
         return asdict(self) | {"user": self.user.model_dump()}
 
 
-def ask_identity(annotator: Annotator, sites: list[Site]) -> Identity:
+def ask_identity(annotator: Annotator, sites: list[Project]) -> Identity:
     """Ask Patchwork who the token's user is.
 
     Raises:
@@ -89,7 +90,7 @@ def noted_identity(ledger: Ledger, token: str | None = None) -> Identity | None:
     )
 
 
-def _maintained(key: str, project: Project) -> Maintained:
+def _maintained(key: str, project: ProjectAnswer) -> Maintained:
     return Maintained(
         key=key,
         link_name=project.link_name,

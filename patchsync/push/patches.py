@@ -10,14 +10,14 @@ from types import TracebackType
 from typing import Self
 
 from patchsync.push.annotations import PatchRef, Revision
-from patchsync.sites import Site
 from patchsync.store.container import MboxPatchwork
 from patchsync.store.layout import parse_line
+from patchsync.sync.projects import Project
 
 
 @dataclass(frozen=True)
 class _Project:
-    site: Site
+    site: Project
     box: MboxPatchwork
     gone: frozenset[int]
 
@@ -25,7 +25,7 @@ class _Project:
 class Patches:
     """A view of the stores of some projects; a context."""
 
-    def __init__(self, sites: Iterable[Site]) -> None:
+    def __init__(self, sites: Iterable[Project]) -> None:
         self._stack = ExitStack()
         self._projects: list[_Project] = []
         for site in sites:
@@ -90,7 +90,7 @@ class Patches:
         return moved
 
 
-def _end_of(site: Site) -> tuple[int, int]:
+def _end_of(site: Project) -> tuple[int, int]:
     try:
         stat = site.paths.index.stat()
     except FileNotFoundError:
@@ -98,7 +98,7 @@ def _end_of(site: Site) -> tuple[int, int]:
     return stat.st_ino, stat.st_size
 
 
-def _message_ids(site: Site, start: int, end: int) -> Iterator[str]:
+def _message_ids(site: Project, start: int, end: int) -> Iterator[str]:
     """Those in the index between two offsets."""
     if start >= end:
         return

@@ -22,7 +22,7 @@ from patchsync.push.ledger_tables import Sink, Wanted
 from patchsync.push.neighbourhood import members_of
 from patchsync.push.patches import Patches
 from patchsync.push.wording import Wording
-from patchsync.sites import Site
+from patchsync.sync.projects import Project
 
 RULES = "rules"
 
@@ -37,7 +37,7 @@ class Planned:
     changed: int
 
 
-def plan(config: Config, ledger: Ledger, sites: list[Site], identity: Identity) -> Planned:
+def plan(config: Config, ledger: Ledger, sites: list[Project], identity: Identity) -> Planned:
     """Take over what changed in patch-groups since the last plan.
 
     Raises:

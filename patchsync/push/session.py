@@ -26,9 +26,9 @@ from patchsync.push.outcomes import Outcome
 from patchsync.push.rebuild import Ours, Reading, rebuild
 from patchsync.push.relating import Relating, Rules, under_way
 from patchsync.push.states import States
-from patchsync.sites import find_site
 from patchsync.store.layout import OWN_FOLDER
 from patchsync.store.lock import store_lock
+from patchsync.sync.projects import find_project
 
 CONFIRMED = "confirmed"
 UNDONE = "undone"
@@ -65,7 +65,9 @@ class Session:
             )
         self.ledger = Ledger(ledger_path(config))
         self.sites = [
-            site for table in config.projects if (site := find_site(config, table.id)) is not None
+            site
+            for table in config.projects
+            if (site := find_project(config, table.id)) is not None
         ]
         self._config = config
         self._annotator = annotator

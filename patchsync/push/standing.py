@@ -12,7 +12,7 @@ from patchsync.push.identity import Identity, noted_identity
 from patchsync.push.ledger import Ledger
 from patchsync.push.ledger_tables import Entry
 from patchsync.push.session import UNDONE, agreed, ledger_path
-from patchsync.sites import Site
+from patchsync.sync.projects import Project
 
 LATEST_TROUBLES = 5
 LONGEST_TEXT = 300  # characters
@@ -65,7 +65,7 @@ class PushStatus:
     troubles: tuple[PatchTrouble, ...] = ()
 
 
-def push_status(config: Config, site: Site) -> PushStatus:
+def push_status(config: Config, site: Project) -> PushStatus:
     """Read what push stands at with a project. Looks at all entries of the ledger."""
     project_id = site.paths.project_id
     path = ledger_path(config)
@@ -94,7 +94,7 @@ def push_status(config: Config, site: Site) -> PushStatus:
         return PushStatus(begun=True, ledger_trouble=str(error), sinks=sinks)
 
 
-def _maintained(identity: Identity, site: Site) -> bool | None:
+def _maintained(identity: Identity, site: Project) -> bool | None:
     if site.name not in identity.names:  # It is configured since.
         return None
     return site.paths.project_id in identity.projects

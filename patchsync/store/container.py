@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from patchsync.errors import StoreDamaged
-from patchsync.store.evidence import SetAside, read_gone, read_set_aside
+from patchsync.patchwork.fetch_result import FetchResult
+from patchsync.patchwork.mbox import Mail
 from patchsync.store.files import storing
+from patchsync.store.gone import read_gone
 from patchsync.store.layout import ContainerPaths, IndexEntry, Layout
 from patchsync.store.lock import LOCK_WAIT, store_lock
+from patchsync.store.quarantine import Quarantined, read_quarantine
 from patchsync.store.side_index import SideIndex
-from patchsync.store.writer import Batch, Mail, Stored, StoreWriter
+from patchsync.store.writer import Stored, StoreWriter
 
 
 class News(NamedTuple):
@@ -103,7 +106,7 @@ class MboxPatchwork:
         It becomes the store's writer for that moment: any other one is stale then and starts anew.
         """
         with self.writer() as writer:
-            stored = writer.apply(Batch(mails=tuple(self._pending)))
+            stored = writer.apply(FetchResult(mails=tuple(self._pending)))
         self._pending.clear()
         self.load_index()
         return stored
@@ -158,10 +161,12 @@ class MboxPatchwork:
         return self._side_index.ids()
 
     def held(self) -> array[int]:
-        """Patchwork ids that need no fetching, stored or set aside: ascending, as array('q')."""
-        set_aside = self.set_aside()  # first: a patch that leaves it meanwhile is stored by then
+        """Patchwork ids that need no fetching, stored or quarantined: ascending, as array('q')."""
+        quarantined = (
+            self.quarantined()
+        )  # first: a patch that leaves it meanwhile is stored by then
         held = self.ids()
-        for patch_id in sorted(set_aside):
+        for patch_id in sorted(quarantined):
             place = bisect_left(held, patch_id)
             if place == len(held) or held[place] != patch_id:
                 held.insert(place, patch_id)
@@ -171,9 +176,9 @@ class MboxPatchwork:
         """Stored patchwork ids that Patchwork does not list any more."""
         return read_gone(self.paths.gone)
 
-    def set_aside(self) -> dict[int, SetAside]:
+    def quarantined(self) -> dict[int, Quarantined]:
         """Patches whose mail could not be stored, by patchwork id; see `evidence.due`."""
-        entries = read_set_aside(self.paths.set_aside)
+        entries = read_quarantine(self.paths.quarantine)
         # A writer that was killed may have left one there that it stored.
         stored = self._side_index.message_ids(entries)
         return {patch_id: entry for patch_id, entry in entries.items() if patch_id not in stored}

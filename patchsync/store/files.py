@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from patchsync.errors import StoreUnavailable
+from patchsync.errors import StoreDamaged, StoreUnavailable
 
 _REMEDY = {
     errno.ENOSPC: "the disk is full; free some space",
@@ -97,3 +97,16 @@ def read_file(path: Path) -> bytes | None:
             return path.read_bytes()
         except FileNotFoundError:
             return None
+
+
+def numbered_lines(path: Path) -> list[tuple[int, str]]:
+    """Return the lines of a small text file with their numbers, from 1; none where it is absent.
+
+    Raises StoreDamaged, StoreUnavailable.
+    """
+    content = read_file(path) or b""
+    try:
+        return list(enumerate(content.decode().splitlines(), start=1))
+    except UnicodeDecodeError as error:
+        number = content.count(b"\n", 0, error.start) + 1
+        raise StoreDamaged(f"{path}, line {number}: not UTF-8; correct or remove it") from error

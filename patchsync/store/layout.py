@@ -113,9 +113,9 @@ class ContainerPaths:
         return self.own / "gone"
 
     @property
-    def set_aside(self) -> Path:
+    def quarantine(self) -> Path:
         """Patches whose mail could not be stored, with the reason."""
-        return self.own / "set-aside"
+        return self.own / "quarantine"
 
     @property
     def origin(self) -> Path:

@@ -12,12 +12,13 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from redis.exceptions import LockError, RedisError
 
+from patchsync.config import Config
 from patchsync.errors import LockHeld, StaleWriter, StoreDamaged
 from patchsync.store.files import make_folder, read_file, replace_file, storing
 
@@ -135,3 +136,11 @@ def redis_lock(client: Redis, name: str, *, ttl: float, wait: float) -> Iterator
         except RedisError:
             # It runs out by itself; the work under it is done, or its own error matters more.
             log.warning("redis lock could not be released", extra={"lock": name}, exc_info=True)
+
+
+def project_lock(
+    client: Redis, config: Config, key: str, *, wait: float
+) -> AbstractContextManager[None]:
+    """Hold the Redis lock of the project that the configuration spells `key`, as `redis_lock`."""
+    name = f"patchsync:{config.namespace}:{key}:lock"
+    return redis_lock(client, name, ttl=config.fleet.lock_seconds, wait=wait)

@@ -1,4 +1,4 @@
-"""The one way into the store: batches of mails and of what was seen, applied under the lock.
+"""The one way into the store: mails and what was seen, applied under the lock.
 
 Each mail is on disk before its line is in the index, so the store is readable at every instant.
 A writer that is killed leaves a store that the next one goes on with; one that is overtaken writes
@@ -10,18 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol, Self
+from typing import Self
 
-from patchsync.errors import ServerRestored
-from patchsync.store.evidence import (
-    SetAside,
-    read_gone,
-    read_set_aside,
-    tried,
-    write_gone,
-    write_set_aside,
-)
+from patchsync.errors import GiveUp, ServerRestored
+from patchsync.patchwork.fetch_result import FetchResult
+from patchsync.patchwork.mbox import Mail
 from patchsync.store.files import storing, sync_file_system
+from patchsync.store.gone import read_gone, write_gone
 from patchsync.store.layout import (
     LARGEST_ID,
     ContainerPaths,
@@ -33,74 +28,41 @@ from patchsync.store.layout import (
 )
 from patchsync.store.lock import LOCK_WAIT, Fence, store_lock
 from patchsync.store.mails import append_lines, cut_torn_line, md5_of, write_mail
+from patchsync.store.quarantine import (
+    Quarantined,
+    read_quarantine,
+    take_over_former,
+    tried,
+    write_quarantine,
+)
 from patchsync.store.side_index import SideIndex
-
-
-class Mail(Protocol):
-    """A mail to store: patchsync.patchwork.mbox.Mail is one."""
-
-    @property
-    def patch_id(self) -> int:
-        """Patchwork's id of the patch."""
-
-    @property
-    def message_id(self) -> str:
-        """Message-id with its angle brackets, as Patchwork has it."""
-
-    @property
-    def date(self) -> str:
-        """YYYY/MM/DD, Patchwork's date in UTC."""
-
-    @property
-    def content(self) -> bytes:
-        """The final bytes, with the trailing newline."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """What one fetch task, or one piece of an archive, hands over."""
-
-    mails: tuple[Mail, ...] = ()
-    # (patchwork id, reason): patches whose mail cannot be had or stored.
-    set_aside: tuple[tuple[int, str], ...] = ()
-    # Ids that an answer of the server proves to be gone.
-    gone: frozenset[int] = frozenset()
-    # (patchwork id, message-id) that the server listed.
-    listed: tuple[tuple[int, str], ...] = ()
-
-    def __post_init__(self) -> None:
-        ids = [mail.patch_id for mail in self.mails]
-        ids += [patch_id for patch_id, _ in self.set_aside + self.listed]
-        ids += self.gone
-        if wrong := [patch_id for patch_id in ids if not 0 < patch_id <= LARGEST_ID]:
-            raise ValueError(f"{wrong[0]} is not a patchwork id")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """What became of a batch, in numbers of patches."""
+    """What became of a `FetchResult`, in numbers of patches."""
 
     # Mails that are new in the store.
     stored: int
     # Mails whose patch the store had already; they stay as they were.
     known: int
-    # Patches that are set aside now and were reported by this batch.
-    set_aside: int
+    # Patches that are quarantined now and were reported by it.
+    quarantined: int
     # Held patches that turned out to be gone.
     gone: int
     # Gone ones that were listed again.
     back: int
 
     def __bool__(self) -> bool:
-        """Whether the batch changed or told anything."""
-        return any((self.stored, self.known, self.set_aside, self.gone, self.back))
+        """Whether it changed or told anything."""
+        return any((self.stored, self.known, self.quarantined, self.gone, self.back))
 
     def __str__(self) -> str:
         """As a log has it: how many there are of each."""
         numbers = (
             (self.stored, "stored"),
             (self.known, "known already"),
-            (self.set_aside, "set aside"),
+            (self.quarantined, "quarantined"),
             (self.gone, "gone"),
             (self.back, "back"),
         )
@@ -151,40 +113,42 @@ class StoreWriter:
     def __exit__(self, *_: object) -> None:
         self._side_index.close()
 
-    def apply(self, batch: Batch) -> Stored:
-        """Store the mails of `batch` that are new, and note what it says of other patches.
+    def apply(self, result: FetchResult) -> Stored:
+        """Store the mails of `result` that are new, and note what it says of other patches.
 
         Raises StaleWriter when another writer came since, ServerRestored when a patch has another
         message-id than the store knows, LockHeld, StoreUnavailable and StoreDamaged. The first two
-        leave the index and the notes untouched; after any of them the same batch may be applied
+        leave the index and the notes untouched; after any of them the same result may be applied
         again.
         """
+        _demand_patch_ids(result)
         self._fence.check(self._token)
-        self._refuse_restored(batch)
-        written, refused = self._write_mails(batch.mails)
+        self._refuse_restored(result)
+        written, refused = self._write_mails(result.mails)
         with store_lock(self._paths.lock, self._lock_wait):
             self._fence.check(self._token)
             self._open_end()
-            self._refuse_restored(batch)
+            self._refuse_restored(result)
             stored = self._append(written)
-            set_aside = self._note_set_aside([*batch.set_aside, *refused])
-            gone, back = self._note_gone(batch)
+            quarantined = self._note_quarantined([*result.quarantined, *refused])
+            gone, back = self._note_gone(result)
         return Stored(
             stored=stored,
-            known=len(batch.mails) - stored - len(refused),
-            set_aside=set_aside,
+            known=len(result.mails) - stored - len(refused),
+            quarantined=quarantined,
             gone=gone,
             back=back,
         )
 
     def _open_end(self) -> None:
         """Bring the side index and the end of the index to the same place, behind a newline."""
+        take_over_former(self._paths.quarantine)
         self._side_index.catch_up()
         _, mtime_ns = self._side_index.position
         cut_torn_line(self._paths.index, mtime_ns)
 
-    def _refuse_restored(self, batch: Batch) -> None:
-        told = [*batch.listed, *((mail.patch_id, mail.message_id) for mail in batch.mails)]
+    def _refuse_restored(self, result: FetchResult) -> None:
+        told = [*result.listed, *((mail.patch_id, mail.message_id) for mail in result.mails)]
         known = self._side_index.message_ids(patch_id for patch_id, _ in told)
         for patch_id, message_id in told:
             if known.setdefault(patch_id, message_id) != message_id:
@@ -228,36 +192,44 @@ class StoreWriter:
             self._side_index.catch_up(synced=True)
         return len(new)
 
-    def _note_set_aside(self, reported: list[tuple[int, str]]) -> int:
-        """Update the patches that are set aside: those reported, less those that the store has."""
-        before = read_set_aside(self._paths.set_aside)
-        after: dict[int, SetAside] = dict(before)
+    def _note_quarantined(self, reported: list[tuple[int, str]]) -> int:
+        """Update the quarantine: the patches reported, less those that the store has."""
+        before = read_quarantine(self._paths.quarantine)
+        after: dict[int, Quarantined] = dict(before)
         now = self._now()
         for patch_id, reason in reported:
             after[patch_id] = tried(before.get(patch_id), patch_id, reason, now)
         for patch_id in self._side_index.message_ids(after):
             del after[patch_id]
         if after != before:
-            write_set_aside(self._paths.set_aside, after)
+            write_quarantine(self._paths.quarantine, after)
         return len({patch_id for patch_id, _ in reported} & after.keys())
 
-    def _note_gone(self, batch: Batch) -> tuple[int, int]:
+    def _note_gone(self, result: FetchResult) -> tuple[int, int]:
         """Update the gone patches; return how many joined and how many left.
 
         What is listed is there. Of what is gone, only patches that the store has are noted; one
-        that was set aside is forgotten, as nothing of it is held.
+        that was quarantined is forgotten, as nothing of it is held.
         """
-        listed = {patch_id for patch_id, _ in batch.listed}
-        gone = batch.gone - listed
+        listed = {patch_id for patch_id, _ in result.listed}
+        gone = set(result.gone) - listed
         if not gone and not listed:
             return 0, 0
         before = read_gone(self._paths.gone)
         after = (before - listed) | self._side_index.message_ids(gone).keys()
         if after != before:
             write_gone(self._paths.gone, after)
-        set_aside = read_set_aside(self._paths.set_aside)
-        forgotten = set_aside.keys() & gone
+        quarantined = read_quarantine(self._paths.quarantine)
+        forgotten = quarantined.keys() & gone
         if forgotten:
-            kept = {i: entry for i, entry in set_aside.items() if i not in forgotten}
-            write_set_aside(self._paths.set_aside, kept)
+            kept = {i: entry for i, entry in quarantined.items() if i not in forgotten}
+            write_quarantine(self._paths.quarantine, kept)
         return len(after - before) + len(forgotten), len(before - after)
+
+
+def _demand_patch_ids(result: FetchResult) -> None:
+    ids = [mail.patch_id for mail in result.mails]
+    ids += [patch_id for patch_id, _ in result.quarantined + result.listed]
+    ids += result.gone
+    if wrong := [patch_id for patch_id in ids if not 0 < patch_id <= LARGEST_ID]:
+        raise GiveUp(f"{wrong[0]} is not a patchwork id")

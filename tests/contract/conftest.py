@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import requests
 
-from patchsync.standin.process import NOBODY_TOKEN, TOKEN, StandinProcess
+from standin.process import NOBODY_TOKEN, TOKEN, StandinProcess
 
 TIMEOUT = 60.0
 

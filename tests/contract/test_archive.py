@@ -13,8 +13,8 @@ import pytest
 import requests
 from click.testing import CliRunner, Result
 
-from patchsync.standin.__main__ import main
-from patchsync.standin.process import StandinProcess, running_standin
+from standin.__main__ import main
+from standin.process import StandinProcess, running_standin
 from tests.contract.conftest import TIMEOUT, JsonObject
 
 QUOTED_MAIL = b"From patchwork Thu Jan  1 00:00:00 1970\nX-Patchwork-Id: %d\n\nquoted\n"

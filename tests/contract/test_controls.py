@@ -12,12 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from patchsync.standin.process import (
-    NEIGHBOUR_TOKEN,
-    TOKEN,
-    StandinProcess,
-    running_standin,
-)
+from standin.process import NEIGHBOUR_TOKEN, TOKEN, StandinProcess, running_standin
 from tests.contract.conftest import TIMEOUT, JsonObject
 from tests.support.installation import wait_until
 

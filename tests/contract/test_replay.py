@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from patchsync.standin.process import NOBODY_TOKEN, TOKEN, StandinProcess, running_standin
+from standin.process import NOBODY_TOKEN, TOKEN, StandinProcess, running_standin
 from tests.contract.conftest import TIMEOUT, JsonObject
 
 RECORDED_AT = "http://127.0.0.1:8100"

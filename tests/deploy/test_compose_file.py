@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from patchsync.services import SERVICES
+from patchsync.fleet.services import SERVICES
 from tests.deploy.compose import COMPOSE_FILE, ROOT, VARIABLE, compose
 
 EACH = [*SERVICES, "redis"]

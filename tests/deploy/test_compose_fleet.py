@@ -18,9 +18,9 @@ import requests
 from redis.exceptions import AuthenticationError, NoPermissionError
 
 from patchsync.config import load
-from patchsync.roster import Roster
-from patchsync.services import QUEUES, SERVICES
-from patchsync.standin.process import TOKEN, StandinProcess, running_standin
+from patchsync.fleet.heartbeat import Heartbeats
+from patchsync.fleet.services import QUEUES, SERVICES
+from standin.process import TOKEN, StandinProcess, running_standin
 from tests.deploy.compose import REDIS_ADDRESS, Container, compose
 from tests.support.installation import Installation, free_port
 
@@ -63,7 +63,7 @@ class Stack:
         """How many processes of each service say that they are alive."""
         password = self.secrets["redis_password"]
         with redis.Redis(port=self.redis_port, password=password) as client:
-            roster = Roster(client, self.installation.config.namespace)
+            roster = Heartbeats(client, self.installation.config.namespace)
             return Counter(member.service for member in roster.present())
 
     def flower_listens(self) -> bool:

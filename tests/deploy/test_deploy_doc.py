@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from patchsync.config import load
-from patchsync.services import SERVICES
+from patchsync.fleet.services import SERVICES
 from tests.deploy.compose import ROOT
 
 TEXT = (ROOT / "docs/deploy.md").read_text()

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from patchsync.services import embedded_redis_server
+from patchsync.fleet.redis_server import embedded_redis_server
 from tests.deploy.machines import FIRST, Machine, NoMachines, two_machines
 
 PATCHES = 60
 REDIS_PORT, PATCHWORK_PORT = 6379, 8000
 SECONDS = 120.0
 # The stand-in listens on the loopback, which the other machine cannot reach.
-STANDIN = f"import patchsync.standin.__main__ as it; it.LOOPBACK = {FIRST!r}; it.main()"
+STANDIN = f"import standin.__main__ as it; it.LOOPBACK = {FIRST!r}; it.main()"
 PATCHSYNC = str(Path(sys.executable).with_name("patchsync"))
 
 

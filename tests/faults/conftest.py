@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from patchsync import rounds
-from patchsync.fleet import Fleet
-from patchsync.services import SYNC_QUEUES
-from patchsync.sites import find_site
-from patchsync.standin.process import StandinProcess
+from patchsync.fleet.services import SYNC_QUEUES
+from patchsync.fleet.supervisor import Supervisor
+from patchsync.sync.projects import find_project
+from patchsync.sync.records import last_round
+from standin.process import StandinProcess
 from tests.support.contents import Contents, contents_of
 from tests.support.inprocess import Workers
 from tests.support.installation import Installation, configured
@@ -62,9 +62,9 @@ def installation(tmp_path: Path, patchwork: StandinProcess) -> Installation:
 
 
 @contextmanager
-def fleet_at_work(installation: Installation) -> Iterator[Fleet]:
+def fleet_at_work(installation: Installation) -> Iterator[Supervisor]:
     """Redis, a worker per queue, and beat; all is killed when the test is through."""
-    with Fleet(installation.config) as fleet:
+    with Supervisor(installation.config) as fleet:
         fleet.ensure_redis()
         fleet.ensure([*SYNC_QUEUES, "beat"])
         yield fleet
@@ -76,8 +76,8 @@ def in_step(installation: Installation) -> Callable[[], bool]:
     since = time.time()
 
     def condition() -> bool:
-        sites = [find_site(installation.config, project) for project in PROJECTS]
-        found = [rounds.last_round(site) if site else None for site in sites]
+        sites = [find_project(installation.config, project) for project in PROJECTS]
+        found = [last_round(site) if site else None for site in sites]
         return all(last is not None and last.in_sync and last.at > since for last in found)
 
     return condition

@@ -12,8 +12,8 @@ from random import Random
 
 import pytest
 
-from patchsync.fleet import Fleet
-from patchsync.services import SYNC_QUEUES
+from patchsync.fleet.services import SYNC_QUEUES
+from patchsync.fleet.supervisor import Supervisor
 from tests.faults.conftest import HASTY, key_of, redis_of
 from tests.faults.test_kills import victims
 from tests.support.inprocess import Workers
@@ -32,9 +32,9 @@ def installation(installation: Installation) -> Installation:
 
 
 @contextmanager
-def at_work(installation: Installation) -> Iterator[Fleet]:
+def at_work(installation: Installation) -> Iterator[Supervisor]:
     """The whole fleet; there are groups already."""
-    with Fleet(installation.config) as fleet:
+    with Supervisor(installation.config) as fleet:
         fleet.ensure_redis()
         fleet.ensure(SERVICES)
         wait_until(installation.config.patch_groups.exists, "there are groups", SECONDS)
@@ -48,7 +48,7 @@ def add(installation: Installation) -> None:
         installation.patchwork.control.add(project, 4)
 
 
-def assert_as_from_scratch(installation: Installation, fleet: Fleet, workers: Workers) -> None:
+def assert_as_from_scratch(installation: Installation, fleet: Supervisor, workers: Workers) -> None:
     """The fleet's groups become those that one update finds in a new store of the same patches."""
     folder = installation.file.parent / "scratch"
     folder.mkdir()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from patchsync.standin.process import StandinProcess
+from standin.process import StandinProcess
 from tests.faults.conftest import HASTY, await_step, fleet_at_work, pages_in_flight
 from tests.support.contents import Contents, assert_same_store, leftovers
 from tests.support.installation import Installation, configured, wait_until

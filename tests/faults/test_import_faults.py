@@ -18,13 +18,13 @@ from random import Random
 import pytest
 import redis
 
-from patchsync.fleet import Fleet
+from patchsync.fleet.heartbeat import Heartbeats
+from patchsync.fleet.services import SYNC_QUEUES
+from patchsync.fleet.supervisor import Supervisor
 from patchsync.imports.part import NEWEST
-from patchsync.roster import Roster
-from patchsync.services import SYNC_QUEUES
-from patchsync.sites import find_site
-from patchsync.standin.process import StandinProcess
 from patchsync.store.lock import store_lock
+from patchsync.sync.projects import find_project
+from standin.process import StandinProcess
 from tests.faults.conftest import HASTY, PATCHES, PROJECTS, SEED, await_step, key_of, redis_of
 from tests.faults.test_kills import victims
 from tests.support.contents import Contents, assert_same_store, contents_of
@@ -117,7 +117,7 @@ def pieces_wait(installation: Installation) -> Callable[[], bool]:
 
 def signed_in(installation: Installation, service: str) -> bool:
     """Whether an import would find such a worker, and start none of its own."""
-    roster = Roster(redis_of(installation), installation.config.namespace)
+    roster = Heartbeats(redis_of(installation), installation.config.namespace)
     return any(member.service == service for member in roster.present())
 
 
@@ -224,7 +224,7 @@ def test_what_it_needs_is_lost(
     arguments = installation.command("import", str(long.archive))[1:]
     with importing([sys.executable, "-c", IMPATIENT, *arguments]) as process:
         wait_until(waiting, "pieces wait")
-        site = find_site(installation.config, "sample")
+        site = find_project(installation.config, "sample")
         assert site is not None
         # So that it stays at its task, and no piece is stored before all has been lost.
         with store_lock(site.paths.lock):
@@ -242,7 +242,7 @@ def test_a_fleet_at_work_beside_it(
     """New patches come in meanwhile; what the archive brings is not fetched as well."""
     archive = dump(tmp_path / "dump", patchwork, *PROJECTS)
     installation = configured(tmp_path, patchwork, SMALL_PIECES)
-    with Fleet(installation.config) as fleet:
+    with Supervisor(installation.config) as fleet:
         fleet.ensure_redis()
         fleet.ensure(SYNC_QUEUES)
         wait_until(lambda: signed_in(installation, "index"), "the index worker is there")
@@ -272,6 +272,8 @@ def test_a_fleet_at_work_beside_it(
 def fetched(installation: Installation) -> Counter[str]:
     """How many mails of each project came from Patchwork, as the fetch worker says."""
     found = Counter[str]()
-    for project, mails in re.findall(r"(\w+): .*?(\d+) mails, \d+ set aside", installation.logs()):
+    for project, mails in re.findall(
+        r"(\w+): .*?(\d+) mails, \d+ quarantined", installation.logs()
+    ):
         found[project] += int(mails)
     return found

@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from patchsync.services import SYNC_QUEUES
+from patchsync.fleet.services import SYNC_QUEUES
 from tests.faults.conftest import fleet_at_work, in_step
 from tests.support.contents import Contents, assert_same_store
 from tests.support.installation import Installation, processes_of, wait_until

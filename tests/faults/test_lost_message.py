@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from patchsync.services import SYNC_QUEUES
+from patchsync.fleet.services import SYNC_QUEUES
 from tests.faults.conftest import await_step, key_of, pages_in_flight, redis_of
 from tests.support.contents import Contents, assert_same_store
 from tests.support.installation import (
@@ -27,11 +27,11 @@ from tests.support.installation import (
 PUBLISHER = """
 import sys
 from dataclasses import replace
-from patchsync.delivery import Delivery
-from patchsync.patchwork.paging import Page
-from patchsync.pages import fetch_page, lease_of
+from patchsync.patchwork.fetch_result import Delivery
+from patchsync.sync.id_set import Page
+from patchsync.sync.fetch import fetch_page, lease_of
 from patchsync.patchwork.download import Limits
-from patchsync.sync import Want
+from patchsync.sync.compare import Want
 from workers import context, messages
 from workers.celery import app
 
@@ -45,11 +45,11 @@ def probe():
     messages.probe("sample")
 
 def fetch():
-    context.board("sample").take(lease_of(page))
+    context.leases("sample").take(lease_of(page))
     messages.fetch_page("sample", "sample", Want(page, ()))
 
 def index():
-    context.board("sample").take(lease_of(page))
+    context.leases("sample").take(lease_of(page))
     messages.index_mails("sample", delivery)
 
 app.pool.acquire(block=True).connect()

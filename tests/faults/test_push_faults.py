@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from patchsync.fleet import Fleet
-from patchsync.standin.process import TOKEN, StandinProcess
+from patchsync.fleet.supervisor import Supervisor
+from standin.process import TOKEN, StandinProcess
 from tests.support.inprocess import Workers
 from tests.support.installation import processes_of, wait_until
 from tests.support.pushing import SINKS, Pushing, placed_store
@@ -218,7 +218,7 @@ def kill_workers(pushing: Pushing, groups: Groups, after: list[int]) -> None:
     control.latency(0.03)
     # What its processes wrote; those of the test write elsewhere.
     logs = replace(pushing.installation, workers=None).logs
-    with Fleet(pushing.installation.config) as fleet:
+    with Supervisor(pushing.installation.config) as fleet:
 
         def runs_until(done: Callable[[], bool]) -> None:
             deadline = time.monotonic() + 90

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from patchsync.fleet import redis_trouble
-from patchsync.services import SYNC_QUEUES, embedded_redis_server
-from patchsync.standin.process import StandinProcess
+from patchsync.fleet.redis_server import embedded_redis_server, redis_trouble
+from patchsync.fleet.services import SYNC_QUEUES
+from standin.process import StandinProcess
 from tests.faults.conftest import HASTY, await_step, fleet_at_work, pages_in_flight
 from tests.support.contents import Contents, assert_same_store
 from tests.support.installation import configured, free_port, main_process, wait_until

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from patchsync.standin.process import StandinProcess
+from standin.process import StandinProcess
 from tests.faults.conftest import HASTY, await_step, fleet_at_work
 from tests.support.contents import Contents, assert_same_store
 from tests.support.installation import Installation, configured, wait_until

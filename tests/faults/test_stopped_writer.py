@@ -17,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
-from patchsync.leash import leashed
-from patchsync.sites import find_site
-from patchsync.standin.process import StandinProcess
+from patchsync.fleet.parent_death import die_with_parent
 from patchsync.store.layout import ContainerPaths
 from patchsync.store.lock import Fence
+from patchsync.sync.projects import find_project
+from standin.process import StandinProcess
 from tests.faults.conftest import HASTY, await_step, key_of, pages_in_flight, redis_of
 from tests.support.contents import Contents, assert_same_store
 from tests.support.installation import (
@@ -80,7 +80,9 @@ def another_writer(installation: Installation) -> Iterator[None]:
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            leashed(installation.command("run", "index")), stderr=output, start_new_session=True
+            die_with_parent(installation.command("run", "index")),
+            stderr=output,
+            start_new_session=True,
         ) as process,
     ):
         try:
@@ -93,8 +95,8 @@ def another_writer(installation: Installation) -> Iterator[None]:
 
 def paths_of(installation: Installation) -> ContainerPaths:
     """The files of the project `sample`, which has its place by now."""
-    wait_until(lambda: find_site(installation.config, "sample"), "the first probe")
-    site = find_site(installation.config, "sample")
+    wait_until(lambda: find_project(installation.config, "sample"), "the first probe")
+    site = find_project(installation.config, "sample")
     assert site is not None
     return site.paths
 
@@ -147,8 +149,8 @@ def test_others_wait_for_the_stores_own_lock(installation: Installation, quiet: 
         # From now on no probe reads what the writer is to stumble over.
         wait_until(lambda: pages_in_flight(installation), "pages are in flight")
         paths = paths_of(installation)
-        os.mkfifo(paths.set_aside)
-        with stopped_in(installation, paths.set_aside):
+        os.mkfifo(paths.quarantine)
+        with stopped_in(installation, paths.quarantine):
             assert is_locked(paths.lock)
             stopped = writers(installation, paths.lock)
             before = paths.index.read_bytes()

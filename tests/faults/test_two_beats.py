@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from patchsync.fleet import Fleet
-from patchsync.roster import Roster
+from patchsync.fleet.heartbeat import Heartbeats
+from patchsync.fleet.supervisor import Supervisor
 from tests.faults.conftest import PROJECTS, await_step, fleet_at_work, key_of, redis_of
 from tests.support.contents import Contents, assert_same_store
 from tests.support.installation import Installation, wait_until
@@ -14,10 +14,10 @@ from tests.support.installation import Installation, wait_until
 def test_two_beats(installation: Installation, quiet: Contents) -> None:
     """Each due probe costs one request, also when it was enqueued twice."""
     control = installation.patchwork.control
-    with fleet_at_work(installation), Fleet(installation.config) as other:
+    with fleet_at_work(installation), Supervisor(installation.config) as other:
         other.ensure(["beat"])
         # Both have started, and what was due at their start is done.
-        roster = Roster(redis_of(installation), installation.config.namespace)
+        roster = Heartbeats(redis_of(installation), installation.config.namespace)
         wait_until(
             lambda: [member.service for member in roster.present()].count("beat") == 2, "two beats"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from patchsync.standin.process import StandinProcess
+from standin.process import StandinProcess
 from tests.faults.conftest import HASTY, await_step, fleet_at_work, pages_in_flight
 from tests.support.contents import Contents, assert_same_store
 from tests.support.installation import configured, wait_until

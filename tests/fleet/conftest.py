@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from patchsync.standin.process import StandinProcess
+from standin.process import StandinProcess
 from tests.support.installation import Installation, configured
 
 PATCHES = 120

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 from patchsync.config import FILE_VARIABLE
-from patchsync.fleet import Fleet
-from patchsync.leash import leashed
+from patchsync.fleet.parent_death import die_with_parent
+from patchsync.fleet.supervisor import Supervisor
 from tests.support.installation import Installation, wait_until
 
 # Each run adds a line to the file `runs`; the first one takes longer than it may.
@@ -44,10 +44,10 @@ def test_a_worker_that_starts_catches_up_and_goes_on_when_cut_off(
     """It looks by itself; that it was cut off is told in a line, and another update follows."""
     folder = installation.file.parent
     log = folder / "log"
-    with Fleet(installation.config) as fleet, log.open("wb") as output:
+    with Supervisor(installation.config) as fleet, log.open("wb") as output:
         fleet.ensure_redis()
         with subprocess.Popen(
-            leashed([sys.executable, "-c", WORKER, str(folder)]),
+            die_with_parent([sys.executable, "-c", WORKER, str(folder)]),
             env=os.environ | {FILE_VARIABLE: str(installation.file)},
             stdout=output,
             stderr=output,

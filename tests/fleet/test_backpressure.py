@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from patchsync.backlog import LATER_SHARE, Backlog
-from patchsync.standin.process import StandinProcess
+from patchsync.fleet.backpressure import LATER_SHARE, IndexQueue
+from standin.process import StandinProcess
 from tests.support.installation import (
     Installation,
     configured,
@@ -51,7 +51,7 @@ def installation(tmp_path: Path, patchwork: StandinProcess) -> Installation:
 class Highest(threading.Thread):
     """The most bytes that were seen to wait."""
 
-    def __init__(self, backlog: Backlog) -> None:
+    def __init__(self, backlog: IndexQueue) -> None:
         super().__init__(daemon=True)
         self.bytes = 0
         self.ended = threading.Event()
@@ -70,7 +70,7 @@ def requests(installation: Installation) -> int:
 def test_fetch_holds_back_while_the_index_worker_stands_still(installation: Installation) -> None:
     """What waits in Redis stays below its bound and a batch for each process; then all arrives."""
     config = installation.config
-    backlog = Backlog(redis.Redis.from_url(config.redis_url), config.namespace)
+    backlog = IndexQueue(redis.Redis.from_url(config.redis_url), config.namespace)
     highest = Highest(backlog)
     with running_fleet(installation):
         highest.start()

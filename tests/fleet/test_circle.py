@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from patchsync.fleet import Fleet
-from patchsync.services import SYNC_QUEUES
-from patchsync.standin.process import TOKEN, StandinProcess
+from patchsync.fleet.services import SYNC_QUEUES
+from patchsync.fleet.supervisor import Supervisor
+from standin.process import TOKEN, StandinProcess
 from tests.support.grouping import analysed, groups, probe, revise, together
 from tests.support.installation import wait_until
 from tests.support.pushing import SINKS, Pushing, placed_store
@@ -20,7 +20,7 @@ def test_what_comes_in_is_grouped_and_pushed(
     """By a message for each step, and no beat, which would ask for what a message was to."""
     monkeypatch.setenv("PATCHWORK_TOKEN", TOKEN)
     installation = placed_store(synced, tmp_path, shared_standin, SINKS)
-    with Fleet(installation.config) as fleet:
+    with Supervisor(installation.config) as fleet:
         fleet.ensure_redis()
         analysed(installation)
         pushing = Pushing(installation=installation)

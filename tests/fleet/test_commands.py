@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from patchsync.standin.process import TOKEN, StandinProcess
+from standin.process import TOKEN, StandinProcess
 from tests.support.installation import (
     Installation,
     configured,

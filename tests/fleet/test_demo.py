@@ -17,8 +17,8 @@ import requests
 
 from patchsync.analysis.groups import read_groups
 from patchsync.config import load
-from patchsync.services import flower_url
-from patchsync.standin.process import Control, StandinProcess
+from patchsync.fleet.services import flower_url
+from standin.process import Control, StandinProcess
 from tests.support.installation import Installation, processes_of, wait_until
 
 PATCHES = 30

@@ -17,10 +17,11 @@ import redis
 import requests
 
 from patchsync.config import FILE_VARIABLE
-from patchsync.fleet import Fleet
-from patchsync.services import SYNC_QUEUES, embedded_redis_server, flower_url
-from patchsync.sites import find_site
-from patchsync.standin.process import StandinProcess
+from patchsync.fleet.redis_server import embedded_redis_server
+from patchsync.fleet.services import SYNC_QUEUES, flower_url
+from patchsync.fleet.supervisor import Supervisor
+from patchsync.sync.projects import find_project
+from standin.process import StandinProcess
 from tests.support.installation import Installation, configured, free_port, wait_until
 
 TOKEN, REDIS_PASSWORD, LOGIN = "hush-the-token", "hush-the-redis", "watcher:hush-the-login"
@@ -37,7 +38,7 @@ SEND_FOR_LATER = """
 import sys
 from workers import messages
 from workers.celery import app
-from patchsync.delivery import Delivery
+from patchsync.patchwork.fetch_result import Delivery
 from patchsync.patchwork.mbox import parse_mail
 
 delivery = Delivery(mails=(parse_mail(sys.argv[1].encode()),))
@@ -116,7 +117,7 @@ def watched(
 ) -> Iterator[Dashboard]:
     """Flower, Redis and workers of some queues; Flower sees them before anything happens."""
     config = installation.config
-    with Fleet(config) as fleet:
+    with Supervisor(config) as fleet:
         fleet.ensure_redis()
         fleet.ensure(["flower", *queues])
         user = tuple(login.split(":")) if login else None
@@ -187,7 +188,7 @@ def test_a_story_without_a_mail_or_a_secret(
     assert "(sample: " in served
     for secret in (TOKEN, REDIS_PASSWORD, LOGIN.split(":")[1]):
         assert secret not in served
-    site = find_site(config, "sample")
+    site = find_project(config, "sample")
     assert site is not None
     for mail in (path for path in site.paths.mails.rglob("*") if path.is_file()):
         for line in {line for line in mail.read_text().splitlines() if len(line) > 30}:

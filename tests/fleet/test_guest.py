@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from patchsync.fleet import Fleet
+from patchsync.fleet.services import SYNC_QUEUES
+from patchsync.fleet.supervisor import Supervisor
 from patchsync.patchwork.rate_limit import DailyRequests, fleet_rate_limiter
-from patchsync.rounds import kept_requests
-from patchsync.services import SYNC_QUEUES
-from patchsync.standin.process import StandinProcess
+from patchsync.sync.request_count import kept_requests
+from standin.process import StandinProcess
 from tests.support.installation import Installation, configured, wait_until
 
 RATE, BURST = 20, 30
@@ -28,9 +28,9 @@ def patchwork(shared_standin: StandinProcess) -> StandinProcess:
     return shared_standin
 
 
-def fleet(installation: Installation, *services: str) -> Fleet:
+def fleet(installation: Installation, *services: str) -> Supervisor:
     """Redis and the services, as processes."""
-    fleet = Fleet(installation.config)
+    fleet = Supervisor(installation.config)
     fleet.ensure_redis()
     fleet.ensure(services)
     return fleet

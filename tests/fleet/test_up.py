@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from patchsync.fleet import Fleet
-from patchsync.standin.process import StandinProcess
+from patchsync.fleet.supervisor import Supervisor
+from standin.process import StandinProcess
 from tests.support.installation import Installation, configured, free_port, processes_of, wait_until
 
 
@@ -87,7 +87,7 @@ def test_a_service_with_the_configuration_that_lies_here(installation: Installat
     environment = {key: value for key, value in os.environ.items() if key != "PATCHSYNC_CONFIG"}
     program = installation.command()[0]
     with (
-        Fleet(installation.config) as fleet,
+        Supervisor(installation.config) as fleet,
         subprocess.Popen(
             [program, "run", "fetch"],
             cwd=installation.file.parent,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from patchsync.services import SYNC_QUEUES
-from patchsync.standin.process import TOKEN, StandinProcess
+from patchsync.fleet.services import SYNC_QUEUES
+from standin.process import TOKEN, StandinProcess
 from tests.support.grouping import analysed, groups, message_ids, probe, revise, together
 from tests.support.inprocess import Workers
 from tests.support.installation import Installation

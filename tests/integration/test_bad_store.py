@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from patchsync.services import SYNC_QUEUES
-from patchsync.sites import find_site
+from patchsync.fleet.services import SYNC_QUEUES
 from patchsync.store.layout import ContainerPaths
 from patchsync.store.lock import store_lock
+from patchsync.sync.projects import find_project
 from tests.support.installation import Installation
 
 
 def paths_of(installation: Installation) -> ContainerPaths:
     """The files of the project `sample`."""
-    site = find_site(installation.config, "sample")
+    site = find_project(installation.config, "sample")
     assert site is not None
     return site.paths
 

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from patchsync.standin.process import NOBODY_TOKEN, TOKEN
+from standin.process import NOBODY_TOKEN, TOKEN
 from tests.support.inprocess import Workers
 from tests.support.installation import Installation, processes_of
 
@@ -86,11 +86,11 @@ def test_enqueue_sends_one_message(installation: Installation, workers: Workers)
     ]
 
 
-def test_a_mail_that_is_too_large_is_set_aside(installation: Installation) -> None:
+def test_a_mail_that_is_too_large_is_quarantined(installation: Installation) -> None:
     """It is told with its reason and the setting; all else is in, and that counts as in step."""
     installation = installation.changed("[redis]", "[patchwork]\nmax_mail_bytes = 1500\n[redis]")
     installation.sync()
-    aside = installation.status("sample")["ours"]["set_aside"]
+    aside = installation.status("sample")["ours"]["quarantined"]
     assert aside
     assert all("[patchwork] max_mail_bytes" in entry["reason"] for entry in aside)
     assert not {entry["id"] for entry in aside} & installation.ids("sample")

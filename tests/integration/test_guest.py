@@ -28,11 +28,11 @@ def test_a_dead_server_is_left_alone_and_named(
         process_of_its_own(installation.config, workers),
         workers.running("probe"),
     ):
-        from workers import messages
+        from workers import enqueue
 
         assert elsewhere.held() is None
         for _ in range(2):
-            messages.probe("sample")
+            enqueue.probe("sample")
     assert "status 503" in installation.status("sample")["trouble"]["message"]
     hold = elsewhere.held()
     assert hold is not None

@@ -16,9 +16,9 @@ import redis
 import requests
 
 from patchsync.config import load
+from patchsync.fleet.heartbeat import Heartbeats, Member
 from patchsync.imports.part import NEWEST
-from patchsync.roster import Member, Roster
-from patchsync.standin.process import StandinProcess
+from standin.process import StandinProcess
 from tests.support.contents import Contents, assert_same_store, contents_of
 from tests.support.dumparchive import by_date, date_of, dump, imitation, mbox_of, write_tar
 from tests.support.inprocess import Workers
@@ -296,7 +296,7 @@ def test_an_imitation_beside_a_patch_that_the_archive_lacks(
 # Mails that cannot be stored
 
 
-def test_mails_that_cannot_be_stored_are_set_aside(
+def test_mails_that_cannot_be_stored_are_quarantined(
     tmp_path: Path, patchwork: StandinProcess, workers: Workers, mirrored: Mirrored
 ) -> None:
     """With the reason, and as a sync does it; the rest is in; it is told by the exit status."""
@@ -308,12 +308,12 @@ def test_mails_that_cannot_be_stored_are_set_aside(
     archive = dump(tmp_path / "dump", patchwork, *PROJECTS)
     done = installation.patchsync("import", str(archive))
     assert done.returncode == 1
-    assert "2 set aside" in done.stdout
+    assert "2 quarantined" in done.stdout
     assert re.search(rf"patch {huge}: .*100000", done.stdout), done.stdout
     assert re.search(rf"patch {odd}: .*white space", done.stdout), done.stdout
     assert_same_store(installation, mirrored(limit))
     assert not {huge, odd} & installation.ids("sample")
-    told = installation.status("sample")["ours"]["set_aside"]
+    told = installation.status("sample")["ours"]["quarantined"]
     assert {each["id"] for each in told} == {huge, odd}
     assert_synced_already(installation)
 
@@ -340,7 +340,7 @@ def test_a_dry_run_writes_nothing(
     archive = dump(tmp_path / "dump", patchwork, *PROJECTS)
     done = installation.patchsync("import", "--dry-run", str(archive))
     assert done.returncode == 1
-    assert re.search(r"3\d to store .*, 1 set aside", done.stdout), done.stdout
+    assert re.search(r"3\d to store .*, 1 quarantined", done.stdout), done.stdout
     assert f"patch {huge}: " in done.stdout
     assert not workers.sent
 
@@ -348,7 +348,7 @@ def test_a_dry_run_writes_nothing(
     installation.sync()
     before = tree(installation.config.d_mbox)
     done = installation.patchsync("import", "--dry-run", str(archive))
-    assert "sample: 40 mails in the archive: 39 known already, 1 set aside" in done.stdout
+    assert "sample: 40 mails in the archive: 39 known already, 1 quarantined" in done.stdout
     assert tree(installation.config.d_mbox).keys() == before.keys()
 
 
@@ -455,7 +455,7 @@ def test_a_round_beside_it(
     with workers.running("probe", "fetch"):
         imported(installation, archive)
     # The newest of the archive come from Patchwork too.
-    fetched = sum(map(int, re.findall(r"(\d+) mails, \d+ set aside", installation.logs())))
+    fetched = sum(map(int, re.findall(r"(\d+) mails, \d+ quarantined", installation.logs())))
     assert len(new) <= fetched <= len(new) + len(PROJECTS) * (2 * NEWEST + 1)
     assert_synced_already(installation)
     assert_same_store(installation, mirrored())
@@ -488,10 +488,10 @@ def test_messages_hold_no_mail_no_path_and_no_token(
     installation = configured(tmp_path, patchwork, 'token = "sample-token"', workers=workers)
     archive = dump(tmp_path / "secret-place.tar.gz", patchwork, *PROJECTS)
     with redis.Redis.from_url(workers.redis_url) as client:
-        roster = Roster(client, installation.config.namespace)
+        roster = Heartbeats(client, installation.config.namespace)
         # One that is there and takes nothing.
         idle = Member(service="index")
-        roster.sign_in(idle)
+        roster.note(idle)
         # A process of its own, as here its messages would not reach Redis.
         done = installation.process("import", "--patience", "0.1", str(archive))
         assert done.returncode == 1
@@ -502,7 +502,7 @@ def test_messages_hold_no_mail_no_path_and_no_token(
         # Else what is long might not be found in it.
         client.config_set("rdbcompression", "no")
         everything = b"".join(client.dump(key) for key in client.keys("*"))
-        roster.sign_out(idle)
+        roster.end(idle)
     for message in messages:
         arguments, options, _ = json.loads(base64.b64decode(message["body"]))
         project, identity, offset, length = arguments

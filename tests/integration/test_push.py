@@ -11,8 +11,8 @@ import pytest
 import redis
 
 from beat_schedule import entries
-from patchsync.fleet import Fleet
-from patchsync.standin.process import NEIGHBOUR_TOKEN, NOBODY_TOKEN, TOKEN, StandinProcess
+from patchsync.fleet.supervisor import Supervisor
+from standin.process import NEIGHBOUR_TOKEN, NOBODY_TOKEN, TOKEN, StandinProcess
 from tests.support.inprocess import Workers, process_of_its_own
 from tests.support.installation import processes_of, wait_until
 from tests.support.pushing import COMMIT, SINKS, Pushing, placed_store
@@ -497,9 +497,9 @@ WORKING = f"{SINKS}\n[schedule]\npush_seconds = 1\n"
 
 
 @contextmanager
-def service(pushing: Pushing) -> Iterator[Fleet]:
+def service(pushing: Pushing) -> Iterator[Supervisor]:
     """The worker `push` and beat, and a Redis of their own."""
-    with Fleet(pushing.installation.config) as fleet:
+    with Supervisor(pushing.installation.config) as fleet:
         assert fleet.ensure_redis()
         fleet.ensure(["push", "beat"])
         yield fleet

@@ -24,6 +24,7 @@ from aiosmtpd.smtp import SMTP, AuthResult
 from patchsync.config import load
 from patchsync.errors import AnswerLost, ConfigError, GiveUp, Refused, ServerUnavailable
 from patchsync.patchwork.annotator import Annotator
+from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import Mail
 from patchsync.patchwork.schemas import User
 from patchsync.push.annotations import ProjectFacts
@@ -32,9 +33,9 @@ from patchsync.push.jobs import Job
 from patchsync.push.ledger_tables import Sink, Trouble, Wanted
 from patchsync.push.outcomes import Outcome
 from patchsync.push.session import Session, ledger_path
-from patchsync.sites import Site, settle
 from patchsync.store.layout import ContainerPaths
-from patchsync.store.writer import Batch, StoreWriter
+from patchsync.store.writer import StoreWriter
+from patchsync.sync.projects import Project, settle
 
 PASSWORD = "geh heim-7f3a"
 LIST = "list@lists.example.org"
@@ -210,9 +211,9 @@ def push(tmp_path: Path, there: There) -> Iterator[Push]:
         )
         config = load(file)
         paths = ContainerPaths(d_mbox=config.d_mbox, listaddr=LIST, project_id=1)
-        settle(config, Site(key="sample", name="sample", paths=paths))
+        settle(config, Project(key="sample", name="sample", paths=paths))
         with StoreWriter(paths) as writer:
-            writer.apply(Batch(mails=tuple(map(stored, range(1, 10)))))
+            writer.apply(FetchResult(mails=tuple(map(stored, range(1, 10)))))
         session = Session(config, cast(Annotator, there), clock)
         opened.append(session)
         session.ledger.set_complete()

@@ -14,9 +14,10 @@ from patchsync.analysis.builtin.kept import KeptPatches
 from patchsync.analysis.engine import Updated
 from patchsync.analysis.engines import open_engine
 from patchsync.config import Config, load
+from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import Mail
 from patchsync.store.layout import ContainerPaths, parse_line
-from patchsync.store.writer import Batch, StoreWriter
+from patchsync.store.writer import StoreWriter
 from tests.support.real_mail import ARCHIVE, JAILHOUSE, need_real_mail
 
 
@@ -60,7 +61,7 @@ def store(config: Config, mails: list[Mail]) -> None:
         d_mbox=config.d_mbox, listaddr="jailhouse-dev@googlegroups.com", project_id=1
     )
     with StoreWriter(paths) as writer:
-        writer.apply(Batch(mails=tuple(mails)))
+        writer.apply(FetchResult(mails=tuple(mails)))
 
 
 def update(config: Config) -> Updated:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from patchsync.config import load
-from patchsync.sites import find_site
-from patchsync.standin.process import StandinProcess, running_standin
+from patchsync.sync.projects import find_project
+from standin.process import StandinProcess, running_standin
 from tests.support.inprocess import Workers
 from tests.support.installation import Installation
 from tests.support.real_mail import ARCHIVE, JAILHOUSE, PATCHES_JSON, need_real_mail
@@ -48,7 +48,7 @@ def test_a_real_list(
     jailhouse.control.reset_stats()
     installation.sync()
 
-    site = find_site(installation.config, "1")
+    site = find_project(installation.config, "1")
     assert site is not None
     lines = installation.lines("1")
     expected = (JAILHOUSE / "patchwork.1").read_text().splitlines()

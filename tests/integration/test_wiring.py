@@ -11,9 +11,9 @@ import redis
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
 
-from patchsync import rounds
-from patchsync.services import QUEUES
-from patchsync.sites import find_site
+from patchsync.fleet.services import QUEUES
+from patchsync.sync.projects import find_project
+from patchsync.sync.records import last_round
 from tests.support.inprocess import Workers, process_of_its_own
 from tests.support.installation import Installation, wait_until
 
@@ -22,8 +22,8 @@ PROJECTS = ("sample", "neighbour")
 
 def in_step(installation: Installation, project: str) -> bool:
     """Whether the last round said so; not by a command, which would change this process."""
-    site = find_site(installation.config, project)
-    last = rounds.last_round(site) if site else None
+    site = find_project(installation.config, project)
+    last = last_round(site) if site else None
     return last is not None and last.in_sync
 
 
@@ -61,13 +61,13 @@ def test_messages_find_their_way(
     app: Celery, installation: Installation, shared_redis: redis.Redis
 ) -> None:
     """One probe by message, and each task after it comes to its queue, is done and acknowledged."""
-    from workers import messages
+    from workers import enqueue
 
     with start_worker(
         app, pool="solo", queues=list(QUEUES), perform_ping_check=False, shutdown_timeout=60
     ):
         for project in PROJECTS:
-            messages.probe(project)
+            enqueue.probe(project)
         wait_until(lambda: all(in_step(installation, each) for each in PROJECTS), "in step")
         # That message is for later: the worker holds it for a second.
         wait_until(installation.config.patch_groups.exists, "grouped")

@@ -9,7 +9,7 @@ from typing import Any
 
 import requests
 
-from patchsync.standin.process import StandinProcess
+from standin.process import StandinProcess
 
 TIMEOUT = 10
 

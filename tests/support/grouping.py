@@ -6,7 +6,7 @@ import requests
 
 from patchsync.analysis.groups import read_groups
 from patchsync.errors import TryAgainLater
-from patchsync.standin.process import StandinProcess
+from standin.process import StandinProcess
 from tests.support.installation import Installation
 from tests.support.pushing import PROJECTS
 

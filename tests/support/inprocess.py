@@ -30,7 +30,7 @@ from kombu.utils import json
 
 from patchsync.config import FILE_VARIABLE, Config
 from patchsync.errors import GiveUp, LockHeld, PatchsyncError, StaleWriter
-from patchsync.fleet import redis_trouble
+from patchsync.fleet.redis_server import redis_trouble
 from patchsync.push.session import Session
 
 
@@ -142,7 +142,7 @@ class Workers:
 
 
 class InProcessFleet:
-    """As `patchsync.fleet.Fleet`, with `Workers` for its processes."""
+    """As `patchsync.fleet.supervisor.Supervisor`, with `Workers` for its processes."""
 
     workers: Workers
 
@@ -190,7 +190,7 @@ def _forget_everything() -> None:
 
     for cached in (
         *(context.config, context.redis_client, context.gate, context.client),
-        *(context.backlog, context.annotator),
+        *(context.index_queue, context.annotator),
     ):
         cached.cache_clear()
 
@@ -217,8 +217,8 @@ def process_of_its_own(config: Config, workers: Workers) -> Iterator[None]:
             if name.split(".")[0] in ("patchsync", "workers") and "standin" not in name:
                 if vars(module).get("time") is time:
                     stack.enter_context(patch(module, "time", clock))
-                if name.startswith("patchsync.cli.") and "Fleet" in vars(module):
-                    stack.enter_context(patch(module, "Fleet", InProcessFleet))
+                if name.startswith("patchsync.cli.") and "Supervisor" in vars(module):
+                    stack.enter_context(patch(module, "Supervisor", InProcessFleet))
         logger = logging.getLogger("workers")
         level = logger.level
         logger.addHandler(log)

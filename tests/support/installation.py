@@ -19,10 +19,10 @@ from typing import Any
 import requests
 
 from patchsync.config import Config, load
-from patchsync.fleet import Fleet
-from patchsync.services import SYNC_QUEUES
-from patchsync.sites import find_site
-from patchsync.standin.process import StandinProcess
+from patchsync.fleet.services import SYNC_QUEUES
+from patchsync.fleet.supervisor import Supervisor
+from patchsync.sync.projects import find_project
+from standin.process import StandinProcess
 from tests.support.inprocess import Workers, run_command
 
 COMMAND_SECONDS = 120
@@ -88,7 +88,7 @@ class Installation:
 
     def lines(self, project: str) -> list[str]:
         """The lines of PaStA's index."""
-        site = find_site(self.config, project)
+        site = find_project(self.config, project)
         assert site is not None, f"{project} has no place in the store"
         return site.paths.index.read_text().splitlines()
 
@@ -106,7 +106,7 @@ class Installation:
 
     def assert_mirrors(self, project: str) -> None:
         """Each patch that the server lists is in the index once, and its file is what it serves."""
-        site = find_site(self.config, project)
+        site = find_project(self.config, project)
         assert site is not None
         entries = {int(line.split(" ")[3]): line.split(" ") for line in self.lines(project)}
         assert self.ids(project) >= set(self.patchwork.control.ids(project))
@@ -148,9 +148,9 @@ def configured(
 
 
 @contextmanager
-def running_fleet(installation: Installation) -> Iterator[Fleet]:
+def running_fleet(installation: Installation) -> Iterator[Supervisor]:
     """Redis and a worker per queue, as processes."""
-    with Fleet(installation.config) as fleet:
+    with Supervisor(installation.config) as fleet:
         fleet.ensure_redis()
         fleet.ensure(SYNC_QUEUES)
         yield fleet

@@ -16,8 +16,8 @@ from typing import Any
 import requests
 
 from patchsync.push.session import ledger_path
-from patchsync.sites import find_site
-from patchsync.standin.process import TOKEN, StandinProcess
+from patchsync.sync.projects import find_project
+from standin.process import TOKEN, StandinProcess
 from tests.support.inprocess import Workers, run_command
 from tests.support.installation import Installation, configured
 
@@ -230,5 +230,5 @@ def placed_store(
     installation = configured(folder, standin, extra, workers=workers)
     shutil.copytree(store, installation.config.d_mbox)
     for project in PROJECTS:
-        assert find_site(installation.config, project), "the store is not this Patchwork's"
+        assert find_project(installation.config, project), "the store is not this Patchwork's"
     return installation

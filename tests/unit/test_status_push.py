@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from patchsync import status as module
 from patchsync.cli import main
 from patchsync.config import Config, load
+from patchsync.fleet.heartbeat import Member
 from patchsync.patchwork.schemas import User
 from patchsync.push.annotations import ProjectFacts
 from patchsync.push.identity import Identity, Maintained, note_identity
@@ -20,10 +21,9 @@ from patchsync.push.ledger import Ledger
 from patchsync.push.ledger_tables import Sink, Trouble, Wanted
 from patchsync.push.session import CONFIRMED, UNDONE, ledger_path
 from patchsync.push.standing import LATEST_TROUBLES, LONGEST_TEXT, PushStatus, push_status
-from patchsync.roster import Member
-from patchsync.rounds import RoundRecord
-from patchsync.sites import Site, find_site, locate_site_offline, settle
 from patchsync.status import FleetStatus
+from patchsync.sync.projects import Project, find_project, locate_project_offline, settle
+from patchsync.sync.records import RoundRecord
 
 VALUE = '{"state": "success"}'
 TABLES = """
@@ -41,7 +41,7 @@ def config(tmp_path: Path) -> Config:
     (tmp_path / "patchsync.toml").write_text(TABLES)
     config = load(tmp_path / "patchsync.toml")
     for key, name in (("1", "one"), ("2", "two")):
-        settle(config, locate_site_offline(config, key, name))
+        settle(config, locate_project_offline(config, key, name))
     return config
 
 
@@ -59,9 +59,9 @@ def ledger(config: Config) -> Iterator[Ledger]:
         yield ledger
 
 
-def site(config: Config) -> Site:
+def site(config: Config) -> Project:
     """The first project's place."""
-    found = find_site(config, "1")
+    found = find_project(config, "1")
     assert found
     return found
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from patchsync.leash import PR_SET_PDEATHSIG
+from patchsync.fleet.parent_death import PR_SET_PDEATHSIG
 
 
 def guarded(command: list[str], folder: Path) -> list[str]:

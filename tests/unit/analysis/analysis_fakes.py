@@ -13,8 +13,9 @@ from patchsync.analysis.builtin.kept import KeptPatches
 from patchsync.analysis.engine import Tell, Updated
 from patchsync.analysis.engines import open_engine
 from patchsync.config import Config, load
+from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.store.layout import ContainerPaths
-from patchsync.store.writer import Batch, StoreWriter
+from patchsync.store.writer import StoreWriter
 
 WORDS = 24
 DAY = 24 * 60 * 60
@@ -118,7 +119,7 @@ class Store:
     def put(self, *mails: FakeMail, project: int = 1) -> None:
         """Have these in the store, too."""
         with StoreWriter(self.paths(project)) as writer:
-            writer.apply(Batch(mails=mails))
+            writer.apply(FetchResult(mails=mails))
 
     def take_out(self, *message_ids: str, project: int = 1) -> None:
         """Remove their lines from the index, as an operator does."""

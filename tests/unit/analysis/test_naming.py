@@ -14,8 +14,9 @@ from patchsync.cli.mark_false import mark_false_command
 from patchsync.config import Config, load
 from patchsync.config.loading import FILE_VARIABLE
 from patchsync.errors import ConfigError, GiveUp
-from patchsync.sites import find_site, locate_site_offline, settle
-from patchsync.store.writer import Batch, StoreWriter
+from patchsync.patchwork.fetch_result import FetchResult
+from patchsync.store.writer import StoreWriter
+from patchsync.sync.projects import find_project, locate_project_offline, settle
 
 TABLES = """
 [mbox.patchwork]
@@ -43,7 +44,7 @@ def config(tmp_path: Path) -> Config:
     (tmp_path / "patchsync.toml").write_text(TABLES)
     config = load(tmp_path / "patchsync.toml")
     for key, name in (("1", "one"), ("2", "two")):
-        settle(config, locate_site_offline(config, key, name))
+        settle(config, locate_project_offline(config, key, name))
     store(config, "1", FakeMail(5, "<a@x>"), FakeMail(6, "<b@x>"), FakeMail(7, "<c@x>"))
     store(config, "2", FakeMail(7, "<d@x>"), FakeMail(1234567, "<e@x>"), FakeMail(9, "5"))
     return config
@@ -63,10 +64,10 @@ def commit(config: Config) -> str:
 
 def store(config: Config, key: str, *mails: FakeMail) -> None:
     """Have a project hold these."""
-    site = find_site(config, key)
+    site = find_project(config, key)
     assert site
     with StoreWriter(site.paths) as writer:
-        writer.apply(Batch(mails=mails))
+        writer.apply(FetchResult(mails=mails))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`patchsync check` says whether PaStA will work, without leaving anything behind."""
+"""`patchsync doctor` says whether PaStA will work, without leaving anything behind."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from fake_pasta import FakePasta, make_fake_pasta
 
-from patchsync import check
-from patchsync.check import Finding, findings
+from patchsync import doctor
 from patchsync.config import Config, load
+from patchsync.doctor import Finding, findings
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.rate_limit import LocalRateLimiter
 
@@ -19,7 +19,7 @@ from patchsync.patchwork.rate_limit import LocalRateLimiter
 def nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """For the Patchwork, which is not there."""
     impatient = partial(Client, limiter=LocalRateLimiter(), sleep=lambda _: None)
-    monkeypatch.setattr(check, "open_client", lambda config, token: impatient(config.url))
+    monkeypatch.setattr(doctor, "connect", lambda config, token: impatient(config.url))
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from patchsync.analysis.mail import parse_mail
 from patchsync.analysis.patch import Patch
 from patchsync.analysis.rating import lines_ratio, rate, shape_of
 from patchsync.analysis.thresholds import Thresholds
-from patchsync.standin.records import Project
-from patchsync.standin.sample import Postman
-from patchsync.standin.state import PatchworkState
+from standin.records import Project
+from standin.sample import Postman
+from standin.state import PatchworkState
 
 LIMITS = Thresholds()
 

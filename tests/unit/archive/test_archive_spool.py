@@ -15,7 +15,7 @@ MAILS = tuple(
     Mail(patch_id=number, message_id=f"<ä{number}@x>", date="2019/04/29", content=content)
     for number, content in enumerate((b"one\n\n{\n", b"", b"two\n"), start=1)
 )
-CONTENTS = Contents(mails=MAILS, set_aside=((7, "tëxt\n"),))
+CONTENTS = Contents(mails=MAILS, quarantined=((7, "tëxt\n"),))
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_what_is_written_is_read(spool: Spool) -> None:
         contents = spool.read(PIECE)
         assert contents is not None
         assert [*contents.mails] == [*CONTENTS.mails]
-        assert contents.set_aside == CONTENTS.set_aside
+        assert contents.quarantined == CONTENTS.quarantined
     assert spool.waiting() == {PIECE}
     for _ in range(2):
         spool.remove(PIECE)

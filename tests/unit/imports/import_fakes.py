@@ -14,10 +14,11 @@ from patchsync.archive.spool import Spool
 from patchsync.config import Config, load
 from patchsync.imports.part import Part
 from patchsync.imports.storing import spool_of
+from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import Mail, parse_mail
 from patchsync.patchwork.paging import Answer, Page
-from patchsync.sites import Site, locate_site_offline, settle
-from patchsync.store.writer import Batch, StoreWriter
+from patchsync.store.writer import StoreWriter
+from patchsync.sync.projects import Project, locate_project_offline, settle
 
 ARCHIVE = "a" * 64
 
@@ -52,17 +53,17 @@ def config_in(folder: Path, tables: str = "") -> Config:
     return load(file)
 
 
-def site_in(config: Config) -> Site:
+def site_in(config: Config) -> Project:
     """The place of its project, called `sample`."""
-    site = locate_site_offline(config, "1", "sample")
+    site = locate_project_offline(config, "1", "sample")
     settle(config, site)
     return site
 
 
-def store(site: Site, *mails: bytes, set_aside: tuple[tuple[int, str], ...] = ()) -> None:
+def store(site: Project, *mails: bytes, quarantined: tuple[tuple[int, str], ...] = ()) -> None:
     """Have these in the store."""
     with StoreWriter(site.paths) as writer:
-        writer.apply(Batch(mails=tuple(map(parse_mail, mails)), set_aside=set_aside))
+        writer.apply(FetchResult(mails=tuple(map(parse_mail, mails)), quarantined=quarantined))
 
 
 @contextmanager
@@ -75,7 +76,7 @@ def part_of(config: Config, mbox: bytes) -> Iterator[Part]:
         yield Part(config, site, plan, spool_in(site))
 
 
-def spool_in(site: Site) -> Spool:
+def spool_in(site: Project) -> Spool:
     """The spool of the archive ARCHIVE."""
     spool = spool_of(site.paths, ARCHIVE)
     spool.clear()

@@ -63,7 +63,7 @@ def test_an_interruption_is_told(
     said: str,
 ) -> None:
     """And what comes of the same command."""
-    monkeypatch.setattr(importing, "Fleet", raising(KeyboardInterrupt()))
+    monkeypatch.setattr(importing, "Supervisor", raising(KeyboardInterrupt()))
     monkeypatch.setattr(importing, "Projects", raising(KeyboardInterrupt()))
     done = run(*arguments, archive)
     assert done.exit_code == 1
@@ -75,7 +75,7 @@ def test_without_an_archive_nothing_is_started(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No file, no project, no argument: no Redis and no workers for that."""
-    monkeypatch.setattr(importing, "Fleet", raising(AssertionError("it was started")))
+    monkeypatch.setattr(importing, "Supervisor", raising(AssertionError("it was started")))
     for arguments, said in (
         ([tmp_path / "absent"], "absent"),
         ([], "name an archive"),

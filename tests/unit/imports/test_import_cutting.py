@@ -35,13 +35,13 @@ def test_each_piece_is_bounded_and_nothing_is_lost(tmp_path: Path) -> None:
 
 
 def test_only_what_is_new_is_in_a_piece(tmp_path: Path) -> None:
-    """Known mails are passed over; what is set aside goes with its reason, without its bytes."""
+    """Known mails are passed over; what is quarantined goes with its reason, without its bytes."""
     store(site_in(config_in(tmp_path)), rendered(2))
     mails = [rendered(1), rendered(2), rendered(3), rendered(4, 5000), rendered(5)]
     limit = "[patchwork]\nmax_mail_bytes = 2000\n"
     ((_, contents),) = cut(tmp_path, mbox_of(*mails), 10_000, limit)
     assert [*contents.mails] == [parse_mail(mails[n]) for n in (0, 2, 4)]
-    ((number, reason),) = contents.set_aside
+    ((number, reason),) = contents.quarantined
     assert number == 4
     assert "2000" in reason
 

@@ -11,8 +11,8 @@ import redis
 from import_fakes import mails_of, rendered
 
 from patchsync.archive.spool import Contents, Piece, Spool
-from patchsync.board import Trouble
 from patchsync.errors import GiveUp, TryAgainLater
+from patchsync.fleet.trouble import Trouble
 from patchsync.imports import feed as feeding
 from patchsync.imports.feed import Feed, Progress
 
@@ -87,7 +87,7 @@ def queue(spool: Spool) -> Queue:
 
 @pytest.fixture
 def feed(clock: Clock, spool: Spool, queue: Queue, board: FakeBoard) -> Feed:
-    untyped: Any = board
+    untyped: Any = board.trouble
     options: dict[str, Any] = {"archive": "digest", "project": "1"}
     return Feed(spool, queue.enqueue, untyped, **options, spool_bytes=250, patience=100)
 

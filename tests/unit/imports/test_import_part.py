@@ -39,12 +39,12 @@ def test_each_mail_has_its_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         part.judge(listing(1, 2, 3, 5, 6, 7, 8, 9), bare=False)
         assert verdicts(part) == {
             1: "known", 2: "new", 3: "in doubt", 4: "not listed", 5: "new",
-            6: "set aside", 7: "new", 8: "set aside", 9: "new",
+            6: "quarantined", 7: "new", 8: "quarantined", 9: "new",
         }  # fmt: skip
         assert part.to_fetch() == [3]
         tally = part.tally()
         assert (tally.mails, tally.known, tally.new) == (9, 1, 4)
-        assert (tally.set_aside, tally.in_doubt, tally.not_listed) == (2, 1, 1)
+        assert (tally.quarantined, tally.in_doubt, tally.not_listed) == (2, 1, 1)
         assert tally.new_bytes == sum(len(mails[n - 1]) + 1 for n in (2, 5, 7, 9))
         assert tally.disk_bytes >= 4 * 4096
         reasons = {each.patch_id: each.text for each in part.reasons()}
@@ -80,13 +80,13 @@ def test_the_end_of_a_bare_mbox_is_in_doubt(
         assert set(verdicts(part).values()) == {"new"}
 
 
-def test_what_the_store_has_set_aside_is_told_with_its_reason(tmp_path: Path) -> None:
-    """The one that it was set aside for."""
+def test_what_the_store_has_quarantined_is_told_with_its_reason(tmp_path: Path) -> None:
+    """The one that it was quarantined for."""
     config = config_in(tmp_path)
-    store(site_in(config), rendered(1), set_aside=((2, "it is odd"),))
+    store(site_in(config), rendered(1), quarantined=((2, "it is odd"),))
     with part_of(config, mbox_of(*map(rendered, (1, 2)))) as part:
         part.judge(None, bare=False)
-        assert part.tally().set_aside == 1
+        assert part.tally().quarantined == 1
         assert [each[::2] for each in part.reasons()] == [(2, "it is odd")]
         assert verdicts(part)[2] == "new", "it is tried again"
 

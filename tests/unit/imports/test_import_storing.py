@@ -22,10 +22,10 @@ def test_a_piece_is_stored_once(tmp_path: Path) -> None:
     spool = spool_in(site)
     store(site, rendered(1))
     mails = [rendered(1) + b"\n", rendered(2) + b"\n"]
-    spool.write(PIECE, Contents(mails=mails_of(*mails), set_aside=((3, "too large"),)))
+    spool.write(PIECE, Contents(mails=mails_of(*mails), quarantined=((3, "too large"),)))
     done = store_piece(config, "1", ARCHIVE, PIECE)
     assert done is not None
-    assert (done.stored, done.known, done.set_aside) == (1, 1, 1)
+    assert (done.stored, done.known, done.quarantined) == (1, 1, 1)
     assert spool.waiting() == set()
     assert store_piece(config, "1", ARCHIVE, PIECE) is None
     contents = [file.read_bytes() for file in site.paths.mails.rglob("*") if file.is_file()]

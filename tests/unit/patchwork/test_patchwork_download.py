@@ -22,7 +22,7 @@ from patchwork_fakes import (
 
 from patchsync.errors import ServerUnavailable
 from patchsync.patchwork.client import Client
-from patchsync.patchwork.download import Found, Limits, SetAside, batches, fetch_missing
+from patchsync.patchwork.download import Found, Limits, Refused, batches, fetch_missing
 from patchsync.patchwork.mbox import Mail, parse_mail
 from patchsync.patchwork.paging import Page
 from patchsync.patchwork.schemas import PatchEntry
@@ -202,7 +202,7 @@ def test_a_mail_that_patchwork_does_not_find_comes_with_its_series(
     assert found == {5: parse_mail(content[0])}
 
 
-def test_a_listed_mail_that_nothing_leads_to_is_set_aside(
+def test_a_listed_mail_that_nothing_leads_to_is_quarantined(
     client: Client, server: FakeServer, project: FakeProject
 ) -> None:
     """Else it would be asked for in each round, for ever."""
@@ -210,7 +210,7 @@ def test_a_listed_mail_that_nothing_leads_to_is_set_aside(
     for path in (single(5), "/series/3/mbox/"):
         server.says(path, NOT_FOUND)
     (found,) = fetch(client, project).values()
-    assert isinstance(found, SetAside)
+    assert isinstance(found, Refused)
     assert "does not find its mail (404)" in found.reason
 
 
@@ -225,7 +225,7 @@ def test_a_patch_that_was_deleted_meanwhile_is_left_to_the_next_round(
     assert fetch(client, project) == {}
 
 
-def test_a_mail_that_is_too_large_is_set_aside(
+def test_a_mail_that_is_too_large_is_quarantined(
     client: Client, server: FakeServer, project: FakeProject
 ) -> None:
     """Alone, announced or not, or within its series; the reason names the setting."""
@@ -238,7 +238,7 @@ def test_a_mail_that_is_too_large_is_set_aside(
     assert found[6] == parse_mail(rendered_mail(6))
     for number in (5, 7, 8):
         aside = found[number]
-        assert isinstance(aside, SetAside)
+        assert isinstance(aside, Refused)
         assert "2000 bytes" in aside.reason
         assert "[patchwork] max_mail_bytes" in aside.reason
 
@@ -252,7 +252,7 @@ def test_the_limit_is_the_same_alone_and_within_a_series(
     project.add_series(4, 7)
     assert are_right(fetch(client, project, limits=exact), 5, 6, 7)
     less = dataclasses.replace(exact, max_mail_bytes=exact.max_mail_bytes - 1)
-    assert all(isinstance(each, SetAside) for each in fetch(client, project, limits=less).values())
+    assert all(isinstance(each, Refused) for each in fetch(client, project, limits=less).values())
 
 
 @pytest.mark.parametrize(
@@ -264,19 +264,19 @@ def test_the_limit_is_the_same_alone_and_within_a_series(
         (b"", "first line"),
     ],
 )
-def test_what_is_not_the_mail_that_was_listed_is_set_aside(
+def test_what_is_not_the_mail_that_was_listed_is_quarantined(
     client: Client, server: FakeServer, project: FakeProject, content: bytes, why: str
 ) -> None:
     """With the reason; nothing wrong is ever returned as a mail."""
     project.add_series(3, 5)
     server.says(single(5), mbox(content))
     (found,) = fetch(client, project).values()
-    assert isinstance(found, SetAside)
-    assert (found.patch_id, found.message_id) == (5, message_id(5))
+    assert isinstance(found, Refused)
+    assert found.patch_id == 5
     assert why in found.reason
 
 
-def test_a_mail_that_the_server_cannot_render_is_set_aside(
+def test_a_mail_that_the_server_cannot_render_is_quarantined(
     client: Client, server: FakeServer, project: FakeProject
 ) -> None:
     """If the server knows the patch all the while; the others of its series are not lost."""
@@ -285,14 +285,14 @@ def test_a_mail_that_the_server_cannot_render_is_set_aside(
     server.says(single(5), as_html(500))
     found = fetch(client, project)
     assert found[6] == parse_mail(rendered_mail(6))
-    assert isinstance(found[5], SetAside)
+    assert isinstance(found[5], Refused)
     assert "500" in found[5].reason
 
 
 def test_a_server_that_fails_for_all_is_no_fault_of_a_mail(
     client: Client, server: FakeServer, project: FakeProject
 ) -> None:
-    """Then nothing is set aside, and the next round tries again."""
+    """Then nothing is quarantined, and the next round tries again."""
     project.add_series(3, 5)
     server.says(single(5), as_html(500))
     server.says("/api/1.3/patches/5/", as_html(500))
@@ -300,7 +300,7 @@ def test_a_server_that_fails_for_all_is_no_fault_of_a_mail(
         fetch(client, project)
 
 
-def test_a_server_that_fails_to_render_any_mail_has_none_set_aside(
+def test_a_server_that_fails_to_render_any_mail_has_none_quarantined(
     client: Client, server: FakeServer, project: FakeProject
 ) -> None:
     """A broken renderer is the server's trouble, not that of a thousand mails."""
@@ -355,7 +355,7 @@ def found_of(*sizes: int) -> list[Found]:
     return [
         Mail(patch_id=n, message_id=message_id(n), date="2019/04/29", content=b"x" * size)
         if size
-        else SetAside(n, message_id(n), "why")
+        else Refused(n, "why")
         for n, size in enumerate(sizes, 1)
     ]
 
@@ -376,7 +376,7 @@ def found_of(*sizes: int) -> list[Found]:
 def test_batches_are_bounded(sizes: tuple[int, ...], expected: list[list[int]]) -> None:
     """By bytes and by number; a mail that is larger than that goes alone."""
     gathered = [
-        sorted(each.patch_id for each in (*batch.mails, *batch.set_aside))
+        sorted(each.patch_id for each in (*batch.mails, *batch.quarantined))
         for batch in batches(found_of(*sizes), max_bytes=20, max_mails=3, max_seconds=60)
     ]
     assert gathered == expected

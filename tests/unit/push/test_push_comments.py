@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from patchsync.config import Config, load
 from patchsync.errors import AnswerLost, ConfigError, Mistake, Refused, ServerUnavailable
+from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import Mail
 from patchsync.push.comments import HOUR, Comments
 from patchsync.push.ledger import Ledger
@@ -26,9 +27,9 @@ from patchsync.push.ledger_tables import Sink, Trouble, Wanted
 from patchsync.push.outcomes import Outcome
 from patchsync.push.replies import Reply, checked_address, subject_of
 from patchsync.push.smtp import Envelope, Smtp
-from patchsync.sites import Site, settle
 from patchsync.store.layout import ContainerPaths
-from patchsync.store.writer import Batch, StoreWriter
+from patchsync.store.writer import StoreWriter
+from patchsync.sync.projects import Project, settle
 
 ANSWER = 120.0  # seconds
 NOW = 1_700_000_000.0
@@ -65,7 +66,7 @@ class World:
 
     config: Config
     ledger: Ledger
-    sites: dict[str, Site]
+    sites: dict[str, Project]
     sent: list[Envelope]
     # What the server does instead of taking a mail
     fault: Exception | None = None
@@ -116,10 +117,10 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     sites = {}
     for number, (name, listaddr) in PROJECTS.items():
         paths = ContainerPaths(d_mbox=config.d_mbox, listaddr=listaddr, project_id=number)
-        site = Site(key="3" if number == 3 else name, name=name, paths=paths)
+        site = Project(key="3" if number == 3 else name, name=name, paths=paths)
         settle(config, site)
         with StoreWriter(paths) as writer:
-            writer.apply(Batch(mails=tuple(mails(number))))
+            writer.apply(FetchResult(mails=tuple(mails(number))))
         sites[site.key] = site
     with Ledger(tmp_path / "push.sqlite") as ledger:
         ledger.set_complete()
@@ -282,7 +283,7 @@ def test_the_configured_address_goes_before_the_stores(tmp_path: Path, world: Wo
 def test_a_patch_that_is_gone_is_not_written_about(world: World) -> None:
     """It is trouble of its own kind."""
     with StoreWriter(world.sites["first"].paths) as writer:
-        writer.apply(Batch(mails=(), gone=frozenset({1})))
+        writer.apply(FetchResult(mails=(), gone=frozenset({1})))
     world.want(1, "hello")
     outcome = world.send(1)
     assert outcome is not None

@@ -9,8 +9,9 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.store.layout import ContainerPaths, Layout
-from patchsync.store.writer import Batch, Stored, StoreWriter
+from patchsync.store.writer import Stored, StoreWriter
 
 LIST = "jailhouse-dev@example.org"
 
@@ -34,8 +35,8 @@ def fake_mail(patch_id: int, **changes: Any) -> FakeMail:
     return FakeMail(**{**fields, **changes})
 
 
-def batch_of(*patch_ids: int, **fields: Any) -> Batch:
-    return Batch(mails=tuple(map(fake_mail, patch_ids)), **fields)
+def batch_of(*patch_ids: int, **fields: Any) -> FetchResult:
+    return FetchResult(mails=tuple(map(fake_mail, patch_ids)), **fields)
 
 
 def paths_in(folder: Path, *, layout: Layout = "raw", project_id: int = 1) -> ContainerPaths:
@@ -44,10 +45,12 @@ def paths_in(folder: Path, *, layout: Layout = "raw", project_id: int = 1) -> Co
 
 def stored(number: int = 0, **others: int) -> Stored:
     """What becomes of a batch: all zero but for what is named."""
-    return Stored(**{"stored": number, "known": 0, "set_aside": 0, "gone": 0, "back": 0, **others})
+    return Stored(
+        **{"stored": number, "known": 0, "quarantined": 0, "gone": 0, "back": 0, **others}
+    )
 
 
-def apply(paths: ContainerPaths, batch: Batch) -> Stored:
+def apply(paths: ContainerPaths, batch: FetchResult) -> Stored:
     with StoreWriter(paths) as writer:
         return writer.apply(batch)
 

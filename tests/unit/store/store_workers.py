@@ -62,7 +62,7 @@ def die_everywhere(mbox: Path, step: int, offset: int) -> None:
                         *(first, first + 1, first + 2),
                         gone=frozenset({first - 3}),
                         listed=((first - 6, fake_mail(first - 6).message_id),),
-                        set_aside=((10**9, "x"),),
+                        quarantined=((10**9, "x"),),
                     )
                 )
             os._exit(0)
@@ -104,7 +104,7 @@ def pause(mbox: Path, socket: Path, point: str) -> None:
                     wait()
                 else:
                     writer_module.sync_file_system = wait
-                writer.apply(batch_of(1, 2, 3, gone=frozenset({7}), set_aside=((9, "x"),)))
+                writer.apply(batch_of(1, 2, 3, gone=frozenset({7}), quarantined=((9, "x"),)))
         except PatchsyncError as error:
             say(type(error).__name__)
         else:

@@ -9,10 +9,11 @@ import pytest
 from store_fakes import LIST, batch_of, fake_mail, pasta_read, write_index
 
 from patchsync.errors import LockHeld, StoreDamaged
+from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.store.container import MboxPatchwork
 from patchsync.store.layout import ContainerPaths, Layout
 from patchsync.store.lock import store_lock
-from patchsync.store.writer import Batch, StoreWriter
+from patchsync.store.writer import StoreWriter
 
 
 def open_container(paths: ContainerPaths, lock_wait: float = 30) -> MboxPatchwork:
@@ -127,18 +128,18 @@ def test_a_missing_mail_is_named_with_the_remedy(paths: ContainerPaths) -> None:
             mbox[entry.message_id]
 
 
-def test_what_needs_no_fetching_is_what_is_stored_or_set_aside(paths: ContainerPaths) -> None:
-    """Each once, also when a killed writer left a stored patch among those set aside."""
+def test_what_needs_no_fetching_is_what_is_stored_or_quarantined(paths: ContainerPaths) -> None:
+    """Each once, also when a killed writer left a stored patch among those quarantined."""
     with StoreWriter(paths) as writer:
-        writer.apply(batch_of(5, 1, set_aside=((3, "too large"), (9, "too large"))))
-        left_behind = paths.set_aside.read_bytes()
+        writer.apply(batch_of(5, 1, quarantined=((3, "too large"), (9, "too large"))))
+        left_behind = paths.quarantine.read_bytes()
         writer.apply(batch_of(3))
-    paths.set_aside.write_bytes(left_behind)
+    paths.quarantine.write_bytes(left_behind)
     with open_container(paths) as mbox:
         assert mbox.held().typecode == "q"
         assert list(mbox.held()) == [1, 3, 5, 9]
         assert list(mbox.ids()) == [1, 3, 5]
-        assert mbox.set_aside().keys() == {9}
+        assert mbox.quarantined().keys() == {9}
         assert mbox.gone() == frozenset()
 
 
@@ -193,4 +194,4 @@ def test_a_container_that_cannot_be_opened_leaves_nothing_open(paths: ContainerP
 
 def test_our_batch_takes_the_mails_of_the_patchwork_side() -> None:
     """Any object with these four attributes is a mail."""
-    assert Batch(mails=(fake_mail(1),)).mails[0].patch_id == 1
+    assert FetchResult(mails=(fake_mail(1),)).mails[0].patch_id == 1

@@ -15,11 +15,12 @@ import pytest
 from store_fakes import apply, batch_of, paths_in, stored, strict_read, tree, write_index
 
 from patchsync.errors import StoreDamaged, StoreUnavailable
-from patchsync.store.evidence import read_gone
+from patchsync.patchwork.fetch_result import FetchResult
+from patchsync.store.gone import read_gone
 from patchsync.store.layout import ContainerPaths
 from patchsync.store.mails import md5_of, write_mail
 from patchsync.store.side_index import SideIndex
-from patchsync.store.writer import Batch, StoreWriter
+from patchsync.store.writer import StoreWriter
 
 
 def fail_on_index(
@@ -291,8 +292,8 @@ def test_all_files_have_the_rights_that_the_umask_leaves(
     before = os.umask(mask)
     try:
         with StoreWriter(paths) as writer:
-            writer.apply(batch_of(1, 2, set_aside=((3, "x"),)))
-            writer.apply(Batch(gone=frozenset({1})))
+            writer.apply(batch_of(1, 2, quarantined=((3, "x"),)))
+            writer.apply(FetchResult(gone=frozenset({1})))
             found = {
                 path.name: stat.S_IMODE(path.stat().st_mode)
                 for path in paths.d_mbox.rglob("*")
@@ -310,7 +311,7 @@ def test_the_files_beside_the_index_are_replaced_whole(
 ) -> None:
     """A crash before the new one is complete leaves the old one."""
     apply(paths, batch_of(1, 2))
-    apply(paths, Batch(gone=frozenset({1})))
+    apply(paths, FetchResult(gone=frozenset({1})))
 
     def crash(fd: int) -> None:
         raise KeyboardInterrupt
@@ -318,10 +319,10 @@ def test_the_files_beside_the_index_are_replaced_whole(
     with StoreWriter(paths) as writer:
         monkeypatch.setattr("patchsync.store.files.os.fsync", crash)
         with pytest.raises(KeyboardInterrupt):
-            writer.apply(Batch(gone=frozenset({2})))
+            writer.apply(FetchResult(gone=frozenset({2})))
     assert read_gone(paths.gone) == {1}
     monkeypatch.undo()
-    assert apply(paths, Batch(gone=frozenset({2}))) == stored(gone=1)
+    assert apply(paths, FetchResult(gone=frozenset({2}))) == stored(gone=1)
 
 
 def test_a_batch_costs_the_same_in_a_large_store(

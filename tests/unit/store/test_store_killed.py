@@ -58,7 +58,7 @@ def tell(process: subprocess.Popen[str], word: object) -> None:
 
 def what_writers_leave(paths: ContainerPaths) -> dict[Path, bytes | None]:
     """The index and the notes, but not the mails, which another writer may leave there unnamed."""
-    files = (paths.index, paths.gone, paths.set_aside, paths.fence)
+    files = (paths.index, paths.gone, paths.quarantine, paths.fence)
     return {file: file.read_bytes() if file.exists() else None for file in files}
 
 
@@ -139,9 +139,9 @@ def test_a_writer_may_be_killed_between_any_two_calls(paths: ContainerPaths, off
         assert mbox.count == len(ids)
         assert list(mbox.ids()) == sorted(ids)
         assert mbox.gone() <= set(ids)
-        assert mbox.set_aside().keys().isdisjoint(ids)
+        assert mbox.quarantined().keys().isdisjoint(ids)
     leftovers = {path.name for path in paths.own.iterdir()} - {
-        *("fence", "fence.new", "gone", "gone.new", "set-aside", "set-aside.new", "lock"),
+        *("fence", "fence.new", "gone", "gone.new", "quarantine", "quarantine.new", "lock"),
         *("side-index.sqlite", "side-index.sqlite-wal", "side-index.sqlite-shm"),
     }
     assert not leftovers

@@ -43,7 +43,7 @@ def test_our_own_files_lie_apart_from_pastas() -> None:
     """Everything that PaStA does not know is in one folder per index."""
     paths = paths_in(Path("m"), project_id=7)
     own = Path(f"m/patchsync/raw.{LIST}.patchwork.7")
-    names = ("side_index", "lock", "fence", "gone", "set_aside", "origin", "round", "halted")
+    names = ("side_index", "lock", "fence", "gone", "quarantine", "origin", "round", "halted")
     assert {getattr(paths, name).parent for name in names} == {own}
     assert len({getattr(paths, name) for name in names}) == len(names)
 

@@ -10,9 +10,9 @@ import redis
 from kombu.utils import json
 from worker_fakes import LEASE_SECONDS, TABLES
 
-from patchsync.board import Board
 from patchsync.config import Config
-from patchsync.standin.process import TOKEN, StandinProcess
+from patchsync.fleet.leases import Leases
+from standin.process import TOKEN, StandinProcess
 from tests.support.inprocess import Workers, process_of_its_own
 from tests.support.installation import Installation, configured
 
@@ -55,6 +55,6 @@ def config(installation: Installation) -> Config:
 
 
 @pytest.fixture
-def board(config: Config, shared_redis: redis.Redis) -> Board:
+def leases(config: Config, shared_redis: redis.Redis) -> Leases:
     """What is in flight of the project `sample`, and what is wrong with it."""
-    return Board(shared_redis, config.namespace, "sample", lease_seconds=LEASE_SECONDS)
+    return Leases(shared_redis, config.namespace, "sample", lease_seconds=LEASE_SECONDS)

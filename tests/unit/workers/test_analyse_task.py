@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import redis
 from celery.exceptions import Retry, SoftTimeLimitExceeded
-from worker_fakes import LEASE_SECONDS, deliver
+from worker_fakes import LEASE_SECONDS, deliver, noted_trouble
 
 from patchsync.analysis.engine import Stopped, Tell, Updated
-from patchsync.backlog import FIRST
-from patchsync.board import Board
 from patchsync.config import Config
 from patchsync.errors import GiveUp, LockHeld
+from patchsync.fleet.backpressure import FIRST
+from patchsync.fleet.leases import Leases
 from tests.support.inprocess import Workers
-from workers import analyse, context, messages
+from workers import analyse, context, enqueue
 
 SINKS = '[push]\nsinks = ["check"]\n'
 NO_ENGINE = '[analysis]\nengine = "none"\n'
@@ -34,8 +34,8 @@ def engine(config: Config, monkeypatch: pytest.MonkeyPatch) -> Engine:
 
     def ends(how: Updated | BaseException | None) -> None:
         def update_groups(config: Config, tell: Tell) -> Updated | None:
-            assert context.errand(messages.ANALYSIS).ask()
-            context.errand(messages.ANALYSIS).begin()
+            assert context.debounce(enqueue.ANALYSIS).ask()
+            context.debounce(enqueue.ANALYSIS).begin()
             if isinstance(how, BaseException):
                 raise how
             return how
@@ -53,13 +53,13 @@ def tasks(workers: Workers) -> list[str]:
 def test_of_many_who_ask_one_is_sent(config: Config, engine: Engine, workers: Workers) -> None:
     """Until it is taken in hand: who stores something then asks anew."""
     for project in ("sample", "neighbour") * 3:
-        messages.analyse(project)
+        enqueue.analyse(project)
     (sent,) = workers.sent
     assert (sent.task, sent.args) == ("analyse.update", ["sample"])
     assert sent.options["expires"] == LEASE_SECONDS
     engine(SAME)
     deliver("analyse.update", "sample")
-    messages.analyse("neighbour")
+    enqueue.analyse("neighbour")
     assert tasks(workers) == ["analyse.update"] * 2
 
 
@@ -68,7 +68,7 @@ def test_without_an_engine_nobody_is_asked(
     config: Config, engine: Engine, workers: Workers
 ) -> None:
     """Nor does one that comes all the same do anything."""
-    messages.analyse("sample")
+    enqueue.analyse("sample")
     engine(None)
     deliver("analyse.update", "sample")
     assert workers.sent == []
@@ -96,18 +96,18 @@ def test_what_changed_is_planned(
     assert "analysis: 2 groups changed" in workers.log.getvalue()
 
 
-def test_while_another_one_is_at_it(engine: Engine, board: Board, workers: Workers) -> None:
+def test_while_another_one_is_at_it(engine: Engine, leases: Leases, workers: Workers) -> None:
     """It tries again as the one that is on its way, with its story; it is no error."""
     engine(LockHeld("another analysis is under way"))
     with pytest.raises(Retry):
-        deliver("analyse.update", "sample", retries=2)
+        deliver("analyse.update", "sample", retries=2, argsrepr="(sample: new mails)")
     (again,) = workers.sent
     assert (again.task, again.args) == ("analyse.update", ["sample"])
     assert (again.options["countdown"], again.options["retries"]) == (5.0, 3)
     assert again.options["argsrepr"] == "(sample: new mails)"
-    messages.analyse("sample")
+    enqueue.analyse("sample")
     assert len(workers.sent) == 1
-    assert board.trouble() is None
+    assert noted_trouble() is None
     assert "ERROR" not in workers.log.getvalue()
 
 
@@ -119,7 +119,7 @@ def test_one_that_need_not_try_again_does_not(
 
     def busy(*_: object) -> None:
         if not retries:
-            messages.analyse("neighbour")
+            enqueue.analyse("neighbour")
         raise LockHeld("another analysis is under way")
 
     monkeypatch.setattr(analyse, "update_groups", busy)
@@ -139,12 +139,12 @@ def test_cut_off_at_its_limit_it_goes_on(
     assert workers.log.getvalue().count("WARNING analysis: not through in its time") == 1
 
 
-def test_an_error_is_not_the_projects(engine: Engine, board: Board, workers: Workers) -> None:
+def test_an_error_is_not_the_projects(engine: Engine, leases: Leases, workers: Workers) -> None:
     """That one may be in step: the update keeps a record of its own."""
     engine(GiveUp("PaStA failed"))
     with pytest.raises(GiveUp):
         deliver("analyse.update", "sample")
-    assert board.trouble() is None
+    assert noted_trouble() is None
     assert "ERROR   update of sample: PaStA failed" in workers.log.getvalue()
     assert workers.sent == []
 
@@ -184,7 +184,7 @@ def test_a_worker_that_starts_catches_up(
     config: Config, workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was enqueued for one that was killed would not come again by itself."""
-    messages.analyse("sample")
+    enqueue.analyse("sample")
     workers.sent.clear()
     starts("fetch", "index")
     assert workers.sent == []
@@ -194,5 +194,5 @@ def test_a_worker_that_starts_catches_up(
     def gone(*_: object) -> None:
         raise redis.ConnectionError
 
-    monkeypatch.setattr(messages, "errand", gone)
+    monkeypatch.setattr(enqueue, "debounce", gone)
     starts("analyse")

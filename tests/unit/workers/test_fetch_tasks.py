@@ -8,42 +8,41 @@ from typing import Any
 
 import pytest
 import redis
-from worker_fakes import LEASE_SECONDS, deliver
+from worker_fakes import LEASE_SECONDS, deliver, noted_trouble
 
-from patchsync import pages, rounds
-from patchsync.backlog import FIRST, LATER
-from patchsync.board import Board
-from patchsync.delivery import Delivery
 from patchsync.errors import GiveUp, ServerUnavailable, TryAgainLater
+from patchsync.fleet.backpressure import FIRST, LATER
+from patchsync.fleet.leases import Leases
+from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.paging import Page
-from patchsync.rounds import Found
-from patchsync.standin.process import StandinProcess
-from patchsync.sync import Want
+from patchsync.sync.compare import Want
+from patchsync.sync.differences import Differences
+from standin.process import StandinProcess
 from tests.support.inprocess import Sent, Workers
-from workers import fetch, messages
+from workers import enqueue, fetch
 
 pytestmark = pytest.mark.usefixtures("installation")
 
 PAGE = Page("id", 250, 1)
 WANT = Want(PAGE, (3, 4))
-LEASE = pages.lease_of(PAGE)
-SEEN = Delivery(gone=(7,))
+LEASE = fetch.lease_of(PAGE)
+SEEN = FetchResult(gone=(7,))
 
-Finds = Callable[[Found | Exception], None]
+Finds = Callable[[Differences | Exception], None]
 
 
 @pytest.fixture
 def finds(monkeypatch: pytest.MonkeyPatch) -> Finds:
     """Has the next comparisons find this, or fail."""
 
-    def found(what: Found | Exception) -> None:
-        def compare(*_: object, **__: object) -> Found:
+    def found(what: Differences | Exception) -> None:
+        def compare(*_: object, **__: object) -> Differences:
             if isinstance(what, Exception):
                 raise what
             return what
 
-        monkeypatch.setattr(rounds, "probe", compare)
-        monkeypatch.setattr(rounds, "audit", compare)
+        monkeypatch.setattr(fetch, "compare_with_store", compare)
+        monkeypatch.setattr(fetch, "audit_next_pages", compare)
 
     return found
 
@@ -57,16 +56,16 @@ def asked(patchwork: StandinProcess) -> int:
 
 
 def test_a_probe_asks_for_what_differs(
-    board: Board, workers: Workers, patchwork: StandinProcess
+    leases: Leases, workers: Workers, patchwork: StandinProcess
 ) -> None:
     """Each page with a lease of its own; the story says which, and how much of it is held."""
     deliver("fetch.probe", "sample")
-    assert len(workers.sent) == board.in_flight() > 0
+    assert len(workers.sent) == leases.in_flight() > 0
     for sent in workers.of("fetch.fetch_page"):
         key, page, held, lease = sent.args
         assert (key, held) == ("sample", [])
-        assert lease == pages.lease_of(Page.from_message(page))
-        assert board.is_out(lease)
+        assert lease == fetch.lease_of(Page.from_message(page))
+        assert leases.is_out(lease)
         assert sent.options["argsrepr"] == f"(sample: {lease}, 0 held)"
         assert sent.options["priority"] == FIRST
         # Not Celery's: it would be dropped silently, and its lease would stay.
@@ -81,7 +80,7 @@ def test_while_a_round_is_under_way_nothing_is_asked(
     workers.sent.clear()
     before = asked(patchwork)
     kept: list[str] = []
-    monkeypatch.setattr(rounds, "keep_count", lambda site, gate: kept.append(site.name))
+    monkeypatch.setattr(fetch, "keep_count", lambda site, gate: kept.append(site.name))
     deliver("fetch.probe", "sample")
     assert kept == ["sample"]
     deliver("fetch.audit", "sample")
@@ -91,32 +90,32 @@ def test_while_a_round_is_under_way_nothing_is_asked(
 
 @pytest.mark.parametrize("task", ["probe", "audit"])
 def test_what_was_found_is_handed_on(
-    finds: Finds, board: Board, workers: Workers, task: str
+    finds: Finds, leases: Leases, workers: Workers, task: str
 ) -> None:
     """What was seen to index, under a lease: until it is stored the next one would see it again."""
-    finds(Found(want=(WANT,), seen=SEEN))
+    finds(Differences(want=(WANT,), seen=SEEN))
     deliver(f"fetch.{task}", "sample")
     seen, page = workers.sent
     assert seen.task == "index.index_mails"
-    assert Delivery.from_message(seen.args[1]) == Delivery(gone=(7,), lease=fetch.SEEN_LEASE)
+    assert FetchResult.from_message(seen.args[1]) == FetchResult(gone=(7,), lease=fetch.SEEN_LEASE)
     assert seen.options["argsrepr"] == "(sample: 1 gone, ends what was seen)"
     assert page.task == "fetch.fetch_page"
     assert page.args == ["sample", asdict(PAGE), [3, 4], LEASE]
     assert page.options["argsrepr"] == f"(sample: {LEASE}, 2 held)"
-    assert board.is_out(fetch.SEEN_LEASE)
-    assert board.is_out(LEASE)
+    assert leases.is_out(fetch.SEEN_LEASE)
+    assert leases.is_out(LEASE)
 
 
 def test_a_page_is_not_asked_for_twice(
-    board: Board, workers: Workers, monkeypatch: pytest.MonkeyPatch
+    leases: Leases, workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where another one took its lease meanwhile."""
 
-    def compare(*_: object) -> Found:
-        board.take(LEASE)
-        return Found(want=(WANT, Want(Page("id", 250, 2), ())))
+    def compare(*_: object) -> Differences:
+        leases.take(LEASE)
+        return Differences(want=(WANT, Want(Page("id", 250, 2), ())))
 
-    monkeypatch.setattr(rounds, "probe", compare)
+    monkeypatch.setattr(fetch, "compare_with_store", compare)
     deliver("fetch.probe", "sample")
     assert [sent.args[1]["page"] for sent in workers.sent] == [2]
 
@@ -124,36 +123,36 @@ def test_a_page_is_not_asked_for_twice(
 def test_a_backlog_lets_others_go_first(finds: Finds, workers: Workers) -> None:
     """A few pages do not wait; many do."""
     for number, priority in ((fetch.FEW_PAGES, FIRST), (fetch.FEW_PAGES + 1, LATER)):
-        finds(Found(want=tuple(Want(Page("-id", 250, n), ()) for n in range(number))))
+        finds(Differences(want=tuple(Want(Page("-id", 250, n), ()) for n in range(number))))
         deliver("fetch.probe", "sample" if priority == FIRST else "neighbour")
         assert [sent.options["priority"] for sent in workers.sent] == [priority] * number
         workers.sent.clear()
 
 
-def test_what_was_set_aside_is_tried_again_once(
-    finds: Finds, board: Board, workers: Workers
+def test_what_was_quarantined_is_tried_again_once(
+    finds: Finds, leases: Leases, workers: Workers
 ) -> None:
     """Behind all else, and by one message at a time."""
-    finds(Found(due=(5, 6)))
+    finds(Differences(due=(5, 6)))
     deliver("fetch.probe", "sample")
     (sent,) = workers.sent
     assert (sent.task, sent.args) == ("fetch.fetch_patches", ["sample", [5, 6]])
-    assert sent.options["argsrepr"] == "(sample: 2 that were set aside)"
+    assert sent.options["argsrepr"] == "(sample: 2 that were quarantined)"
     assert (sent.options["priority"], sent.options["expires"]) == (LATER, LEASE_SECONDS)
-    assert board.is_out(messages.SET_ASIDE_LEASE)
+    assert leases.is_out(enqueue.QUARANTINE_LEASE)
     deliver("fetch.probe", "sample")
     assert len(workers.sent) == 1
 
 
 @pytest.mark.parametrize("ended", [True, False])
 def test_an_audit_that_is_to_go_on_does(
-    finds: Finds, board: Board, workers: Workers, ended: bool
+    finds: Finds, leases: Leases, workers: Workers, ended: bool
 ) -> None:
     """With `since`, whatever is in flight, until it has ended; in rotation it waits for beat."""
-    finds(Found(ended=ended))
+    finds(Differences(ended=ended))
     deliver("fetch.audit", "sample")
     assert workers.sent == []
-    board.take("another page")
+    leases.take("another page")
     deliver("fetch.audit", "sample", 5.5)
     assert [sent.args for sent in workers.of("fetch.audit")] == [["sample", 5.5]] * (not ended)
     for sent in workers.sent:
@@ -163,13 +162,13 @@ def test_an_audit_that_is_to_go_on_does(
 @pytest.mark.parametrize("task", ["probe", "audit"])
 @pytest.mark.parametrize("error", [ServerUnavailable("it is away"), GiveUp("mend it")])
 def test_an_error_is_told(
-    finds: Finds, board: Board, workers: Workers, task: str, error: Exception
+    finds: Finds, leases: Leases, workers: Workers, task: str, error: Exception
 ) -> None:
-    """In one line of the log, and on the board with whether somebody has to do something."""
+    """In one line of the log, and with the project with whether somebody has to do something."""
     finds(error)
     with pytest.raises(type(error)):
         deliver(f"fetch.{task}", "sample")
-    trouble = board.trouble()
+    trouble = noted_trouble()
     assert trouble is not None
     assert (trouble.task, trouble.message) == (task, str(error))
     assert trouble.lasting == isinstance(error, GiveUp)
@@ -186,7 +185,7 @@ def test_without_redis_it_is_left_to_the_next_one(
     def gone(*_: object) -> int:
         raise redis.ConnectionError("nobody is there")
 
-    monkeypatch.setattr(Board, "in_flight", gone)
+    monkeypatch.setattr(Leases, "in_flight", gone)
     with pytest.raises(TryAgainLater, match="Redis does not answer: nobody is there"):
         deliver("fetch.probe", "sample")
     assert workers.sent == []
@@ -195,26 +194,26 @@ def test_without_redis_it_is_left_to_the_next_one(
 # --- fetch_page and fetch_patches ------------------------------------------------------------
 
 
-def deliveries(sent: list[Sent]) -> list[Delivery]:
+def deliveries(sent: list[Sent]) -> list[FetchResult]:
     """What was handed to index."""
     assert {each.task for each in sent} <= {"index.index_mails"}
     assert all(each.args[0] == "sample" for each in sent)
-    return [Delivery.from_message(each.args[1]) for each in sent]
+    return [FetchResult.from_message(each.args[1]) for each in sent]
 
 
 def test_a_page_is_handed_over_bit_by_bit(
-    board: Board, workers: Workers, patchwork: StandinProcess
+    leases: Leases, workers: Workers, patchwork: StandinProcess
 ) -> None:
     """Compressed; the last part gives the lease back, which is index' to do."""
     ids = patchwork.control.ids("sample")
-    board.take(LEASE)
+    leases.take(LEASE)
     deliver("fetch.fetch_page", "sample", asdict(PAGE), ids[:2], LEASE)
     found = deliveries(workers.sent)
     assert sorted(mail.patch_id for each in found for mail in each.mails) == ids[2:]
     assert [each.lease for each in found] == [None] * (len(found) - 1) + [LEASE]
     assert all(sent.options["compression"] == "zlib" for sent in workers.sent)
     assert workers.sent[0].options["argsrepr"] == f"(sample: {len(ids) - 2} mails)"
-    assert board.is_out(LEASE)
+    assert leases.is_out(LEASE)
 
 
 def test_nobody_waits_for_it_any_more(workers: Workers, patchwork: StandinProcess) -> None:
@@ -224,28 +223,28 @@ def test_nobody_waits_for_it_any_more(workers: Workers, patchwork: StandinProces
 
 
 def test_a_page_that_fails_gives_its_lease_back(
-    board: Board, workers: Workers, monkeypatch: pytest.MonkeyPatch
+    leases: Leases, workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was found before is handed over; the next round asks for the rest."""
 
-    def half(*_: object) -> Iterator[Delivery]:
-        yield Delivery(gone=(1,))
+    def half(*_: object) -> Iterator[FetchResult]:
+        yield FetchResult(gone=(1,))
         raise ServerUnavailable("it went away")
 
-    monkeypatch.setattr(pages, "fetch_page", half)
-    board.take(LEASE)
+    monkeypatch.setattr(fetch, "fetch_listed", half)
+    leases.take(LEASE)
     with pytest.raises(ServerUnavailable):
         deliver("fetch.fetch_page", "sample", asdict(PAGE), [], LEASE)
-    assert deliveries(workers.sent) == [Delivery(gone=(1,))]
-    assert not board.in_flight()
-    trouble = board.trouble()
+    assert deliveries(workers.sent) == [FetchResult(gone=(1,))]
+    assert not leases.in_flight()
+    trouble = noted_trouble()
     assert trouble is not None
     assert (trouble.task, trouble.lasting) == ("fetch_page", False)
 
 
 @pytest.mark.parametrize("priority", [FIRST, LATER])
 def test_while_too_much_waits_nothing_is_begun(
-    board: Board,
+    leases: Leases,
     workers: Workers,
     patchwork: StandinProcess,
     monkeypatch: pytest.MonkeyPatch,
@@ -259,21 +258,21 @@ def test_while_too_much_waits_nothing_is_begun(
             brakes.append(how)
 
         def wait(self, waiting: Callable[[], object]) -> None:
-            board.release(LEASE)
+            leases.release(LEASE)
             waiting()
-            assert board.is_out(LEASE)
+            assert leases.is_out(LEASE)
             raise TryAgainLater("no room")
 
-    monkeypatch.setattr(fetch, "Brake", Full)
-    board.take(LEASE)
+    monkeypatch.setattr(fetch, "Backpressure", Full)
+    leases.take(LEASE)
     with pytest.raises(TryAgainLater):
         deliver("fetch.fetch_page", "sample", asdict(PAGE), [], LEASE, priority=priority)
     assert brakes == [{"later": priority == LATER}]
-    assert (workers.sent, asked(patchwork), board.in_flight()) == ([], 0, 0)
+    assert (workers.sent, asked(patchwork), leases.in_flight()) == ([], 0, 0)
 
 
 def test_each_part_waits_for_room(
-    board: Board, workers: Workers, monkeypatch: pytest.MonkeyPatch
+    leases: Leases, workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also the last one, and keeps the lease; one that is asked for by hand has it now."""
     sent_before: list[int] = []
@@ -283,27 +282,27 @@ def test_each_part_waits_for_room(
             pass
 
         def wait(self, waiting: Callable[[], object]) -> None:
-            assert board.is_out(LEASE)
-            board.release(LEASE)
+            assert leases.is_out(LEASE)
+            leases.release(LEASE)
             waiting()
-            assert board.is_out(LEASE)
+            assert leases.is_out(LEASE)
             sent_before.append(len(workers.sent))
 
-    monkeypatch.setattr(fetch, "Brake", Room)
+    monkeypatch.setattr(fetch, "Backpressure", Room)
     deliver("fetch.fetch_page", "sample", asdict(PAGE), [])
     assert sent_before == [0, *range(len(workers.sent))]
 
 
 def test_single_patches_are_had_by_their_ids(
-    board: Board, workers: Workers, patchwork: StandinProcess
+    leases: Leases, workers: Workers, patchwork: StandinProcess
 ) -> None:
-    """The last part ends the lease on what was set aside; one that is not there is gone."""
+    """The last part ends the lease on what was quarantined; one that is not there is gone."""
     ids = patchwork.control.ids("sample")
     deliver("fetch.fetch_patches", "sample", [ids[0], 999_999])
     mails, last = deliveries(workers.sent)
     assert [mail.patch_id for mail in mails.mails] == ids[:1]
-    assert (last.gone, last.lease) == ((999_999,), messages.SET_ASIDE_LEASE)
-    assert board.is_out(messages.SET_ASIDE_LEASE)
+    assert (last.gone, last.lease) == ((999_999,), enqueue.QUARANTINE_LEASE)
+    assert leases.is_out(enqueue.QUARANTINE_LEASE)
 
 
 @pytest.mark.parametrize("ids", ["17", [0], ["17"], [True], {"17": 18}])

@@ -7,35 +7,34 @@ from typing import Any
 import pytest
 import redis
 from celery.exceptions import Retry
-from worker_fakes import LEASE_SECONDS, deliver
+from worker_fakes import LEASE_SECONDS, deliver, noted_trouble
 
-from patchsync import rounds
 from patchsync.archive.spool import Piece
-from patchsync.backlog import FIRST, LATER
-from patchsync.board import Board
 from patchsync.config import Config
-from patchsync.delivery import Delivery
 from patchsync.errors import GiveUp, LockHeld, StaleWriter, StoreUnavailable
-from patchsync.sites import find_site
+from patchsync.fleet.backpressure import FIRST, LATER
+from patchsync.fleet.leases import Leases
+from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.store.lock import redis_lock
 from patchsync.store.writer import Stored
+from patchsync.sync.projects import find_project
 from tests.support.inprocess import Sent, Workers
 from tests.support.installation import Installation
-from workers import context, index, messages
+from workers import context, enqueue, index
 
 PIECE = ("d" * 64, 0, 100)
-ONE = Stored(stored=1, known=0, set_aside=0, gone=0, back=0)
+ONE = Stored(stored=1, known=0, quarantined=0, gone=0, back=0)
 
 
 @pytest.fixture
-def delivered(installation: Installation, board: Board, workers: Workers) -> list[Sent]:
-    """The messages of a page that was downloaded; the last one gives its lease back."""
+def delivered(installation: Installation, leases: Leases, workers: Workers) -> list[Sent]:
+    """The enqueue of a page that was downloaded; the last one gives its lease back."""
     deliver("fetch.probe", "sample")
     (page,) = workers.of("fetch.fetch_page")
     deliver("fetch.fetch_page", *page.args)
     found = workers.of("index.index_mails")
     workers.sent.clear()
-    assert board.in_flight() == 1
+    assert leases.in_flight() == 1
     return found
 
 
@@ -48,7 +47,7 @@ def busy(config: Config, shared_redis: redis.Redis, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_round_ends_with_the_next_one(
-    delivered: list[Sent], installation: Installation, board: Board, workers: Workers
+    delivered: list[Sent], installation: Installation, leases: Leases, workers: Workers
 ) -> None:
     """Mails that are new ask for an analysis; the last part of the last page for a probe."""
     *parts, last = delivered
@@ -59,37 +58,43 @@ def test_a_round_ends_with_the_next_one(
     assert (analysis.task, analysis.args) == ("analyse.update", ["sample"])
     assert analysis.options == {
         "argsrepr": "(sample: new mails)",
-        "countdown": messages.SETTLE_SECONDS,
+        "countdown": enqueue.SETTLE_SECONDS,
         "expires": LEASE_SECONDS,
         "priority": FIRST,
     }
     deliver("index.index_mails", *last.args)
-    assert board.in_flight() == 0
+    assert leases.in_flight() == 0
     (probe,) = workers.sent[1:]
     assert (probe.task, probe.args) == ("fetch.probe", ["sample"])
     assert probe.options == {"argsrepr": "(sample)", "expires": LEASE_SECONDS, "priority": FIRST}
 
 
 def test_while_other_pages_are_in_flight_no_round_follows(
-    delivered: list[Sent], board: Board, workers: Workers
+    delivered: list[Sent], leases: Leases, workers: Workers
 ) -> None:
     """What comes twice is stored once, and asks for nothing."""
-    board.take("another page")
+    leases.take("another page")
     for sends in (["analyse.update"], []):
         for part in delivered:
             deliver("index.index_mails", *part.args)
         assert [sent.task for sent in workers.sent] == sends
         workers.sent.clear()
-        context.errand(messages.ANALYSIS).begin()
-    assert board.in_flight() == 1
+        context.debounce(enqueue.ANALYSIS).begin()
+    assert leases.in_flight() == 1
 
 
 def test_who_finds_another_writer_comes_again(
-    delivered: list[Sent], busy: Any, installation: Installation, board: Board, workers: Workers
+    delivered: list[Sent], busy: Any, installation: Installation, leases: Leases, workers: Workers
 ) -> None:
     """As the same message: with its story, compressed, as urgent as it was; nothing is stored."""
     with busy, pytest.raises(Retry):
-        deliver("index.index_mails", *delivered[0].args, retries=3, priority=LATER)
+        deliver(
+            "index.index_mails",
+            *delivered[0].args,
+            retries=3,
+            priority=LATER,
+            argsrepr=delivered[0].options["argsrepr"],
+        )
     (again,) = workers.sent
     assert (again.task, again.args) == ("index.index_mails", delivered[0].args)
     assert {key: again.options[key] for key in ("countdown", "retries", "priority")} == {
@@ -99,24 +104,24 @@ def test_who_finds_another_writer_comes_again(
     }
     for kept in ("argsrepr", "compression"):
         assert again.options[kept] == delivered[0].options[kept]
-    site = find_site(installation.config, "sample")
+    site = find_project(installation.config, "sample")
     assert site and not site.paths.index.exists()
-    assert board.trouble() is None
+    assert noted_trouble() is None
 
 
 def test_who_waits_too_long_for_it_is_told(
-    delivered: list[Sent], busy: Any, board: Board, workers: Workers
+    delivered: list[Sent], busy: Any, leases: Leases, workers: Workers
 ) -> None:
     """The next round asks for these mails again."""
     with busy, pytest.raises(LockHeld):
         deliver("index.index_mails", *delivered[0].args, retries=20)
-    trouble = board.trouble()
+    trouble = noted_trouble()
     assert trouble and (trouble.task, trouble.lasting) == ("index_mails", False)
     assert workers.sent == []
 
 
 def test_work_on_a_project_keeps_what_is_in_flight(
-    delivered: list[Sent], busy: Any, board: Board, shared_redis: redis.Redis, config: Config
+    delivered: list[Sent], busy: Any, leases: Leases, shared_redis: redis.Redis, config: Config
 ) -> None:
     """Pages that were delivered may wait here for longer than a lease lasts."""
     (key,) = shared_redis.keys(f"patchsync:{config.namespace}:sample:leases")
@@ -132,27 +137,28 @@ def test_work_on_a_project_keeps_what_is_in_flight(
     "error", [StaleWriter("overtaken"), LockHeld("busy"), StoreUnavailable("full"), GiveUp("mend")]
 )
 def test_what_storing_meets(
-    board: Board, workers: Workers, monkeypatch: pytest.MonkeyPatch, task: str, error: Exception
+    leases: Leases, workers: Workers, monkeypatch: pytest.MonkeyPatch, task: str, error: Exception
 ) -> None:
-    """Another writer is waited for; all else ends the task, and shows on the board."""
+    """Another writer is waited for; all else ends the task, and shows with the project."""
 
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(rounds, "store", fail)
+    monkeypatch.setattr(index, "store_result", fail)
+    monkeypatch.setattr(index, "synced_project", lambda *_: None)
     monkeypatch.setattr(index, "store_piece", fail)
-    rest: tuple[Any, ...] = PIECE if task == "import_archive" else (Delivery().to_message(),)
+    rest: tuple[Any, ...] = PIECE if task == "import_archive" else (FetchResult().to_message(),)
     waits = isinstance(error, StaleWriter | LockHeld)
     with pytest.raises(Retry if waits else type(error)):
         deliver(f"index.{task}", "sample", *rest)
-    trouble = board.trouble()
+    trouble = noted_trouble()
     assert (trouble and trouble.task) == (None if waits else task)
     assert [sent.task for sent in workers.sent] == [f"index.{task}"] * waits
 
 
 @pytest.mark.parametrize(("stored", "follows"), [(ONE, ["analyse.update"]), (None, [])])
 def test_a_piece_of_an_archive(
-    board: Board,
+    leases: Leases,
     workers: Workers,
     monkeypatch: pytest.MonkeyPatch,
     stored: Stored | None,

@@ -8,15 +8,15 @@ from types import SimpleNamespace
 from typing import Self
 
 import pytest
-from worker_fakes import PUSH_SECONDS, deliver
+from worker_fakes import PUSH_SECONDS, deliver, noted_trouble
 
-from patchsync.board import Board
 from patchsync.config import Config
 from patchsync.errors import AnswerLost, PatchsyncError, Refused
+from patchsync.fleet.leases import Leases
 from patchsync.push.jobs import Job
 from patchsync.push.planning import Planned
 from tests.support.inprocess import Workers
-from workers import context, messages, push
+from workers import context, enqueue, push
 
 NUMBER = 7
 
@@ -80,7 +80,7 @@ def session(config: Config, monkeypatch: pytest.MonkeyPatch) -> FakeSession:
     session = FakeSession()
     monkeypatch.setattr(context, "push", lambda: session)
     site = SimpleNamespace(name="sample", paths=SimpleNamespace(project_id=NUMBER))
-    monkeypatch.setattr(push, "find_site", lambda config, key: site)
+    monkeypatch.setattr(push, "find_project", lambda config, key: site)
     return session
 
 
@@ -124,9 +124,9 @@ def test_a_plan_enqueues_so_many_at_most(session: FakeSession, workers: Workers)
 def test_a_plan_is_one_errand(session: FakeSession, workers: Workers) -> None:
     """Once it has begun another one may be asked for; of another project at any time."""
     for project in ("sample", "sample", "neighbour"):
-        messages.plan(project)
+        enqueue.plan(project)
     deliver("push.plan", "sample", False)
-    messages.plan("sample")
+    enqueue.plan("sample")
     assert [sent.args[0] for sent in workers.of("push.plan")] == ["sample", "neighbour", "sample"]
 
 
@@ -134,12 +134,12 @@ def test_a_plan_is_one_errand(session: FakeSession, workers: Workers) -> None:
     "change", [{"undone": True}, {"complete": False}, {"agreed": set()}, {"agreed": {NUMBER + 1}}]
 )
 def test_nothing_is_planned_until_somebody_agrees(
-    session: FakeSession, workers: Workers, board: Board, change: dict[str, object]
+    session: FakeSession, workers: Workers, leases: Leases, change: dict[str, object]
 ) -> None:
     """It says how to; it is no error, and Patchwork is not asked."""
     vars(session).update(change)
     deliver("push.plan", "sample")
-    assert (workers.sent, session.asked, board.trouble()) == ([], [], None)
+    assert (workers.sent, session.asked, noted_trouble()) == ([], [], None)
     assert "run `patchsync push -p sample` once" in workers.log.getvalue()
 
 
@@ -147,7 +147,7 @@ def test_a_project_that_is_not_synced_yet(
     session: FakeSession, workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is nothing to say of it."""
-    monkeypatch.setattr(push, "find_site", lambda config, key: None)
+    monkeypatch.setattr(push, "find_project", lambda config, key: None)
     deliver("push.plan", "sample")
     deliver("push.send", "sample", "check", [1])
     assert (workers.sent, session.asked, session.done) == ([], [], [])
@@ -174,24 +174,24 @@ def test_who_agrees_no_more_is_heard(
 
 
 def test_a_lost_answer_is_looked_up_later(
-    session: FakeSession, workers: Workers, board: Board
+    session: FakeSession, workers: Workers, leases: Leases
 ) -> None:
     """It is no error: the ledger knows of it."""
     session.error = AnswerLost("the connection broke")
     deliver("push.send", "sample", "check", [1])
     assert "check of sample: the connection broke; it is looked up later" in workers.log.getvalue()
-    assert board.trouble() is None
+    assert noted_trouble() is None
 
 
 @pytest.mark.parametrize(("task", "rest"), [("plan", ()), ("send", ("check", [1]))])
 def test_an_error_is_told(
-    session: FakeSession, workers: Workers, board: Board, task: str, rest: Iterable[object]
+    session: FakeSession, workers: Workers, leases: Leases, task: str, rest: Iterable[object]
 ) -> None:
-    """On the board, and nothing is enqueued."""
+    """On the leases, and nothing is enqueued."""
     session.error = Refused("403: the token is wrong")
     with pytest.raises(Refused):
         deliver(f"push.{task}", "sample", *rest)
-    trouble = board.trouble()
+    trouble = noted_trouble()
     assert trouble and (trouble.task, trouble.message) == (task, "403: the token is wrong")
     assert workers.sent == []
     assert session.closed

@@ -7,7 +7,8 @@ from typing import Any
 from celery import Task
 from kombu.utils import json
 
-from patchsync.backlog import FIRST
+from patchsync.fleet.backpressure import FIRST
+from patchsync.fleet.trouble import Trouble, last_trouble
 
 LEASE_SECONDS, PUSH_SECONDS = 321, 1234
 TABLES = f"""
@@ -18,7 +19,16 @@ push_seconds = {PUSH_SECONDS}
 """
 
 
-def deliver(name: str, *args: Any, retries: int = 0, priority: int = FIRST) -> None:
+def noted_trouble() -> Trouble | None:
+    """What `patchsync status` would say is wrong with the project `sample`."""
+    from workers import context
+
+    return last_trouble(context.redis_client(), context.config().namespace, "sample")
+
+
+def deliver(
+    name: str, *args: Any, retries: int = 0, priority: int = FIRST, argsrepr: str | None = None
+) -> None:
     """Have a task run with these arguments, and raise what it raises, Celery's Retry for one."""
     from workers.celery import app
 
@@ -32,8 +42,9 @@ def deliver(name: str, *args: Any, retries: int = 0, priority: int = FIRST) -> N
         delivery_info={"priority": priority},
         called_directly=False,
         is_eager=False,
+        argsrepr=argsrepr,
     )
     try:
-        task.run(*arguments)
+        task(*arguments)
     finally:
         task.pop_request()

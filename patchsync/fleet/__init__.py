@@ -1,0 +1,1 @@
+"""Processes and what they share: services, heartbeat, leases, backpressure."""

@@ -1,0 +1,104 @@
+"""How much waits for the index worker in Redis, and what holds fetching back meanwhile.
+
+It is measured, not counted: a counter would be wrong after any crash or flush.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import redis
+
+from patchsync.errors import TryAgainLater
+
+# What Celery is given for what may wait; everything else goes first. The transport keeps a list for
+# each step, named by the queue, this separator and the step; that of the first is just the queue.
+FIRST, LATER = 0, 9
+PRIORITY_STEPS = (FIRST, LATER)
+PRIORITY_SEPARATOR = "\x06\x16"
+
+# What may wait fills the queue to this share only, so that there is room for what may not.
+LATER_SHARE = 0.75
+# A task waits so long in all, which is well below its own limit of time.
+PATIENCE_SECONDS = 300.0
+LOOK_SECONDS = 0.5
+
+
+def queue_keys(namespace: str, queue: str) -> list[str]:
+    """The lists in Redis that hold the messages of a queue, the first ones first."""
+    key = f"patchsync:{namespace}:{queue}"
+    return [key if step == FIRST else f"{key}{PRIORITY_SEPARATOR}{step}" for step in PRIORITY_STEPS]
+
+
+class IndexQueue:
+    """The messages that wait for the index worker, and those that were taken and not acknowledged.
+
+    All methods raise redis.RedisError.
+    """
+
+    def __init__(self, client: redis.Redis, namespace: str) -> None:
+        """`namespace`: the configuration's."""
+        self._redis = client
+        self._queues = queue_keys(namespace, "index")
+        # Of all queues; those of the others are small.
+        self._unacked = f"patchsync:{namespace}:unacked"
+
+    def bytes(self) -> int:
+        """What they take in Redis' memory."""
+        pipe = self._redis.pipeline(transaction=False)
+        for key in (*self._queues, self._unacked):
+            pipe.memory_usage(key, samples=0)
+        return sum(size or 0 for size in pipe.execute())
+
+    def messages(self) -> int:
+        """How many wait for the index worker."""
+        pipe = self._redis.pipeline(transaction=False)
+        for key in self._queues:
+            pipe.llen(key)
+        return sum(pipe.execute())
+
+
+class Backpressure:
+    """Holds one task back while too much waits for the index worker."""
+
+    def __init__(
+        self,
+        backlog: IndexQueue,
+        bound: int,
+        *,
+        later: bool,
+        patience: float = PATIENCE_SECONDS,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`bound`: bytes in Redis; `later`: the task's work may wait, so it leaves room for others.
+
+        `patience`: seconds that the task waits in all.
+        """
+        self._backlog = backlog
+        self._bound = bound
+        self._from = round(bound * LATER_SHARE) if later else bound
+        self._left = patience
+        self._patience = patience
+        self._sleep = sleep
+        self._clock = clock
+
+    def wait(self, waiting: Callable[[], object]) -> None:
+        """Return once there is room; `waiting` is called now and then meanwhile.
+
+        Raises:
+            TryAgainLater: there was none for the task's whole patience.
+            redis.RedisError: Redis does not answer.
+        """
+        while (size := self._backlog.bytes()) > self._from:
+            if self._left <= 0:
+                raise TryAgainLater(
+                    f"{size / 2**20:.1f} MiB wait for the index worker, of [fleet] queue_bytes = "
+                    f"{self._bound / 2**20:.1f} MiB, and after {self._patience:.0f} s there was no "
+                    "room; is an index worker running? (`patchsync status` shows who is alive)"
+                )
+            waiting()
+            began = self._clock()
+            self._sleep(LOOK_SECONDS)
+            self._left -= self._clock() - began

@@ -1,0 +1,68 @@
+"""Leases on work that is in flight, in Redis: pages that are being fetched, and the like.
+
+A page in flight is leased so that the next round does not ask for it again. A lease runs out some
+time after the last sign of work on its project, so that pages which wait their turn behind others
+keep theirs. One that is lost or left behind costs requests or time, never a patch.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import redis
+
+from patchsync.fleet.redis_server import redis_now
+
+
+class Leases:
+    """The leases of one project. All methods raise redis.RedisError."""
+
+    def __init__(
+        self, client: redis.Redis, namespace: str, project: str, *, lease_seconds: float
+    ) -> None:
+        """`namespace`: the configuration's; `lease_seconds`: how long leases last without work."""
+        self._redis = client
+        self._leases = f"patchsync:{namespace}:{project}:leases"
+        self._seconds = lease_seconds
+
+    def take(self, lease: str) -> bool:
+        """Take a lease by its name; False where it is taken already."""
+        now = redis_now(self._redis)
+        pipe = self._redis.pipeline()
+        pipe.zremrangebyscore(self._leases, "-inf", now)
+        pipe.zadd(self._leases, {lease: now + self._seconds}, nx=True)
+        pipe.expire(self._leases, int(self._seconds) + 1)
+        return bool(pipe.execute()[1])
+
+    def is_out(self, lease: str) -> bool:
+        """Whether somebody still waits for what the lease is for."""
+        until = self._redis.zscore(self._leases, lease)
+        return until is not None and until > redis_now(self._redis)
+
+    def keep(self, lease: str) -> None:
+        """Extend a lease, for it is worked on, and with it all that wait their turn."""
+        self._redis.zadd(self._leases, {lease: redis_now(self._redis) + self._seconds})
+        self.keep_all()
+
+    def keep_all(self) -> None:
+        """Extend the leases that are out: there is work on the project."""
+        now = redis_now(self._redis)
+        out = cast("list[bytes]", self._redis.zrangebyscore(self._leases, now, "+inf"))
+        if out:
+            pipe = self._redis.pipeline()
+            # Those that were given back meanwhile stay so.
+            pipe.zadd(self._leases, dict.fromkeys(out, now + self._seconds), xx=True)
+            pipe.expire(self._leases, int(self._seconds) + 1)
+            pipe.execute()
+
+    def release(self, lease: str) -> int:
+        """Give a lease back. Returns how many are still out; only one caller sees 0."""
+        pipe = self._redis.pipeline()
+        pipe.zremrangebyscore(self._leases, "-inf", redis_now(self._redis))
+        pipe.zrem(self._leases, lease)
+        pipe.zcard(self._leases)
+        return int(pipe.execute()[2])
+
+    def in_flight(self) -> int:
+        """How many leases are out."""
+        return self._redis.zcount(self._leases, redis_now(self._redis), "+inf")

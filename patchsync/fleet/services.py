@@ -1,0 +1,89 @@
+"""The services of a fleet: one command for each, however it is started."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+from patchsync.config import Config
+from patchsync.errors import GiveUp
+
+# Each is a worker of the queue of its name: those that bring patches here, who groups them, and
+# who annotates.
+SYNC_QUEUES = ("probe", "fetch", "index")
+QUEUES = (*SYNC_QUEUES, "analyse", "push")
+SERVICES = (*QUEUES, "beat", "flower")
+# Both packages lie side by side, wherever they are installed.
+FLOWER_SETTINGS = Path(__file__).parents[1] / "workers" / "flower_settings.py"
+
+
+def service_command(config: Config, service: str, processes: int | None = None) -> list[str]:
+    """The command of one of `SERVICES`.
+
+    Fetching waits for the network, so it has several processes. The others have one: a store has
+    one writer at a time anyway.
+
+    Raises:
+        ConfigError: the dashboard would be open to everybody.
+    """
+    celery = [sys.executable, "-m", "celery", "--quiet", "-A", "workers"]
+    if service == "beat":
+        return [*celery, "beat", "--pidfile=", "--loglevel", "INFO"]
+    if service == "flower":
+        config.flower_login()  # Flower would not say which setting is wrong.
+        return [*celery, "flower", f"--conf={FLOWER_SETTINGS}"]
+    if processes is None:
+        processes = config.fleet.fetch_processes if service == "fetch" else 1
+    return [
+        *(*celery, "worker", "-Q", service, "-c", str(processes)),
+        *("--loglevel", "INFO", "--without-gossip", "--without-mingle"),
+    ]
+
+
+def wanted_services(config: Config) -> tuple[str, ...]:
+    """The services that this configuration needs.
+
+    Nothing is analysed where somebody else does it, and nothing pushed unless it says what.
+    """
+    idle = set()
+    if config.analysis.engine == "none":
+        idle.add("analyse")
+    if not config.push.sinks:
+        idle.add("push")
+    return tuple(each for each in SERVICES if each not in idle)
+
+
+def node_name(service: str) -> list[str]:
+    """The end of a worker's command: the name under which this process is seen.
+
+    The process that becomes the worker, or its parent, so that two on one machine differ.
+    """
+    return ["-n", f"{service}-{os.getpid()}@%h"]
+
+
+def demand_free_port(config: Config) -> None:
+    """See that the dashboard can listen where it should.
+
+    Raises:
+        GiveUp: something else does, or this machine has no such address.
+    """
+    address, port = config.flower.address, config.flower.port
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((address, port))
+        except OSError as error:
+            raise GiveUp(
+                f"[flower] address, port: {address}:{port}: {error.strerror}; set another port"
+            ) from error
+
+
+def flower_url(config: Config) -> str:
+    """Where the dashboard answers on this machine."""
+    address = config.flower.address
+    if address in ("0.0.0.0", "::"):  # noqa: S104 - all addresses, so also this one
+        address = "127.0.0.1"
+    return f"http://{f'[{address}]' if ':' in address else address}:{config.flower.port}"

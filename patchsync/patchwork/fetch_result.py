@@ -1,0 +1,79 @@
+"""What a fetch brings home, from HTTP or from an archive, and as it is until it is in the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from patchsync.errors import GiveUp
+from patchsync.patchwork.mbox import Mail
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchResult:
+    """Mails, what cannot be had, what was seen; the last one of a leased task ends its lease."""
+
+    mails: tuple[Mail, ...] = ()
+    # (patchwork id, why its mail cannot be stored)
+    quarantined: tuple[tuple[int, str], ...] = ()
+    # Ids of ours that Patchwork was seen not to list any more
+    gone: tuple[int, ...] = ()
+    # (patchwork id, message-id) that it was seen to list
+    listed: tuple[tuple[int, str], ...] = ()
+    # What `Leases.take` leased for the work that ends with this
+    lease: str | None = None
+
+    def to_message(self) -> dict[str, Any]:
+        """As JSON can hold it; `from_message` reads it.
+
+        Mails are nearly always UTF-8, and what is not survives as lone surrogates.
+        """
+        return {
+            "mails": [
+                (mail.patch_id, mail.message_id, mail.date, _text(mail.content))
+                for mail in self.mails
+            ],
+            "quarantined": self.quarantined,
+            "gone": self.gone,
+            "listed": self.listed,
+            "lease": self.lease,
+        }
+
+    @classmethod
+    def from_message(cls, message: dict[str, Any]) -> FetchResult:
+        """Read what `to_message` wrote.
+
+        Raises:
+            GiveUp: it is something else.
+        """
+        try:
+            return cls(
+                mails=tuple(_mail(*fields) for fields in message["mails"]),
+                quarantined=tuple((int(i), str(reason)) for i, reason in message["quarantined"]),
+                gone=tuple(int(patch_id) for patch_id in message["gone"]),
+                listed=tuple((int(i), str(message_id)) for i, message_id in message["listed"]),
+                lease=message["lease"],
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise GiveUp(f"not what a fetch task delivers: {type(error).__name__}") from error
+
+    def summary(self) -> str:
+        """For logs and Flower: numbers, never a mail."""
+        numbers = {
+            "mails": len(self.mails),
+            "quarantined": len(self.quarantined),
+            "gone": len(self.gone),
+            "listed": len(self.listed),
+        }
+        return (
+            ", ".join(f"{number} {what}" for what, number in numbers.items() if number) or "nothing"
+        )
+
+
+def _text(content: bytes) -> str:
+    return content.decode("utf-8", "surrogateescape")
+
+
+def _mail(patch_id: int, message_id: str, date: str, text: str) -> Mail:
+    content = text.encode("utf-8", "surrogateescape")
+    return Mail(patch_id=int(patch_id), message_id=str(message_id), date=str(date), content=content)

@@ -1,0 +1,1 @@
+"""Keeps the store in step with a Patchwork: compare, fetch, store, audit."""

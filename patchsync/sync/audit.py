@@ -1,0 +1,177 @@
+"""All pages of a project, one after the other: it finds what equal counts hide from a round.
+
+A few pages at each turn of beat, in rotation; to the end before `patchsync sync` says that all is
+in.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+
+from patchsync.config import Config
+from patchsync.errors import UnknownProject
+from patchsync.patchwork.client import Client
+from patchsync.patchwork.paging import LARGEST_PAGE, Answer, Page
+from patchsync.patchwork.rate_limit import RedisRateLimiter
+from patchsync.store.record import write_record
+from patchsync.sync.compare import SLACK, Want
+from patchsync.sync.differences import (
+    Differences,
+    RememberingRemote,
+    demand_not_halted,
+    demand_same_messages,
+    known_ids,
+)
+from patchsync.sync.id_set import IdSet, Seen
+from patchsync.sync.projects import Project
+from patchsync.sync.records import AuditRecord, last_audit
+from patchsync.sync.request_count import keep_count
+
+
+@dataclass
+class AuditProgress:
+    """How far an audit is, and what its pages showed so far.
+
+    Its fields are plain JSON, so that it can be run in pieces: `AuditProgress(**state)` goes on
+    where `asdict(progress)` was taken. What a page shows is handed out at once; here it is only
+    summed up.
+    """
+
+    # The highest id when it began: what arrives later is for the next round
+    until: int = 0
+    # The page to list next, from 1
+    page: int = 1
+    # How many different ids were listed
+    listed: int = 0
+    # The highest of them
+    highest: int = 0
+    # How many of them we lacked, and how many of ours were proved gone
+    missing: int = 0
+    gone: int = 0
+    # Patches slid between pages: one listed again what the one before it had, or lay past the end
+    shifted: bool = False
+    # The last page was seen
+    done: bool = False
+
+    @property
+    def next_page(self) -> Page | None:
+        """The page to list next; None when all were seen."""
+        return None if self.done else Page("id", LARGEST_PAGE, self.page)
+
+    def see(self, answer: Answer | None, known: IdSet) -> tuple[Seen, Want | None]:
+        """Takes the answer for `next_page` (None: it lies past the end).
+
+        Returns what it changes, in `known` too, and the page to fetch if it lists what we lack.
+        """
+        if answer is None:
+            self.done = self.shifted = True
+            return Seen(frozenset(), frozenset(), ()), None
+        seen = known.see(answer)
+        self.shifted |= bool(answer.ids) and answer.ids[0] <= self.highest
+        self.listed += sum(self.highest < patch_id <= self.until for patch_id in answer.ids)
+        self.highest = max(self.highest, *answer.ids, 0)
+        self.missing += sum(patch_id <= self.until for patch_id in seen.missing)
+        self.gone += len(seen.gone)
+        self.page += 1
+        self.done = answer.last
+        if not seen.missing:
+            return seen, None
+        start, end = known.rank(answer.ids[0]) - SLACK, known.rank(answer.ids[-1]) + 1 + SLACK
+        return seen, Want(answer.page, known.slice(start, end))
+
+    def clean(self, known: IdSet) -> bool:
+        """Whether all up to `until` was seen, and we have exactly that.
+
+        If not, the next rounds mend it: an id of ours that is gone just between two pages makes the
+        counts differ. A deletion meanwhile can slide one id past the audit; the next audit sees it.
+        """
+        alike = self.listed == known.rank(self.until + 1)
+        return self.done and alike and not (self.missing or self.gone or self.shifted)
+
+
+def audit(
+    project: Project,
+    config: Config,
+    client: Client,
+    gate: RedisRateLimiter,
+    *,
+    since: float | None = None,
+) -> Differences:
+    """List the next pages of a project's audit and compare each id and message-id.
+
+    `since` (seconds since 1970): go on with the audit that began then, or begin it; one that was
+    overtaken or has ended is left alone. None: go on in rotation.
+
+    Raises:
+        GiveUp: the project is halted.
+        ServerRestored: a message-id is not the one in the store; the project is halted.
+        UnknownProject: the server does not know the project any more.
+    """
+    demand_not_halted(project)
+    remote = RememberingRemote(client, project.key)
+    highest, count = remote.newest()
+    before = last_audit(project)
+    if since is not None and before and _is_over(before, since):
+        return Differences(ended=True, summary="audit: ended already")
+    if before is None or before.ended or (since is not None and before.began < since):
+        before = _begin(since or time.time(), highest or 0, before)
+    progress = AuditProgress(**before.state)
+    if count == 0 and not remote.exists():
+        raise UnknownProject(f"{config.base_url} has no project {project.key!r} any more")
+    all_pages = max(1, -(-count // LARGEST_PAGE))
+    # At least one: where the list got shorter meanwhile, that is how the audit sees its end.
+    last = max(progress.page, min(all_pages, progress.page - 1 + config.schedule.audit_pages))
+    want: list[Want] = []
+    gone: set[int] = set()
+    back: set[int] = set()
+    # What is held must be known before it is asked whether it is there.
+    with project.open() as container, ThreadPoolExecutor(config.fleet.downloads) as pool:
+        known, _ = known_ids(project, container)
+        pages = [Page("id", LARGEST_PAGE, number) for number in range(progress.page, last + 1)]
+        for answer in pool.map(remote.list_page, pages):
+            if progress.done:
+                break
+            seen, missing = progress.see(answer, known)
+            gone |= seen.gone
+            back |= seen.back
+            want += [missing] if missing else []
+        demand_same_messages(project, container, remote)
+        agreed = progress.clean(known)
+    record = replace(
+        before,
+        at=time.time(),
+        pages=progress.page - 1,
+        all_pages=all_pages,
+        ended=progress.done,
+        agreed=agreed,
+        last_agreed=time.time() if agreed else before.last_agreed,
+        state=asdict(progress),
+    )
+    write_record(project.paths, project.paths.audit, asdict(record))
+    keep_count(project, gate)
+    return Differences(
+        want=tuple(want),
+        seen=remote.evidence(gone, back),
+        ended=progress.done,
+        summary=f"audit: {record.pages} of {all_pages} pages, {len(want)} of these to fetch",
+    )
+
+
+def _is_over(record: AuditRecord, since: float) -> bool:
+    """Whether the audit that began at `since` has ended, or a later one began."""
+    return record.began > since or (record.began == since and record.ended)
+
+
+def _begin(began: float, highest: int, before: AuditRecord | None) -> AuditRecord:
+    return AuditRecord(
+        began=began,
+        at=began,
+        pages=0,
+        all_pages=0,
+        ended=False,
+        agreed=False,
+        last_agreed=before.last_agreed if before else None,
+        state=asdict(AuditProgress(until=highest)),
+    )

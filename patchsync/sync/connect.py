@@ -1,0 +1,71 @@
+"""A client of the Patchwork, within the fleet's limits."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TypeVar
+
+import redis
+from pydantic import SecretStr
+
+from patchsync.config import TOKEN_VARIABLE, Config
+from patchsync.errors import ConfigError
+from patchsync.fleet.redis_server import redis_trouble
+from patchsync.patchwork.annotator import Annotator
+from patchsync.patchwork.client import Client
+from patchsync.patchwork.rate_limit import LocalRateLimiter, RateLimiter, fleet_rate_limiter
+from patchsync.sync.request_count import kept_requests
+
+_Client = TypeVar("_Client", bound=Client)
+
+
+def connect(
+    config: Config, token: SecretStr | None = None, gate: RateLimiter | None = None
+) -> Client:
+    """The Patchwork that is configured; what only reads needs no token.
+
+    `gate`: the fleet's; without it the one for a command.
+
+    Raises:
+        ConfigError: the configuration does not let it be asked.
+    """
+    return _opened(Client, config, token, gate)
+
+
+def connect_annotator(config: Config, gate: RateLimiter | None = None) -> Annotator:
+    """As `connect`, for what is written.
+
+    Raises:
+        ConfigError: there is no token.
+    """
+    token = config.token()
+    if token is None:
+        # Without one each write would count as one that we have no right to.
+        raise ConfigError(
+            "to push, Patchwork wants a token: set [mbox.patchwork] token_file or"
+            f" {TOKEN_VARIABLE} where it runs"
+        )
+    return _opened(Annotator, config, token, gate)
+
+
+def _opened(
+    kind: type[_Client], config: Config, token: SecretStr | None, gate: RateLimiter | None
+) -> _Client:
+    ask = config.patchwork
+    return kind(
+        config.url,
+        gate or _gate(config),
+        token=token,
+        contact=ask.contact,
+        timeout=(ask.connect_timeout, ask.read_timeout),
+    )
+
+
+def _gate(config: Config) -> RateLimiter:
+    """The fleet's own rate limit where Redis is there; else one for this command alone."""
+    if redis_trouble(config):
+        return LocalRateLimiter(config.rate, config.patchwork.burst)
+    client = redis.Redis.from_url(config.redis_url)
+    # Where there is no store there is no count to bring back.
+    recall = partial(kept_requests, config) if config.d_mbox.is_dir() else None
+    return fleet_rate_limiter(config, client, recall)

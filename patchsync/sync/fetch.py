@@ -1,0 +1,89 @@
+"""The work of a fetch task: list a page, download what is missing. Needs no store."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from patchsync.patchwork.client import Client
+from patchsync.patchwork.download import Limits, batches, fetch_missing
+from patchsync.patchwork.fetch_result import FetchResult
+from patchsync.patchwork.paging import Page
+from patchsync.patchwork.schemas import PatchEntry
+
+# A slow page comes into the store bit by bit, so that no limit of time makes it begin anew.
+MOST_MAILS = 100
+MOST_SECONDS = 10.0
+
+
+def lease_of(page: Page) -> str:
+    """The name of the lease on a page in flight."""
+    return f"page {page.page} of {page.per_page} by {page.order}"
+
+
+def fetch_page(
+    client: Client,
+    key: str,
+    page: Page,
+    held: Collection[int],
+    limits: Limits,
+    batch_bytes: int,
+) -> Iterator[FetchResult]:
+    """List a page of the project `key` and download what is listed and not in `held`.
+
+    `held` are the ids that the store has in the page's range. The last result says what was seen
+    and ends the page's lease.
+
+    Raises:
+        UnknownProject: the page is empty because there is no such project.
+        PatchsyncError: a download failed; what others found was handed out before.
+    """
+    listing = client.list_page(key, page)
+    if listing is None:
+        # The list got shorter than the page meanwhile: the next round sees by how much.
+        yield FetchResult(lease=lease_of(page))
+        return
+    if not listing.entries:
+        client.project(key)
+    yield from _download(client, key, listing.entries, held, limits, batch_bytes)
+    yield FetchResult(
+        gone=tuple(listing.answer.proves_gone(sorted(held))),
+        listed=listing.answer.entries,
+    )
+    ids = listing.answer.ids
+    if page.order == "-id" and held and ids and not listing.answer.last and min(ids) > max(held):
+        # Some of ours are gone, so there are more new ones than the counts told.
+        below = Page(page.order, page.per_page, page.page + 1)
+        for result in fetch_page(client, key, below, held, limits, batch_bytes):
+            if result.lease is None:
+                yield result
+    yield FetchResult(lease=lease_of(page))
+
+
+def fetch_patches(
+    client: Client, key: str, ids: Collection[int], limits: Limits, batch_bytes: int, lease: str
+) -> Iterator[FetchResult]:
+    """Download single patches by their id, such as those that were quarantined.
+
+    Raises:
+        PatchsyncError: a download failed; what others found was handed out before.
+    """
+    found = {number: client.patch(key, number) for number in ids}
+    entries = [entry for entry in found.values() if entry is not None]
+    yield from _download(client, key, entries, (), limits, batch_bytes)
+    yield FetchResult(
+        gone=tuple(number for number, entry in found.items() if entry is None),
+        listed=tuple((entry.id, entry.message_id) for entry in entries),
+        lease=lease,
+    )
+
+
+def _download(
+    client: Client,
+    key: str,
+    entries: Collection[PatchEntry],
+    held: Collection[int],
+    limits: Limits,
+    batch_bytes: int,
+) -> Iterator[FetchResult]:
+    downloaded = fetch_missing(client, key, entries, held, limits)
+    return batches(downloaded, batch_bytes, MOST_MAILS, MOST_SECONDS)

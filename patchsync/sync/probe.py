@@ -1,0 +1,75 @@
+"""One round of a project: its Patchwork is compared with the store, and the record is kept."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from patchsync.config import Config
+from patchsync.errors import StoreUnavailable
+from patchsync.patchwork.client import Client
+from patchsync.patchwork.rate_limit import RedisRateLimiter
+from patchsync.store.quarantine import due
+from patchsync.store.record import write_record
+from patchsync.sync.compare import compare
+from patchsync.sync.differences import (
+    Differences,
+    RememberingRemote,
+    demand_not_halted,
+    demand_same_messages,
+    known_ids,
+)
+from patchsync.sync.projects import Project
+from patchsync.sync.records import RoundRecord
+from patchsync.sync.request_count import keep_count
+
+# Quarantined patches that are tried again by one task; the next round takes more.
+MOST_RETRIED = 20
+
+
+def probe(project: Project, config: Config, client: Client, gate: RedisRateLimiter) -> Differences:
+    """Compare a project with the store (`sync.compare`), and keep the record.
+
+    Raises:
+        GiveUp: the project is halted.
+        StoreUnavailable: there is no room for what would be fetched.
+        UnknownProject: the server does not know the project any more.
+    """
+    demand_not_halted(project)
+    _demand_room(config)
+    # Here too, for it must be kept also when the budget is spent and no request follows.
+    keep_count(project, gate)
+    remote = RememberingRemote(client, project.key)
+    with project.open() as container:
+        known, coming = known_ids(project, container)
+        comparison = compare(remote, known, config.fleet.window)
+        demand_same_messages(project, container, remote)
+        seen = remote.evidence(comparison.gone, comparison.back)
+        retry = due(container.quarantined().values(), datetime.now(UTC))[:MOST_RETRIED]
+    record = RoundRecord(
+        at=time.time(),
+        highest=comparison.highest,
+        count=comparison.count,
+        known=comparison.known,
+        in_sync=comparison.in_sync and not coming,
+        pages=len(comparison.want),
+        requests=comparison.requests,
+    )
+    write_record(project.paths, project.paths.round, asdict(record))
+    keep_count(project, gate)
+    summary = record.summary() + (f", {coming} of these from an archive" if coming else "")
+    return Differences(want=comparison.want, seen=seen, due=tuple(retry), summary=summary)
+
+
+def _demand_room(config: Config) -> None:
+    """Refuse to fetch what could not be stored: it would be fetched again each round."""
+    folder = next(each for each in (config.d_mbox, *config.d_mbox.parents) if each.exists())
+    free = shutil.disk_usage(folder).free
+    needed = 2 * config.fleet.batch_bytes
+    if free < needed:
+        raise StoreUnavailable(
+            f"{folder}: {free} bytes are free, less than two batches of mails ({needed}); "
+            "free some space"
+        )

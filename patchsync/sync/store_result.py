@@ -1,0 +1,40 @@
+"""The one place that stores what was brought home: a fetched page, or a piece of an archive."""
+
+from __future__ import annotations
+
+from patchsync.errors import ServerRestored
+from patchsync.patchwork.fetch_result import FetchResult
+from patchsync.patchwork.rate_limit import RedisRateLimiter
+from patchsync.store.record import halt
+from patchsync.store.writer import Stored, StoreWriter
+from patchsync.sync.differences import demand_not_halted
+from patchsync.sync.projects import Project
+from patchsync.sync.request_count import keep_count_in_backlog
+
+# A store that is written elsewhere is not waited for long: the message comes again.
+LOCK_SECONDS = 5.0
+
+
+def store_result(
+    project: Project, result: FetchResult, gate: RedisRateLimiter | None = None
+) -> Stored:
+    """Write what was fetched. To be called under the project's Redis lock.
+
+    `gate`: of what asked the Patchwork for it; its count of requests is kept now and then.
+
+    Raises:
+        GiveUp: the project is halted.
+        ServerRestored: a message-id is not the one in the store; the project is halted.
+        StaleWriter, LockHeld: another writer was there; the same result may come again.
+        StoreUnavailable: the disk is full, or not writable.
+    """
+    demand_not_halted(project)
+    try:
+        with StoreWriter(project.paths, lock_wait=LOCK_SECONDS) as writer:
+            stored = writer.apply(result)
+    except ServerRestored as error:
+        halt(project.paths, str(error))
+        raise
+    if gate is not None:
+        keep_count_in_backlog(project, gate)
+    return stored

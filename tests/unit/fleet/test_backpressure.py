@@ -1,0 +1,155 @@
+"""What waits in Redis, measured there, and what it holds back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from kombu import Connection, Exchange, Producer, Queue
+
+from patchsync.errors import TryAgainLater
+from patchsync.fleet.backpressure import (
+    FIRST,
+    LATER,
+    PRIORITY_SEPARATOR,
+    PRIORITY_STEPS,
+    Backpressure,
+    IndexQueue,
+    queue_keys,
+)
+
+NAMESPACE = "n"
+MAIL = 200_000
+
+
+@pytest.fixture
+def client(redis_client: redis.Redis) -> redis.Redis:
+    """An empty Redis."""
+    return redis_client
+
+
+@pytest.fixture
+def broker(redis_socket: Path) -> Iterator[Connection]:
+    """As the workers are connected, by the transport that they use."""
+    options = {
+        "global_keyprefix": f"patchsync:{NAMESPACE}:",
+        "priority_steps": list(PRIORITY_STEPS),
+        "sep": PRIORITY_SEPARATOR,
+    }
+    with Connection(f"redis+socket://{redis_socket}", transport_options=options) as connection:
+        yield connection
+
+
+INDEX = Queue("index", Exchange("index"), routing_key="index")
+
+
+def publish(broker: Connection, name: str, priority: int) -> None:
+    """One message with a mail."""
+    Producer(broker).publish(
+        {"name": name, "mail": "x" * MAIL},
+        exchange=INDEX.exchange,
+        routing_key="index",
+        declare=[INDEX],
+        priority=priority,
+    )
+
+
+def test_all_that_waits_is_measured(broker: Connection, client: redis.Redis) -> None:
+    """In either list of the queue, and what a worker took and did not acknowledge."""
+    backlog = IndexQueue(client, NAMESPACE)
+    assert (backlog.bytes(), backlog.messages()) == (0, 0)
+    for number in range(4):
+        publish(broker, str(number), FIRST if number % 2 else LATER)
+    # A message's body is base64.
+    assert backlog.bytes() == pytest.approx(4 * MAIL * 4 / 3, rel=0.5)
+    assert backlog.messages() == 4
+    before = backlog.bytes()
+    with broker.channel() as channel:
+        taken = INDEX(channel).get()
+        assert taken is not None
+        assert backlog.messages() == 3
+        assert backlog.bytes() == pytest.approx(before, rel=0.2)
+        taken.ack()
+    assert backlog.bytes() == pytest.approx(before * 3 / 4, rel=0.2)
+    client.flushall()
+    assert backlog.bytes() == 0
+
+
+def test_the_lists_are_named_as_the_transport_names_them(
+    broker: Connection, client: redis.Redis
+) -> None:
+    """What may wait has a list of its own, and comes after all that may not."""
+    for name, priority in (("backlog", LATER), ("new", FIRST)):
+        publish(broker, name, priority)
+    keys = queue_keys(NAMESPACE, "index")
+    assert [client.llen(key) for key in keys] == [1, 1]
+    with broker.channel() as channel:
+        taken = [INDEX(channel).get() for _ in keys]
+    names = [json.loads(message.body or "")["name"] for message in taken if message]
+    assert names == ["new", "backlog"]
+
+
+class Measured(IndexQueue):
+    """So many bytes at each look, the last number for ever."""
+
+    def __init__(self, *sizes: int) -> None:
+        self._sizes = list(sizes)
+
+    def bytes(self) -> int:
+        return self._sizes.pop(0) if len(self._sizes) > 1 else self._sizes[0]
+
+
+class Clock:
+    """Time passes only while one sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def brake(*sizes: int, later: bool = False, clock: Clock | None = None) -> Backpressure:
+    """A brake with a bound of 100 bytes."""
+    clock = clock or Clock()
+    return Backpressure(Measured(*sizes), 100, later=later, sleep=clock.sleep, clock=clock)
+
+
+def test_who_finds_room_does_not_wait() -> None:
+    """Up to the bound."""
+    clock = Clock()
+    brake(100, clock=clock).wait(lambda: None)
+    assert clock.now == 0
+
+
+def test_who_finds_none_waits_and_says_so() -> None:
+    """So that the lease of the page is kept alive."""
+    signs: list[None] = []
+    brake(300, 200, 101, 100).wait(lambda: signs.append(None))
+    assert len(signs) == 3
+
+
+def test_what_may_wait_leaves_room_for_what_may_not() -> None:
+    """A backlog does not fill the queue to its bound."""
+    clock = Clock()
+    brake(90, clock=clock).wait(lambda: None)
+    assert clock.now == 0
+    with pytest.raises(TryAgainLater):
+        brake(90, later=True, clock=clock).wait(lambda: None)
+
+
+def test_a_task_waits_so_long_in_all() -> None:
+    """Then it asks for the one who should make room, before its own time is over."""
+    clock = Clock()
+    braked = brake(*[300] * 300, 100, 300, clock=clock)
+    braked.wait(lambda: None)
+    assert clock.now == 150
+    with pytest.raises(TryAgainLater, match="is an index worker running"):
+        braked.wait(lambda: None)
+    assert clock.now == pytest.approx(300, abs=1)

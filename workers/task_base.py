@@ -1,0 +1,66 @@
+"""What all tasks share: their bounds, how their errors are told, and how one comes again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
+
+import redis
+from celery import Task
+from kombu.exceptions import OperationalError
+
+from patchsync.errors import PatchsyncError, TryAgainLater
+from patchsync.fleet.trouble import note_trouble
+from workers import context
+
+log = logging.getLogger(__name__)
+
+
+class ProjectTask(Task[Any, None]):
+    """A task whose first argument is a project, as the configuration spells it."""
+
+    abstract = True
+    # Errors of the family end a task with one line. What it leaves undone the next round meets
+    # again, so Celery does not run it again; `max_retries` bounds what follows a lost worker.
+    throws = (PatchsyncError,)
+    max_retries = 3
+    Request = "workers.request:SafeRequest"
+    # An error shows with its project in `patchsync status`; else the task keeps its own record.
+    notes_trouble = True
+
+    def __call__(self, project: str, *args: Any, **kwargs: Any) -> None:
+        """Run the task; raises PatchsyncError, which was logged, and Celery's Retry."""
+        with self.report_errors(str(project)):
+            self.run(project, *args, **kwargs)
+
+    @contextmanager
+    def report_errors(self, project: str) -> Iterator[None]:
+        """Let an error of the family show in log and `patchsync status`, and end the task."""
+        try:
+            try:
+                yield
+            except (redis.RedisError, OperationalError) as error:
+                # Not from: dozens of lines of two libraries say no more.
+                raise TryAgainLater(f"Redis does not answer: {error}") from None
+        except PatchsyncError as error:
+            task = self.name.rpartition(".")[2]
+            log.error("%s of %s: %s", task, project, error)
+            if self.notes_trouble:
+                with suppress(redis.RedisError):
+                    note_trouble(
+                        context.redis_client(), context.config().namespace, project, task, error
+                    )
+            raise
+
+    def come_again(self, busy: PatchsyncError, seconds: float) -> NoReturn:
+        """Have the same message come again, since somebody else is at work.
+
+        Raises:
+            celery.exceptions.Retry: it was sent.
+            PatchsyncError: `busy`, when it came too often.
+        """
+        # What is shown instead of the arguments, else Celery shows these: whole mails.
+        shown: dict[str, Any] = {"argsrepr": getattr(self.request, "argsrepr", None) or "(again)"}
+        raise self.retry(exc=busy, countdown=seconds, **shown) from busy
