@@ -12,8 +12,8 @@ from typing import Self
 
 from patchsync.config import Config
 from patchsync.errors import AnswerLost, ConfigError, GiveUp
-from patchsync.patchwork.limits import PATIENCE
-from patchsync.patchwork.writing import Annotator
+from patchsync.patchwork.annotator import Annotator
+from patchsync.patchwork.rate_limit import PATIENCE
 from patchsync.push import planning
 from patchsync.push.audit import look_on
 from patchsync.push.checks import Checks

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, replace
 from patchsync.config import Config
 from patchsync.errors import UnknownProject
 from patchsync.patchwork.client import Client
-from patchsync.patchwork.limits import RedisGate
 from patchsync.patchwork.paging import LARGEST_PAGE, Answer, Page
+from patchsync.patchwork.rate_limit import RedisRateLimiter
 from patchsync.store.record import write_record
 from patchsync.sync.compare import SLACK, Want
 from patchsync.sync.differences import (
@@ -95,7 +95,7 @@ def audit(
     project: Project,
     config: Config,
     client: Client,
-    gate: RedisGate,
+    gate: RedisRateLimiter,
     *,
     since: float | None = None,
 ) -> Differences:

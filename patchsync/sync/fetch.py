@@ -8,7 +8,7 @@ from patchsync.patchwork.client import Client
 from patchsync.patchwork.download import Limits, batches, fetch_missing
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.paging import Page
-from patchsync.patchwork.records import PatchEntry
+from patchsync.patchwork.schemas import PatchEntry
 
 # A slow page comes into the store bit by bit, so that no limit of time makes it begin anew.
 MOST_MAILS = 100

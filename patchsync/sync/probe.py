@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from patchsync.config import Config
 from patchsync.errors import StoreUnavailable
 from patchsync.patchwork.client import Client
-from patchsync.patchwork.limits import RedisGate
+from patchsync.patchwork.rate_limit import RedisRateLimiter
 from patchsync.store.quarantine import due
 from patchsync.store.record import write_record
 from patchsync.sync.compare import compare
@@ -29,7 +29,7 @@ from patchsync.sync.request_count import keep_count
 MOST_RETRIED = 20
 
 
-def probe(project: Project, config: Config, client: Client, gate: RedisGate) -> Differences:
+def probe(project: Project, config: Config, client: Client, gate: RedisRateLimiter) -> Differences:
     """Compare a project with the store (`sync.compare`), and keep the record.
 
     Raises:

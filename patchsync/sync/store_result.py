@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from patchsync.errors import ServerRestored
 from patchsync.patchwork.fetch_result import FetchResult
-from patchsync.patchwork.limits import RedisGate
+from patchsync.patchwork.rate_limit import RedisRateLimiter
 from patchsync.store.record import halt
 from patchsync.store.writer import Stored, StoreWriter
 from patchsync.sync.differences import demand_not_halted
@@ -15,7 +15,9 @@ from patchsync.sync.request_count import keep_count_in_backlog
 LOCK_SECONDS = 5.0
 
 
-def store_result(project: Project, result: FetchResult, gate: RedisGate | None = None) -> Stored:
+def store_result(
+    project: Project, result: FetchResult, gate: RedisRateLimiter | None = None
+) -> Stored:
     """Write what was fetched. To be called under the project's Redis lock.
 
     `gate`: of what asked the Patchwork for it; its count of requests is kept now and then.

@@ -28,7 +28,7 @@ PUBLISHER = """
 import sys
 from dataclasses import replace
 from patchsync.patchwork.fetch_result import Delivery
-from patchsync.sync.id_set import Page
+from patchsync.patchwork.paging import Page
 from patchsync.sync.fetch import fetch_page, lease_of
 from patchsync.patchwork.download import Limits
 from patchsync.sync.compare import Want

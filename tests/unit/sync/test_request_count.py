@@ -12,7 +12,7 @@ import pytest
 from patchsync.config import Config, load
 from patchsync.errors import ServerUnavailable
 from patchsync.patchwork.fetch_result import FetchResult
-from patchsync.patchwork.limits import NO_PROJECT, RedisGate, Spent
+from patchsync.patchwork.rate_limit import NO_PROJECT, DailyRequests, RedisRateLimiter
 from patchsync.store.identity import Origin, claim
 from patchsync.store.layout import ContainerPaths
 from patchsync.sync.projects import find_project, synced_project
@@ -28,10 +28,10 @@ class Counted:
     def __init__(self) -> None:
         self.requests: int | None = 0
 
-    def spent(self) -> Spent:
+    def requests_today(self) -> DailyRequests:
         if self.requests is None:
             raise ServerUnavailable("no Redis")
-        return Spent(
+        return DailyRequests(
             day=DAY, requests={"sample": self.requests, NO_PROJECT: 2}, total=self.requests + 2
         )
 
@@ -56,7 +56,7 @@ def config(tmp_path: Path) -> Config:
 
 def store(config: Config, gate: Counted) -> None:
     """An index task's work."""
-    store_result(synced_project(config, "sample"), FetchResult(), cast("RedisGate", gate))
+    store_result(synced_project(config, "sample"), FetchResult(), cast("RedisRateLimiter", gate))
 
 
 def kept(config: Config) -> int:
