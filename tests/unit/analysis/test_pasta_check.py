@@ -18,7 +18,7 @@ from patchsync.patchwork.rate_limit import LocalRateLimiter
 @pytest.fixture(autouse=True)
 def nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """For the Patchwork, which is not there."""
-    impatient = partial(Client, rate_limiter=LocalRateLimiter(), sleep=lambda _: None)
+    impatient = partial(Client, limiter=LocalRateLimiter(), sleep=lambda _: None)
     monkeypatch.setattr(doctor, "connect", lambda config, token: impatient(config.url))
 
 
