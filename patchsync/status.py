@@ -74,15 +74,15 @@ class ProjectStatus:
 def fleet_status(config: Config) -> FleetStatus:
     """How this configuration's fleet is, on whatever machines. Asks the server nothing."""
     client = redis.Redis.from_url(config.redis_url, socket_connect_timeout=5, socket_timeout=5)
-    gate = fleet_rate_limiter(
+    limiter = fleet_rate_limiter(
         config, client
     )  # It brings no count back: there may be no store here.
     backlog = IndexQueue(client, config.namespace)
     try:
         return FleetStatus(
             members=tuple(Heartbeats(client, config.namespace).alive()),
-            hold=gate.held(),
-            requests_today=gate.requests_today().total,
+            hold=limiter.held(),
+            requests_today=limiter.requests_today().total,
             daily_budget=config.daily_budget,
             waiting_messages=backlog.messages(),
             waiting_bytes=backlog.bytes(),

@@ -31,7 +31,7 @@ from patchsync.patchwork.fetch_result import Delivery
 from patchsync.patchwork.paging import Page
 from patchsync.sync.fetch import fetch_page, lease_of
 from patchsync.patchwork.download import Limits
-from patchsync.sync.compare import Want
+from patchsync.sync.compare import PageToFetch
 from workers import context, messages
 from workers.celery import app
 
@@ -46,7 +46,7 @@ def probe():
 
 def fetch():
     context.leases("sample").take(lease_of(page))
-    messages.fetch_page("sample", "sample", Want(page, ()))
+    messages.fetch_page("sample", "sample", PageToFetch(page, ()))
 
 def index():
     context.leases("sample").take(lease_of(page))
