@@ -275,6 +275,6 @@ class _Grid:
         """Leaves the page below the seam to the next round, if the one above lists some of it."""
         above = Page("-id", LARGEST_PAGE, (self._count - self._seam) // LARGEST_PAGE)
         below = Page("id", LARGEST_PAGE, (self._seam - 1) // LARGEST_PAGE + 1)
-        if self._count % LARGEST_PAGE and any(each.page == above for each in want):
-            return [each for each in want if each.page != below]
+        if self._count % LARGEST_PAGE and any(wanted.page == above for wanted in want):
+            return [wanted for wanted in want if wanted.page != below]
         return want

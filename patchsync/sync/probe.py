@@ -67,7 +67,7 @@ def probe(
 
 def _demand_room(config: Config) -> None:
     """Refuse to fetch what could not be stored: it would be fetched again each round."""
-    folder = next(each for each in (config.d_mbox, *config.d_mbox.parents) if each.exists())
+    folder = next(path for path in (config.d_mbox, *config.d_mbox.parents) if path.exists())
     free = shutil.disk_usage(folder).free
     needed = 2 * config.fleet.batch_bytes
     if free < needed:
