@@ -75,16 +75,16 @@ def fleet_status(config: Config) -> FleetStatus:
     """How this configuration's fleet is, on whatever machines. Asks the server nothing."""
     client = redis.Redis.from_url(config.redis_url, socket_connect_timeout=5, socket_timeout=5)
     # It brings no count back: there may be no store here.
-    gate = fleet_rate_limiter(config, client)
-    backlog = IndexQueue(client, config.namespace)
+    limiter = fleet_rate_limiter(config, client)
+    index_queue = IndexQueue(client, config.namespace)
     try:
         return FleetStatus(
             members=tuple(Heartbeats(client, config.namespace).alive()),
-            hold=gate.held(),
-            requests_today=gate.requests_today().total,
+            hold=limiter.held(),
+            requests_today=limiter.requests_today().total,
             daily_budget=config.daily_budget,
-            waiting_messages=backlog.messages(),
-            waiting_bytes=backlog.bytes(),
+            waiting_messages=index_queue.messages(),
+            waiting_bytes=index_queue.bytes(),
         )
     except (redis.RedisError, ServerUnavailable) as error:
         return FleetStatus(redis_trouble=str(error))

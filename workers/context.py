@@ -37,7 +37,7 @@ def redis_client() -> redis.Redis:
 
 
 @cache
-def gate(*, has_store: bool = False) -> RedisRateLimiter:
+def limiter(*, has_store: bool = False) -> RedisRateLimiter:
     """The one limit of the whole fleet.
 
     `has_store`: in a task that runs where the store is, which brings the day's count back.
@@ -48,8 +48,8 @@ def gate(*, has_store: bool = False) -> RedisRateLimiter:
 
 @cache
 def client(*, has_store: bool = False) -> Client:
-    """The Patchwork, by that gate. It has no token: what these workers do needs none."""
-    return connect(config(), gate=gate(has_store=has_store))
+    """The Patchwork, by that limiter. It has no token: what these workers do needs none."""
+    return connect(config(), limiter=limiter(has_store=has_store))
 
 
 @cache
@@ -61,7 +61,7 @@ def index_queue() -> IndexQueue:
 @cache
 def annotator() -> Annotator:
     """The Patchwork with the token, for what is written there; opened where `push` runs only."""
-    return connect_annotator(config(), gate(has_store=True))
+    return connect_annotator(config(), limiter(has_store=True))
 
 
 def push() -> Session:

@@ -24,7 +24,7 @@ from patchsync.patchwork.schemas import (
     Event,
     JsonBody,
     PatchView,
-    Project,
+    ProjectEntry,
     RelationEvent,
     User,
 )
@@ -63,7 +63,7 @@ class Annotator(Client):
         NotPatchwork: something else answers there.
     """
 
-    def me(self, project: Project) -> User:
+    def me(self, project: ProjectEntry) -> User:
         """Whom the token belongs to, if that is a maintainer of the project.
 
         Asks for each of its maintainers until one is shown in full, as only oneself is

@@ -16,9 +16,9 @@ from patchsync.errors import ForeignProject, NotPatchwork, ServerUnavailable, Un
 from patchsync.patchwork import schemas
 from patchsync.patchwork.http import HttpClient
 from patchsync.patchwork.http_response import HttpResponse
-from patchsync.patchwork.paging import Answer, Page
+from patchsync.patchwork.paging import Answer, Listing, Page
 from patchsync.patchwork.rate_limit import RateLimiter
-from patchsync.patchwork.schemas import OfProject, PatchEntry, Project
+from patchsync.patchwork.schemas import OfProject, PatchEntry, ProjectEntry
 
 # Newest first. A Patchwork answers under every number up to its own, and names none.
 API_VERSIONS = ("1.4", "1.3", "1.2", "1.1", "1.0")
@@ -29,14 +29,6 @@ MOST_PATCHES = 10**8
 
 _API_SUFFIX = re.compile(r"/api(/[0-9]+\.[0-9]+)?/*$")
 _Parsed = TypeVar("_Parsed")
-
-
-@dataclass(frozen=True)
-class Listing:
-    """One page of `GET patches/`: what the comparison reads, and what a download needs."""
-
-    answer: Answer
-    entries: tuple[PatchEntry, ...]
 
 
 @dataclass(frozen=True)
@@ -114,7 +106,7 @@ class Client:
                 self._version = self._find_version()
             return self._version
 
-    def project(self, key: str) -> Project:
+    def project(self, key: str) -> ProjectEntry:
         """The project with this id or link name (`GET projects/<key>/`).
 
         Raises:
@@ -215,7 +207,7 @@ class Client:
         if self._get_parsed(schemas.USERS, "users/?per_page=1", "", authenticated=True) is None:
             raise NotPatchwork(f"{self.url} has no list of users to try the token on")
 
-    def maintains(self, project: Project) -> bool:
+    def maintains(self, project: ProjectEntry) -> bool:
         """Whether the token's user maintains a project, and so may annotate all of its patches.
 
         Asks what may be done with it, and does nothing (`OPTIONS projects/<id>/`).

@@ -106,7 +106,7 @@ class Account(User):
     settings: dict[str, object] | None = None
 
 
-class Project(Schema):
+class ProjectEntry(Schema):
     """A project (`GET projects/<id or link_name>/`)."""
 
     id: Id
@@ -256,7 +256,7 @@ API_ROOT = JsonBody("the root of a Patchwork API", ApiRoot)
 ALLOWED_ACTIONS = JsonBody("an answer to OPTIONS", AllowedActions)
 USERS = JsonBody("a list of users", tuple[User, ...])
 ACCOUNT = JsonBody("a user", Account)
-PROJECT = JsonBody("a project", Project)
+PROJECT = JsonBody("a project", ProjectEntry)
 PATCH_ENTRY = JsonBody("a patch", PatchEntry)
 PATCH_ENTRIES = JsonBody("a list of patches", tuple[PatchEntry, ...])
 PATCHED = JsonBody("a patch", PatchReference)

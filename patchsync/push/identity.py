@@ -9,8 +9,7 @@ from typing import Any
 
 from patchsync.errors import Refused
 from patchsync.patchwork.annotator import Annotator
-from patchsync.patchwork.schemas import Project as ProjectAnswer
-from patchsync.patchwork.schemas import User
+from patchsync.patchwork.schemas import ProjectEntry, User
 from patchsync.push.annotations import ProjectFacts
 from patchsync.push.ledger import Ledger
 from patchsync.sync.projects import Project
@@ -90,7 +89,7 @@ def noted_identity(ledger: Ledger, token: str | None = None) -> Identity | None:
     )
 
 
-def _maintained(key: str, project: ProjectAnswer) -> Maintained:
+def _maintained(key: str, project: ProjectEntry) -> Maintained:
     return Maintained(
         key=key,
         link_name=project.link_name,

@@ -297,5 +297,5 @@ class Session:
         """From a claim on: by then the answer is there, or never comes."""
         ask = self._config.patchwork
         timeouts = ask.connect_timeout + ask.read_timeout
-        # The request goes out only when the gate lets it.
+        # The request goes out only when the rate limit lets it.
         return PATIENCE + timeouts + self._config.push.answer_seconds

@@ -20,19 +20,19 @@ _Client = TypeVar("_Client", bound=Client)
 
 
 def connect(
-    config: Config, token: SecretStr | None = None, gate: RateLimiter | None = None
+    config: Config, token: SecretStr | None = None, limiter: RateLimiter | None = None
 ) -> Client:
     """The Patchwork that is configured; what only reads needs no token.
 
-    `gate`: the fleet's; without it the one for a command.
+    `limiter`: the fleet's; without it the one for a command.
 
     Raises:
         ConfigError: the configuration does not let it be asked.
     """
-    return _opened(Client, config, token, gate)
+    return _opened(Client, config, token, limiter)
 
 
-def connect_annotator(config: Config, gate: RateLimiter | None = None) -> Annotator:
+def connect_annotator(config: Config, limiter: RateLimiter | None = None) -> Annotator:
     """As `connect`, for what is written.
 
     Raises:
@@ -45,23 +45,23 @@ def connect_annotator(config: Config, gate: RateLimiter | None = None) -> Annota
             "to push, Patchwork wants a token: set [mbox.patchwork] token_file or"
             f" {TOKEN_VARIABLE} where it runs"
         )
-    return _opened(Annotator, config, token, gate)
+    return _opened(Annotator, config, token, limiter)
 
 
 def _opened(
-    kind: type[_Client], config: Config, token: SecretStr | None, gate: RateLimiter | None
+    kind: type[_Client], config: Config, token: SecretStr | None, limiter: RateLimiter | None
 ) -> _Client:
     ask = config.patchwork
     return kind(
         config.url,
-        gate or _gate(config),
+        limiter or _limiter(config),
         token=token,
         contact=ask.contact,
         timeout=(ask.connect_timeout, ask.read_timeout),
     )
 
 
-def _gate(config: Config) -> RateLimiter:
+def _limiter(config: Config) -> RateLimiter:
     """The fleet's own rate limit where Redis is there; else one for this command alone."""
     if redis_trouble(config):
         return LocalRateLimiter(config.rate, config.patchwork.burst)

@@ -34,9 +34,9 @@ def last_requests(project: Project) -> RequestsRecord | None:
     return parsed(RequestsRecord, project.paths.requests)
 
 
-def keep_count(project: Project, gate: RedisRateLimiter) -> None:
+def keep_count(project: Project, limiter: RedisRateLimiter) -> None:
     """Have the store keep this day's count of requests, if it changed."""
-    spent = gate.requests_today()
+    spent = limiter.requests_today()
     record = RequestsRecord(
         day=spent.day,
         requests=spent.requests.get(project.key, 0),
@@ -46,14 +46,14 @@ def keep_count(project: Project, gate: RedisRateLimiter) -> None:
         write_record(project.paths, project.paths.requests, asdict(record))
 
 
-def keep_count_in_backlog(project: Project, gate: RedisRateLimiter) -> None:
+def keep_count_in_backlog(project: Project, limiter: RedisRateLimiter) -> None:
     """As `keep_count`, every few seconds: a backlog may run for hours between two rounds.
 
     It is only a note, which comes again: a server or store that is not to be had is no error here.
     """
     with suppress(TryAgainLater):
         if _age(project.paths.requests) > KEEP_SECONDS:
-            keep_count(project, gate)
+            keep_count(project, limiter)
 
 
 def kept_requests(config: Config, day: str) -> dict[str, int]:

@@ -16,11 +16,11 @@ LOCK_SECONDS = 5.0
 
 
 def store_result(
-    project: Project, result: FetchResult, gate: RedisRateLimiter | None = None
+    project: Project, result: FetchResult, limiter: RedisRateLimiter | None = None
 ) -> Stored:
     """Write what was fetched. To be called under the project's Redis lock.
 
-    `gate`: of what asked the Patchwork for it; its count of requests is kept now and then.
+    `limiter`: of what asked the Patchwork for it; its count of requests is kept now and then.
 
     Raises:
         GiveUp: the project is halted.
@@ -35,6 +35,6 @@ def store_result(
     except ServerRestored as error:
         halt(project.paths, str(error))
         raise
-    if gate is not None:
-        keep_count_in_backlog(project, gate)
+    if limiter is not None:
+        keep_count_in_backlog(project, limiter)
     return stored

@@ -25,7 +25,7 @@ from patchsync.errors import (
 from patchsync.patchwork import breaker
 from patchsync.patchwork.annotator import Annotator, UnsupportedVersion
 from patchsync.patchwork.rate_limit import LocalRateLimiter
-from patchsync.patchwork.schemas import Check, PatchView, Project, User
+from patchsync.patchwork.schemas import Check, PatchView, ProjectEntry, User
 
 TOKEN = "0123456789abcdef"
 API = "/api/1.3/"
@@ -342,7 +342,7 @@ def test_the_audit_reads_pages_of_250(server: FakeServer, annotator: Annotator) 
 def test_who_we_are(server: FakeServer, annotator: Annotator) -> None:
     """The maintainer to whom the server shows settings; the token goes nowhere else."""
     ada = {"id": 4, "username": "ada"}
-    project = Project(
+    project = ProjectEntry(
         id=1,
         link_name="linux",
         list_email="",

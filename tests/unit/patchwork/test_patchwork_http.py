@@ -32,7 +32,7 @@ from patchsync.patchwork import http
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.http import ServerFailed
 from patchsync.patchwork.rate_limit import LocalRateLimiter
-from patchsync.patchwork.schemas import Project
+from patchsync.patchwork.schemas import ProjectEntry
 
 PATH = "/series/3/mbox/"
 GOOD = mbox(b"x" * 1000)
@@ -233,7 +233,7 @@ def test_who_maintains_a_project_may_change_it(server: FakeServer, make_client: 
     gone = as_json({"detail": "No Project matches."}, 404)
     server.says("/api/1.3/projects/1/", may, may_not, as_json([]), gone, REFUSED)
     client = make_client(token=TOKEN)
-    project = Project(id=1, link_name="x", list_email="", list_id="", maintainers=())
+    project = ProjectEntry(id=1, link_name="x", list_email="", list_id="", maintainers=())
     assert client.maintains(project)
     assert server.requests[-1].method == "OPTIONS"
     assert server.requests[-1].headers["Authorization"] == f"Token {TOKEN}"
