@@ -16,7 +16,7 @@ from patchsync.errors import ForeignProject, NotPatchwork, ServerUnavailable, Un
 from patchsync.patchwork import schemas
 from patchsync.patchwork.http import HttpClient
 from patchsync.patchwork.http_response import HttpResponse
-from patchsync.patchwork.paging import Answer, Listing, Page
+from patchsync.patchwork.paging import Answer, Page
 from patchsync.patchwork.rate_limit import RateLimiter
 from patchsync.patchwork.schemas import OfProject, PatchEntry, ProjectEntry
 
@@ -29,6 +29,14 @@ MOST_PATCHES = 10**8
 
 _API_SUFFIX = re.compile(r"/api(/[0-9]+\.[0-9]+)?/*$")
 _Parsed = TypeVar("_Parsed")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A page of `GET patches/`: what the comparison reads, and what a download needs."""
+
+    answer: Answer
+    entries: tuple[PatchEntry, ...]
 
 
 @dataclass(frozen=True)
