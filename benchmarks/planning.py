@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from patchsync.config import load
-from patchsync.patchwork.shown import User
+from patchsync.patchwork.schemas import User
 from patchsync.push.annotations import ProjectFacts
 from patchsync.push.identity import Identity, Maintained
 from patchsync.push.ledger import Ledger
@@ -26,7 +26,7 @@ CHANGED = 10
 # Mails in four groups: most patches are alone, as on real lists
 SIZES = (3, 1, 1, 1)
 IDENTITY = Identity(
-    user=User(1, "pasta"),
+    user=User(id=1, username="pasta"),
     projects={1: Maintained(key="1", link_name="sample", facts=ProjectFacts())},
 )
 

@@ -12,7 +12,7 @@ from patchsync.config import TOKEN_VARIABLE, Config, ProjectTable
 from patchsync.errors import ConfigError, GiveUp, PatchsyncError
 from patchsync.fleet.redis_server import embedded_redis_server, redis_trouble
 from patchsync.patchwork.client import Client
-from patchsync.patchwork.records import Project
+from patchsync.patchwork.schemas import ProjectEntry
 from patchsync.push import preconditions
 from patchsync.store.layout import ContainerPaths
 from patchsync.sync.connect import connect
@@ -81,7 +81,7 @@ class _Project:
 
     def __init__(self, config: Config, client: Client, table: ProjectTable) -> None:
         self.table = table
-        self.found: Project | None = None
+        self.found: ProjectEntry | None = None
         self._config = config
         self._client = client
 
@@ -100,7 +100,7 @@ class _Project:
             paths
         )
 
-    def _future_paths(self, project: Project) -> ContainerPaths:
+    def _future_paths(self, project: ProjectEntry) -> ContainerPaths:
         return ContainerPaths(
             d_mbox=self._config.d_mbox,
             listaddr=self.table.list_email or project.list_email,

@@ -16,7 +16,7 @@ from patchsync.fleet.backpressure import IndexQueue
 from patchsync.fleet.heartbeat import Heartbeats, Member
 from patchsync.fleet.leases import Leases
 from patchsync.fleet.trouble import Trouble, last_trouble
-from patchsync.patchwork.limits import Hold, fleet_gate
+from patchsync.patchwork.rate_limit import Hold, fleet_rate_limiter
 from patchsync.push.standing import PushStatus, push_status
 from patchsync.store.lock import is_locked
 from patchsync.store.record import halted
@@ -74,16 +74,17 @@ class ProjectStatus:
 def fleet_status(config: Config) -> FleetStatus:
     """How this configuration's fleet is, on whatever machines. Asks the server nothing."""
     client = redis.Redis.from_url(config.redis_url, socket_connect_timeout=5, socket_timeout=5)
-    gate = fleet_gate(config, client)  # It brings no count back: there may be no store here.
-    backlog = IndexQueue(client, config.namespace)
+    # It brings no count back: there may be no store here.
+    limiter = fleet_rate_limiter(config, client)
+    index_queue = IndexQueue(client, config.namespace)
     try:
         return FleetStatus(
             members=tuple(Heartbeats(client, config.namespace).alive()),
-            hold=gate.held(),
-            requests_today=gate.spent().total,
+            hold=limiter.held(),
+            requests_today=limiter.requests_today().total,
             daily_budget=config.daily_budget,
-            waiting_messages=backlog.messages(),
-            waiting_bytes=backlog.bytes(),
+            waiting_messages=index_queue.messages(),
+            waiting_bytes=index_queue.bytes(),
         )
     except (redis.RedisError, ServerUnavailable) as error:
         return FleetStatus(redis_trouble=str(error))

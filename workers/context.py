@@ -11,9 +11,9 @@ from patchsync.config import Config, load, make_run_dir
 from patchsync.fleet.backpressure import IndexQueue
 from patchsync.fleet.debounce import Debounce
 from patchsync.fleet.leases import Leases
+from patchsync.patchwork.annotator import Annotator
 from patchsync.patchwork.client import Client
-from patchsync.patchwork.limits import RedisGate, fleet_gate
-from patchsync.patchwork.writing import Annotator
+from patchsync.patchwork.rate_limit import RedisRateLimiter, fleet_rate_limiter
 from patchsync.push.session import Session
 from patchsync.sync.connect import connect, connect_annotator
 from patchsync.sync.request_count import kept_requests
@@ -37,19 +37,19 @@ def redis_client() -> redis.Redis:
 
 
 @cache
-def gate(*, has_store: bool = False) -> RedisGate:
+def limiter(*, has_store: bool = False) -> RedisRateLimiter:
     """The one limit of the whole fleet.
 
     `has_store`: in a task that runs where the store is, which brings the day's count back.
     """
     recall = partial(kept_requests, config()) if has_store else None
-    return fleet_gate(config(), redis_client(), recall)
+    return fleet_rate_limiter(config(), redis_client(), recall)
 
 
 @cache
 def client(*, has_store: bool = False) -> Client:
-    """The Patchwork, by that gate. It has no token: what these workers do needs none."""
-    return connect(config(), gate=gate(has_store=has_store))
+    """The Patchwork, by that limiter. It has no token: what these workers do needs none."""
+    return connect(config(), limiter=limiter(has_store=has_store))
 
 
 @cache
@@ -61,7 +61,7 @@ def index_queue() -> IndexQueue:
 @cache
 def annotator() -> Annotator:
     """The Patchwork with the token, for what is written there; opened where `push` runs only."""
-    return connect_annotator(config(), gate(has_store=True))
+    return connect_annotator(config(), limiter(has_store=True))
 
 
 def push() -> Session:

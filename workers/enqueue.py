@@ -10,7 +10,7 @@ from dataclasses import asdict
 from patchsync.fleet.backpressure import FIRST, LATER
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.push.jobs import Job
-from patchsync.sync.compare import Want
+from patchsync.sync.compare import PageToFetch
 from patchsync.sync.fetch import lease_of
 from workers.celery import app
 from workers.context import config, debounce
@@ -42,7 +42,7 @@ def audit_on(project: str, since: float) -> None:
     )
 
 
-def fetch_page(project: str, name: str, want: Want, *, later: bool = False) -> None:
+def fetch_page(project: str, name: str, want: PageToFetch, *, later: bool = False) -> None:
     """Enqueue a page, which nobody needs any more once its lease is over.
 
     `later`: it is one of a backlog, and lets those of other projects go first.

@@ -38,14 +38,14 @@ FEW_PAGES = 2
 @app.task(name="workers.fetch.probe", base=ProjectTask)
 def probe(project: str) -> None:
     """Compare a project with the store and fan out the pages that differ."""
-    config, gate = context.config(), context.gate(has_store=True)
+    config, limiter = context.config(), context.limiter(has_store=True)
     client = context.client(has_store=True)
     synced = open_project(config, client, str(project))
     leases = context.leases(synced.key)
     if leases.in_flight():
-        keep_count(synced, gate)
+        keep_count(synced, limiter)
         return  # The last page of the round that is under way enqueues the next one.
-    differences = compare_with_store(synced, config, client, gate)
+    differences = compare_with_store(synced, config, client, limiter)
     log.info("%s: %s", synced.name, differences.summary)
     _follow(synced, differences)
     if differences.due and leases.take(enqueue.QUARANTINE_LEASE):
@@ -55,12 +55,12 @@ def probe(project: str) -> None:
 @app.task(name="workers.fetch.audit", base=ProjectTask)
 def audit(project: str, since: float | None = None) -> None:
     """List the next pages of a project and compare every id; with `since`, go on to the last."""
-    config, gate = context.config(), context.gate(has_store=True)
+    config, limiter = context.config(), context.limiter(has_store=True)
     client = context.client(has_store=True)
     synced = open_project(config, client, str(project))
     if since is None and context.leases(synced.key).in_flight():
         return  # What is missing now is on its way; the audit goes on at its next turn.
-    differences = audit_next_pages(synced, config, client, gate, since=since)
+    differences = audit_next_pages(synced, config, client, limiter, since=since)
     log.info("%s: %s", synced.name, differences.summary)
     _follow(synced, differences)
     if since is not None and not differences.ended:

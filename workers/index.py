@@ -34,14 +34,14 @@ BUSY_AGAIN_SECONDS = 2.0
 )
 def index_mails(self: ProjectTask, project: str, result: dict[str, Any]) -> None:
     """Store what a fetch task found, under the lock; the last of a round enqueues the next one."""
-    config, gate = context.config(), context.gate(has_store=True)
+    config, limiter = context.config(), context.limiter(has_store=True)
     key = context.project_key(project)
     fetched = FetchResult.from_message(result)
     # Pages that are delivered, and wait here for their turn, are still in flight.
     leases = context.leases(key)
     leases.keep_all()
     stored = _under_lock(
-        self, key, lambda: store_result(synced_project(config, key), fetched, gate)
+        self, key, lambda: store_result(synced_project(config, key), fetched, limiter)
     )
     if stored:
         log.info("%s: %s", key, stored)

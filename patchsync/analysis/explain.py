@@ -155,8 +155,8 @@ def _as_kept(
     config: Config, left: str, right: str
 ) -> tuple[bool | None, tuple[str, ...], tuple[list[str], list[str]]]:
     """Whether the builtin engine has the two in one group, what connects them, and their groups."""
-    kept = KeptPatches.to_read(kept_path(config))
-    if kept is None:
+    kept = KeptPatches(kept_path(config))
+    if not kept.open_to_read():
         return None, (), ([], [])
     with kept:
         groups = kept.group_of(left), kept.group_of(right)

@@ -37,7 +37,7 @@ def load(file: str | Path | None = None) -> Config:
     try:
         return Config(source=path, **_ours(tables or {}))
     except ValidationError as error:
-        problems = "\n".join(_problem(each) for each in error.errors())
+        problems = "\n".join(_problem(fault) for fault in error.errors())
         absent = f"\n  (there is no {path}; name a file by -c or {FILE_VARIABLE})"
         hint = absent if tables is None else ""
         raise ConfigError(f"{path}:\n{problems}{hint}") from None

@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Literal, Self, TypeVar
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from pydantic import SecretStr
 
 from patchsync.errors import ForeignProject, NotPatchwork, ServerUnavailable, UnknownProject
-from patchsync.patchwork import records
-from patchsync.patchwork.limits import Gate
-from patchsync.patchwork.paging import Answer, Page
-from patchsync.patchwork.records import Listing, PatchEntry, Project
-from patchsync.patchwork.reply import Reply
-from patchsync.patchwork.transport import Transport
+from patchsync.patchwork import schemas
+from patchsync.patchwork.http import HttpClient
+from patchsync.patchwork.http_response import HttpResponse
+from patchsync.patchwork.paging import Answer, Listing, Page
+from patchsync.patchwork.rate_limit import RateLimiter
+from patchsync.patchwork.schemas import OfProject, PatchEntry, ProjectEntry
 
 # Newest first. A Patchwork answers under every number up to its own, and names none.
 API_VERSIONS = ("1.4", "1.3", "1.2", "1.1", "1.0")
@@ -30,13 +31,24 @@ _API_SUFFIX = re.compile(r"/api(/[0-9]+\.[0-9]+)?/*$")
 _Parsed = TypeVar("_Parsed")
 
 
+@dataclass(frozen=True)
+class _Listed:
+    """An answer of `GET patches/`."""
+
+    entries: tuple[PatchEntry, ...]
+    response: HttpResponse
+
+
 class Client:
-    """A Patchwork instance. For any number of threads of one process; make it after a fork."""
+    """A Patchwork instance. For any number of threads of one process; make it after a fork.
+
+    `key` is always the project that a request is counted for, by id or link name.
+    """
 
     def __init__(
         self,
         url: str,
-        gate: Gate,
+        limiter: RateLimiter,
         *,
         token: SecretStr | None = None,
         contact: str | None = None,
@@ -47,7 +59,7 @@ class Client:
 
         Args:
             url: of the instance, with or without `/api`, a version and a slash.
-            gate: each request passes it.
+            limiter: each request passes it.
             token: of the user who is asked about or writes; reading needs none.
             contact: by which the server's admin finds us, for the User-Agent.
             timeout: seconds to connect, seconds between two pieces of an answer.
@@ -56,9 +68,9 @@ class Client:
         Raises:
             ConfigError: the url, the token or the contact cannot be used.
         """
-        self._transport = Transport(
+        self._http = HttpClient(
             _API_SUFFIX.sub("", url.rstrip("/")),
-            gate,
+            limiter,
             token=token,
             contact=contact,
             timeout=timeout,
@@ -75,17 +87,17 @@ class Client:
 
     def close(self) -> None:
         """Closes the connections kept; the next request opens one again."""
-        self._transport.close()
+        self._http.close()
 
     @property
     def url(self) -> str:
         """Of the instance, without `/api`."""
-        return self._transport.url
+        return self._http.url
 
     @property
     def requests_sent(self) -> int:
         """Requests sent so far, repeated ones too."""
-        return self._transport.requests_sent
+        return self._http.requests_sent
 
     @property
     def api_version(self) -> str:
@@ -96,19 +108,19 @@ class Client:
         """
         with self._version_lock:
             if self._version is None:
-                self._version = self._probe()
+                self._version = self._find_version()
             return self._version
 
-    def project(self, key: str) -> Project:
+    def project(self, key: str) -> ProjectEntry:
         """The project with this id or link name (`GET projects/<key>/`).
 
         Raises:
             UnknownProject: there is none.
         """
-        reply = self._get(f"projects/{quote(key, safe='')}/", key)
-        if reply is None:
-            raise UnknownProject(f"{self._transport.url} has no project {key!r}")
-        return self._read(records.parse_project, reply)
+        project = self._get_parsed(schemas.PROJECT, f"projects/{quote(key, safe='')}/", key)
+        if project is None:
+            raise UnknownProject(f"{self.url} has no project {key!r}")
+        return project
 
     def newest(self, key: str) -> tuple[int | None, int]:
         """The highest patch id of a project (None: no patch, or no such project) and their count.
@@ -117,15 +129,16 @@ class Client:
         Patchwork 2.2 gives no such link; there it is two.
         """
         page = Page("-id", 1, 1)
-        entries, reply = self._list(key, page) or ((), None)
-        if not entries or reply is None:
+        listed = self._list(key, page)
+        if listed is None or not listed.entries:
             return None, 0
-        if "last" in reply.links:
-            return entries[0].id, _page_number(reply.links["last"])
-        if "next" not in reply.links:
-            self._demand_end(key, page)
-            return entries[0].id, 1
-        return self._newest_from_the_end(key)
+        highest, links = listed.entries[0].id, listed.response.links
+        if "last" in links:
+            return highest, _page_number(links["last"])
+        if "next" in links:
+            return self._newest_from_the_end(key)
+        self._demand_end(key, page)
+        return highest, 1
 
     def list_page(self, key: str, page: Page) -> Listing | None:
         """What a page of a project lists; None if it lies past the end (`GET patches/`).
@@ -140,33 +153,30 @@ class Client:
             listed = self._list(key, page)
             if listed is None:
                 return None
-            entries, reply = listed
-            last = "next" not in reply.links
+            entries, response = listed.entries, listed.response
+            last = "next" not in response.links
             if last or len(entries) == page.per_page:
                 break
         else:
             raise NotPatchwork(
-                f"{reply.url}: {page.per_page} patches were asked for, {len(entries)} are listed; "
-                "the server's MAX_REST_RESULTS_PER_PAGE is too small"
+                f"{response.url}: {page.per_page} patches were asked for, {len(entries)} are "
+                "listed; the server's MAX_REST_RESULTS_PER_PAGE is too small"
             )
-        if entries and not reply.links:
+        if entries and not response.links:
             self._demand_end(key, page)
         named = tuple((entry.id, entry.message_id) for entry in entries)
         return Listing(Answer(page, named, last=last), entries)
 
     def patch(self, key: str, patch_id: int) -> PatchEntry | None:
         """One patch of a project, None if that has none by this id (`GET patches/<id>/`)."""
-        reply = self._get(f"patches/{patch_id}/", key)
-        if reply is None:
-            return None
-        entry = self._read(records.parse_patch, reply)
-        return entry if entry.belongs_to(key) else None
+        entry = self._get_parsed(schemas.PATCH_ENTRY, f"patches/{patch_id}/", key)
+        return entry if entry and entry.belongs_to(key) else None
 
     def mbox(self, key: str, path: str, max_bytes: int) -> bytes | None:
         """The bytes of a mail's or a series' mbox; None if there is none.
 
         Args:
-            key: the project that the request is counted for.
+            key: the project.
             path: `mbox_path` or `series_mbox_path` of an entry.
             max_bytes: that it may have.
 
@@ -175,19 +185,19 @@ class Client:
             ServerFailed: the server fails (500) at each attempt.
             NotPatchwork: the answer is no mbox, or nothing tells where it ends.
         """
-        reply = self._transport.ask(path, project=key, max_bytes=max_bytes)
+        response = self._http.read(path, project=key, max_bytes=max_bytes)
         # 400: something in front of the Patchwork dislikes the message-id in the path.
-        if reply.status in (400, 404, 410):
+        if response.status in (400, 404, 410):
             return None
-        if reply.status != 200 or "html" in reply.content_type:
-            raise unexpected(reply, "an mbox")
-        if not reply.whole:
+        if response.status != 200 or "html" in response.content_type:
+            raise response.unexpected("an mbox")
+        if not response.whole:
             # Half a mail would be kept for good.
             raise NotPatchwork(
-                f"{reply.url}: neither Content-Length nor chunks, so a cut mail would look like a "
-                "whole one; the proxy in front of the Patchwork must send either"
+                f"{response.url}: neither Content-Length nor chunks, so a cut mail would look like "
+                "a whole one; the proxy in front of the Patchwork must send either"
             )
-        return reply.body
+        return response.body
 
     def mbox_by_id(self, key: str, patch_id: int, max_bytes: int) -> bytes | None:
         """As `mbox`, for a mail whose message-id does not lead to it."""
@@ -199,12 +209,10 @@ class Client:
         Raises:
             Refused: the token is wrong, or does not reach the Patchwork, or there is none.
         """
-        reply = self._get("users/?per_page=1", "", authenticated=True)
-        if reply is None:
-            raise NotPatchwork(f"{self._transport.url} has no list of users to try the token on")
-        self._read(records.parse_users, reply)
+        if self._get_parsed(schemas.USERS, "users/?per_page=1", "", authenticated=True) is None:
+            raise NotPatchwork(f"{self.url} has no list of users to try the token on")
 
-    def maintains(self, project: Project) -> bool:
+    def maintains(self, project: ProjectEntry) -> bool:
         """Whether the token's user maintains a project, and so may annotate all of its patches.
 
         Asks what may be done with it, and does nothing (`OPTIONS projects/<id>/`).
@@ -214,22 +222,24 @@ class Client:
             UnknownProject: there is none of this id.
         """
         key = str(project.id)
-        reply = self._get(f"projects/{key}/", key, authenticated=True, method="OPTIONS")
-        if reply is None:
-            raise UnknownProject(f"{self._transport.url} has no project {key!r}")
-        return "PUT" in self._read(records.parse_actions, reply)
+        allowed = self._get_parsed(
+            schemas.ALLOWED_ACTIONS, f"projects/{key}/", key, authenticated=True, method="OPTIONS"
+        )
+        if allowed is None:
+            raise UnknownProject(f"{self.url} has no project {key!r}")
+        return "PUT" in allowed.actions
 
-    def _probe(self) -> str:
+    def _find_version(self) -> str:
         for version in API_VERSIONS:
-            reply = self._transport.ask(f"/api/{version}/", project="", max_bytes=MAX_JSON_BYTES)
-            if reply.status == 404:
+            response = self._http.read(f"/api/{version}/", project="", max_bytes=MAX_JSON_BYTES)
+            if response.status == 404:
                 continue
-            if reply.status != 200:
-                raise unexpected(reply, "the root of a Patchwork API")
-            self._read(records.parse_root, reply)
+            if response.status != 200:
+                raise response.unexpected("the root of a Patchwork API")
+            self._parse(schemas.API_ROOT, response)
             return version
         raise NotPatchwork(
-            f"{self._transport.url} has no Patchwork REST API (no /api/{API_VERSIONS[-1]}/ to "
+            f"{self.url} has no Patchwork REST API (no /api/{API_VERSIONS[-1]}/ to "
             f"{API_VERSIONS[0]}/)"
         )
 
@@ -240,63 +250,73 @@ class Client:
         *,
         authenticated: bool = False,
         method: Literal["GET", "OPTIONS"] = "GET",
-    ) -> Reply | None:
+    ) -> HttpResponse | None:
         """The answer of the API; None where the API itself, not something in front, answers 404."""
-        reply = self._transport.ask(
+        response = self._http.read(
             f"/api/{self.api_version}/{path}",
             project=key,
             max_bytes=MAX_JSON_BYTES,
             authenticated=authenticated,
             method=method,
         )
-        if reply.status == 404 and "json" in reply.content_type:
+        if response.status == 404 and "json" in response.content_type:
             return None
-        if reply.status != 200:
-            raise unexpected(reply, "JSON")
-        return reply
+        if response.status != 200:
+            raise response.unexpected("JSON")
+        return response
 
-    def _list(
-        self, key: str, page: Page, *, number: str | None = None
-    ) -> tuple[tuple[PatchEntry, ...], Reply] | None:
+    def _parse(self, body: schemas.JsonBody[_Parsed], response: HttpResponse) -> _Parsed:
+        try:
+            return body.parse(response.body)
+        except NotPatchwork as error:
+            if not response.whole:
+                raise ServerUnavailable(f"{response.url}: cut, it seems: {error}") from error
+            raise NotPatchwork(f"{response.url}: {error}") from error
+
+    def _get_parsed(
+        self,
+        body: schemas.JsonBody[_Parsed],
+        path: str,
+        key: str,
+        *,
+        authenticated: bool = False,
+        method: Literal["GET", "OPTIONS"] = "GET",
+    ) -> _Parsed | None:
+        """What the answer of the API holds; None as for `_get`."""
+        response = self._get(path, key, authenticated=authenticated, method=method)
+        return None if response is None else self._parse(body, response)
+
+    def _list(self, key: str, page: Page, *, number: str | None = None) -> _Listed | None:
+        """A page of a project's patches, `number` instead of its own; None past the end."""
         query = {
             "project": key,
             "order": page.order,
             "per_page": page.per_page,
             "page": number or page.page,
         }
-        reply = self._get(f"patches/?{urlencode(query)}", key)
-        if reply is None:
+        response = self._get(f"patches/?{urlencode(query)}", key)
+        if response is None:
             return None
-        entries = self._read(records.parse_patches, reply)
-        _demand_own(key, entries, reply)
+        entries = self._parse(schemas.PATCH_ENTRIES, response)
+        demand_own(key, entries, response)
         if len(entries) > page.per_page:
-            raise NotPatchwork(f"{reply.url}: the server ignores per_page")
-        return entries, reply
+            raise NotPatchwork(f"{response.url}: the server ignores per_page")
+        return _Listed(entries, response)
 
-    def _newest_from_the_end(self, key: str) -> tuple[int | None, int]:
+    def _newest_from_the_end(self, key: str) -> tuple[int, int]:
         # The last of the ascending list is the highest; the page before it is the count less one.
-        entries, reply = self._list(key, Page("id", 1, 1), number="last") or ((), None)
-        if not entries or reply is None or "prev" not in reply.links:
-            raise NotPatchwork(
-                f"{self._transport.url}: its list of patches does not tell their count"
-            )
-        return entries[0].id, _page_number(reply.links["prev"]) + 1
+        listed = self._list(key, Page("id", 1, 1), number="last")
+        if listed is None or not listed.entries or "prev" not in listed.response.links:
+            raise NotPatchwork(f"{self.url}: its list of patches does not tell their count")
+        return listed.entries[0].id, _page_number(listed.response.links["prev"]) + 1
 
     def _demand_end(self, key: str, page: Page) -> None:
         """Without links a page may be the only one; or something on the way takes them off."""
         if self._list(key, Page(page.order, page.per_page, page.page + 1)) is not None:
             raise NotPatchwork(
-                f"{self._transport.url}: a list of several pages comes without its Link header; "
+                f"{self.url}: a list of several pages comes without its Link header; "
                 "what is in front of the Patchwork must let it pass"
             )
-
-    def _read(self, parse: Callable[[bytes], _Parsed], reply: Reply) -> _Parsed:
-        try:
-            return parse(reply.body)
-        except NotPatchwork as error:
-            if not reply.whole:
-                raise ServerUnavailable(f"{reply.url}: cut, it seems: {error}") from error
-            raise NotPatchwork(f"{reply.url}: {error}") from error
 
 
 class ProjectRemote:
@@ -325,6 +345,18 @@ class ProjectRemote:
         return True
 
 
+def demand_own(
+    key: str, listed: Iterable[OfProject], response: HttpResponse, kind: str = "patch"
+) -> None:
+    """Raise ForeignProject where a `kind` is listed that is not of the project `key`."""
+    for item in listed:
+        if not item.belongs_to(key):
+            raise ForeignProject(
+                f"{response.url}: {kind} {item.id} is of project {item.project_link_name!r}, "
+                f"not of {key!r}"
+            )
+
+
 def _page_number(link: str) -> int:
     try:
         # Patchwork's link to the first page has no number.
@@ -335,20 +367,3 @@ def _page_number(link: str) -> int:
         return number
     except ValueError as error:
         raise NotPatchwork(f"the link {link[:200]!r} has no page number") from error
-
-
-def _demand_own(key: str, entries: tuple[PatchEntry, ...], reply: Reply) -> None:
-    for entry in entries:
-        if not entry.belongs_to(key):
-            raise ForeignProject(
-                f"{reply.url}: patch {entry.id} is of project {entry.project_link_name!r}, "
-                f"not of {key!r}"
-            )
-
-
-def unexpected(reply: Reply, expected: str) -> NotPatchwork:
-    """What to say of an answer that is something else than `expected`."""
-    return NotPatchwork(
-        f"{reply.url}: expected {expected}, got status {reply.status} with "
-        f"{reply.content_type or 'no Content-Type'}: {reply.body[:60]!r}"
-    )

@@ -17,9 +17,9 @@ from typing import NamedTuple
 from patchsync.errors import PatchsyncError, ServerUnavailable
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.fetch_result import FetchResult
+from patchsync.patchwork.http import ServerFailed, TooLarge
 from patchsync.patchwork.mbox import Mail, MailError, certain, parse_mail
-from patchsync.patchwork.records import PatchEntry
-from patchsync.patchwork.transport import ServerFailed, TooLarge
+from patchsync.patchwork.schemas import PatchEntry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +32,14 @@ class Limits:
     threads: int = 4
 
 
-class Refused(NamedTuple):
+class Unstorable(NamedTuple):
     """A patch whose mail cannot be had or stored, and why."""
 
     patch_id: int
     reason: str
 
 
-Found = Mail | Refused
+Found = Mail | Unstorable
 
 
 def fetch_missing(
@@ -100,7 +100,7 @@ def batches(
     came before an error is given out before the error.
     """
     mails: list[Mail] = []
-    quarantined: list[Refused] = []
+    quarantined: list[Unstorable] = []
     size = 0
     failed: PatchsyncError | None = None
     source = iter(found)
@@ -206,11 +206,11 @@ class _Fetch:
         except ServerFailed as error:
             return self._failed(entry, error)
         except MailError as error:
-            return _refused(entry, f"what the server serves is not its mail: {error}")
+            return _unstorable(entry, f"what the server serves is not its mail: {error}")
         if mail.patch_id != entry.id:
-            return _refused(entry, f"the server serves the mail of patch {mail.patch_id} for it")
+            return _unstorable(entry, f"the server serves the mail of patch {mail.patch_id} for it")
         if mail.message_id != entry.message_id:
-            return _refused(entry, f"its mail has another message-id: {mail.message_id}")
+            return _unstorable(entry, f"its mail has another message-id: {mail.message_id}")
         return self._bounded(mail, entry)
 
     def _failed(self, entry: PatchEntry, error: ServerFailed) -> Found | None:
@@ -220,7 +220,7 @@ class _Fetch:
         others = [one for one in self._entries if one.id != entry.id]
         if others and not any(self._can_be_had(one) for one in (others[0], others[-1])):
             raise ServerUnavailable(str(error)) from error
-        return _refused(entry, "the server fails (500) to render its mail")
+        return _unstorable(entry, "the server fails (500) to render its mail")
 
     def _can_be_had(self, entry: PatchEntry) -> bool:
         try:
@@ -255,7 +255,7 @@ class _Fetch:
             return self._bounded(mails[entry.id], entry)
         if not self._is_known(entry):
             return None
-        return _refused(entry, "Patchwork lists it, but does not find its mail (404)")
+        return _unstorable(entry, "Patchwork lists it, but does not find its mail (404)")
 
     def _bounded(self, mail: Mail, entry: PatchEntry) -> Found:
         # A single one is not even read further; here it came with its series.
@@ -263,8 +263,8 @@ class _Fetch:
             return self._too_large(entry)
         return mail
 
-    def _too_large(self, entry: PatchEntry) -> Refused:
-        return _refused(entry, too_large(self._limits.max_mail_bytes))
+    def _too_large(self, entry: PatchEntry) -> Unstorable:
+        return _unstorable(entry, too_large(self._limits.max_mail_bytes))
 
 
 def too_large(max_mail_bytes: int) -> str:
@@ -272,5 +272,5 @@ def too_large(max_mail_bytes: int) -> str:
     return f"its mail is larger than {max_mail_bytes} bytes, which is [patchwork] max_mail_bytes"
 
 
-def _refused(entry: PatchEntry, reason: str) -> Refused:
-    return Refused(entry.id, reason)
+def _unstorable(entry: PatchEntry, reason: str) -> Unstorable:
+    return Unstorable(entry.id, reason)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from patchsync.patchwork.shown import PatchView
-from patchsync.patchwork.writing import PER_PAGE, Annotator
+from patchsync.patchwork.annotator import PER_PAGE, Annotator
+from patchsync.patchwork.schemas import PatchView
 from patchsync.push.identity import Maintained
 from patchsync.push.ledger import Ledger
 from patchsync.push.ledger_tables import Sink

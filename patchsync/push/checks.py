@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from patchsync.errors import AnswerLost, GoneThere, NotWritten, PatchsyncError
-from patchsync.patchwork.shown import Check, User
-from patchsync.patchwork.writing import Annotator
+from patchsync.patchwork.annotator import Annotator
+from patchsync.patchwork.schemas import Check, User
 from patchsync.push.ledger import Ledger
 from patchsync.push.ledger_tables import Claimed, Entry, Needless, Sink, Unsure, Wait
 from patchsync.push.outcomes import Outcome, trouble_of

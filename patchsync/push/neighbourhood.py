@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from patchsync.errors import GiveUp
-from patchsync.patchwork.shown import PatchView
+from patchsync.patchwork.schemas import PatchView
 from patchsync.push.ledger import Ledger
 from patchsync.push.ledger_tables import Entry, HandsOff, Sink
 from patchsync.push.relation_steps import Relation

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from patchsync.errors import GoneThere
-from patchsync.patchwork.authorship import shown_to_be_ours
-from patchsync.patchwork.shown import PatchView, RelationEvent
-from patchsync.patchwork.writing import Annotator
+from patchsync.patchwork.annotator import Annotator
+from patchsync.patchwork.ownership import placed_by_us
+from patchsync.patchwork.schemas import PatchView, RelationEvent
 from patchsync.push.checks import value_of
 from patchsync.push.identity import Identity
 from patchsync.push.ledger import Ledger
@@ -88,7 +88,7 @@ def _relations(
             value = json.dumps(sorted(members))
             for each in members:
                 ledger.show(each, Sink.RELATION, value, now)
-            if shown_to_be_ours(members, events, identity.user.id):
+            if placed_by_us(members, events, identity.user.id):
                 ledger.hands.note_made(members)
                 # Until a plan wants it: what no group has is ours to take back.
                 ledger.want(

@@ -17,7 +17,7 @@ from patchsync.errors import (
     PatchsyncError,
     TryAgainLater,
 )
-from patchsync.patchwork.writing import Annotator
+from patchsync.patchwork.annotator import Annotator
 from patchsync.push.ledger import Ledger
 from patchsync.push.ledger_tables import Sink, Trouble
 from patchsync.push.neighbourhood import (

@@ -12,8 +12,8 @@ from typing import Self
 
 from patchsync.config import Config
 from patchsync.errors import AnswerLost, ConfigError, GiveUp
-from patchsync.patchwork.limits import PATIENCE
-from patchsync.patchwork.writing import Annotator
+from patchsync.patchwork.annotator import Annotator
+from patchsync.patchwork.rate_limit import PATIENCE
 from patchsync.push import planning
 from patchsync.push.audit import look_on
 from patchsync.push.checks import Checks
@@ -297,5 +297,5 @@ class Session:
         """From a claim on: by then the answer is there, or never comes."""
         ask = self._config.patchwork
         timeouts = ask.connect_timeout + ask.read_timeout
-        # The request goes out only when the gate lets it.
+        # The request goes out only when the rate limit lets it.
         return PATIENCE + timeouts + self._config.push.answer_seconds

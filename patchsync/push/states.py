@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from patchsync.errors import NotWritten
-from patchsync.patchwork.shown import PatchView
-from patchsync.patchwork.writing import Annotator
+from patchsync.patchwork.annotator import Annotator
+from patchsync.patchwork.schemas import PatchView
 from patchsync.push.ledger import Ledger
 from patchsync.push.ledger_tables import Entry, Sink, Trouble
 from patchsync.push.outcomes import Outcome, trouble_of

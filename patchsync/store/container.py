@@ -162,9 +162,8 @@ class MboxPatchwork:
 
     def held(self) -> array[int]:
         """Patchwork ids that need no fetching, stored or quarantined: ascending, as array('q')."""
-        quarantined = (
-            self.quarantined()
-        )  # first: a patch that leaves it meanwhile is stored by then
+        # First: a patch that leaves it meanwhile is stored by then.
+        quarantined = self.quarantined()
         held = self.ids()
         for patch_id in sorted(quarantined):
             place = bisect_left(held, patch_id)
@@ -177,7 +176,7 @@ class MboxPatchwork:
         return read_gone(self.paths.gone)
 
     def quarantined(self) -> dict[int, Quarantined]:
-        """Patches whose mail could not be stored, by patchwork id; see `evidence.due`."""
+        """Patches whose mail could not be stored, by patchwork id; see `quarantine.due`."""
         entries = read_quarantine(self.paths.quarantine)
         # A writer that was killed may have left one there that it stored.
         stored = self._side_index.message_ids(entries)

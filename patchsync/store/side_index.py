@@ -14,7 +14,7 @@ import os
 import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedReader
 from itertools import islice
@@ -22,19 +22,18 @@ from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
-from patchsync.errors import StoreDamaged, StoreUnavailable
+from patchsync.errors import StoreDamaged
 from patchsync.store.files import storing
 from patchsync.store.layout import IndexEntry, parse_line, parse_plain_lines
+from patchsync.store.sqlite_file import CacheRemoved, Schema, SqliteFile
 
-_VERSION = 2  # of the tables below; a cache of another version is built anew
-_BUSY = 30.0  # seconds to wait for another process' transaction
 _TAIL = 4096  # bytes before the offset that show whether the index still is the one that was read
 _CHUNK = 1 << 20  # bytes read at a time, which bounds the memory
 _SLOTS = 500  # ids looked up by one statement
-_WAL_SIZE = 16 << 20  # bytes to which the write-ahead log shrinks again after a rebuild
 
-_TABLES = f"""
-BEGIN IMMEDIATE;
+_SCHEMA = Schema(
+    version=2,
+    tables="""
 CREATE TABLE IF NOT EXISTS patch (
     id INTEGER PRIMARY KEY, date TEXT NOT NULL, message_id TEXT NOT NULL, md5 TEXT NOT NULL,
     line INTEGER NOT NULL
@@ -43,29 +42,9 @@ CREATE TABLE IF NOT EXISTS state (
     inode TEXT NOT NULL, offset INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, tail TEXT NOT NULL,
     lines INTEGER NOT NULL, patches INTEGER NOT NULL, built TEXT NOT NULL
 );
-PRAGMA user_version = {_VERSION};
-COMMIT;
-"""
-
-_INDEXES = ("message_id", "line")
-_PASSING = frozenset(
-    {
-        sqlite3.SQLITE_BUSY,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_FULL,
-        sqlite3.SQLITE_INTERRUPT,
-        sqlite3.SQLITE_IOERR,
-        sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
-        sqlite3.SQLITE_PERM,
-        sqlite3.SQLITE_PROTOCOL,
-        sqlite3.SQLITE_READONLY,
-    }
+""",
 )
-
-
-class _Damaged(StoreUnavailable):
-    """The cache itself cannot be read; it was removed and is built anew by the next catch-up."""
+_INDEXES = ("message_id", "line")
 
 
 @dataclass(frozen=True)
@@ -98,9 +77,10 @@ class SideIndex:
 
     def __init__(self, index: Path, database: Path) -> None:
         self._index = index
-        self._database = database
-        self._connection: sqlite3.Connection | None = None
-        self._opened: os.stat_result | None = None  # the database file; None while in memory
+        # In memory while there is no index: to look at a store that is not there leaves nothing
+        # behind.
+        self._cache = SqliteFile(database, _SCHEMA)
+        self._reporting = self._cache.reporting
 
     def __enter__(self) -> Self:
         return self
@@ -110,9 +90,7 @@ class SideIndex:
 
     def close(self) -> None:
         """Close the cache; a later `catch_up` opens it again."""
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = None
+        self._cache.close()
 
     # Following the index
 
@@ -136,14 +114,17 @@ class SideIndex:
         """
         try:
             return self._catch_up(synced)
-        except _Damaged:
+        except CacheRemoved:
             return self._catch_up(synced)
 
     def _catch_up(self, synced: bool) -> int:
         with self._reporting(), storing(self._index):
             found = _stat(self._index)
             if not self._is_open(found):
-                self._open(found)
+                if found is None:
+                    self._cache.open_in_memory()
+                else:
+                    self._cache.open()
             if found is None:
                 return 0
             with self._index.open("rb") as file:
@@ -151,7 +132,7 @@ class SideIndex:
                 state = self._state()
                 if state.is_of(stat):
                     return 0
-                with self._transaction():
+                with self._cache.transaction():
                     return self._take_over(file, stat, state, synced)
 
     def _take_over(
@@ -270,80 +251,17 @@ class SideIndex:
         with self._reporting():
             yield from self._sql.execute("SELECT date, message_id FROM patch")
 
-    # SQLite
-
     @property
     def _sql(self) -> sqlite3.Connection:
-        if self._connection is None:
-            raise StoreUnavailable(f"{self._database} is not open; the next catch-up opens it")
-        return self._connection
+        return self._cache.sql
 
     def _is_open(self, index: os.stat_result | None) -> bool:
-        """Tell whether the connection is to what should be open: see `_open`."""
-        if self._connection is None:
-            return False
-        database = _stat(self._database)
-        if index is None or self._opened is None or database is None:
-            return index is None and self._opened is None
-        return os.path.samestat(self._opened, database)
-
-    def _open(self, index: os.stat_result | None) -> None:
-        self.close()
-        if index is None:  # to look at a store that is not there leaves nothing behind
-            self._connection = sqlite3.connect(":memory:", isolation_level=None)
-            self._opened = None
-            self._sql.executescript(_TABLES)
-            return
-        self._database.parent.mkdir(parents=True, exist_ok=True)
-        self._database.touch()  # SQLite itself would ignore a umask that lets a group write
-        self._connection = sqlite3.connect(self._database, timeout=_BUSY, isolation_level=None)
-        self._opened = self._database.stat()
-        version = self._sql.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, _VERSION):
-            self._remove()
-            raise _Damaged(f"{self._database} was of version {version} and has been removed")
-        self._sql.execute("PRAGMA journal_mode = WAL")
-        self._sql.execute("PRAGMA synchronous = NORMAL")
-        self._sql.execute(f"PRAGMA journal_size_limit = {_WAL_SIZE}")
-        if version == 0:
-            self._sql.executescript(_TABLES)
-
-    def _remove(self) -> None:
-        self.close()
-        # The database last: without its log it is at worst damaged again, and found to be so.
-        for suffix in ("-wal", "-shm", ""):
-            self._database.with_name(self._database.name + suffix).unlink(missing_ok=True)
+        """Tell whether what is open is what should be, as `index` is there or not."""
+        return self._cache.is_open and self._cache.in_memory == (index is None)
 
     def _state(self) -> _State:
         row = self._sql.execute("SELECT * FROM state").fetchone()
         return _State() if row is None else _State(*row)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._sql.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._sql.execute("COMMIT")
-        except BaseException:
-            if self._sql.in_transaction:
-                self._sql.execute("ROLLBACK")
-            raise
-
-    @contextmanager
-    def _reporting(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.ProgrammingError:
-            raise  # a use across threads, or after close: a fault of the caller
-        except sqlite3.DatabaseError as error:
-            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-            if code & 0xFF in _PASSING:
-                raise StoreUnavailable(f"{self._database}: {error}") from error
-            with storing(self._database):
-                self._remove()
-            raise _Damaged(
-                f"{self._database} was damaged ({error}) and has been removed; it is built anew"
-            ) from error
 
 
 def _stat(path: Path) -> os.stat_result | None:

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, replace
 from patchsync.config import Config
 from patchsync.errors import UnknownProject
 from patchsync.patchwork.client import Client
-from patchsync.patchwork.limits import RedisGate
 from patchsync.patchwork.paging import LARGEST_PAGE, Answer, Page
+from patchsync.patchwork.rate_limit import RedisRateLimiter
 from patchsync.store.record import write_record
-from patchsync.sync.compare import SLACK, Want
+from patchsync.sync.compare import SLACK, PageToFetch
 from patchsync.sync.differences import (
     Differences,
     RememberingRemote,
@@ -60,7 +60,7 @@ class AuditProgress:
         """The page to list next; None when all were seen."""
         return None if self.done else Page("id", LARGEST_PAGE, self.page)
 
-    def see(self, answer: Answer | None, known: IdSet) -> tuple[Seen, Want | None]:
+    def see(self, answer: Answer | None, known: IdSet) -> tuple[Seen, PageToFetch | None]:
         """Takes the answer for `next_page` (None: it lies past the end).
 
         Returns what it changes, in `known` too, and the page to fetch if it lists what we lack.
@@ -79,7 +79,7 @@ class AuditProgress:
         if not seen.missing:
             return seen, None
         start, end = known.rank(answer.ids[0]) - SLACK, known.rank(answer.ids[-1]) + 1 + SLACK
-        return seen, Want(answer.page, known.slice(start, end))
+        return seen, PageToFetch(answer.page, known.slice(start, end))
 
     def clean(self, known: IdSet) -> bool:
         """Whether all up to `until` was seen, and we have exactly that.
@@ -95,7 +95,7 @@ def audit(
     project: Project,
     config: Config,
     client: Client,
-    gate: RedisGate,
+    limiter: RedisRateLimiter,
     *,
     since: float | None = None,
 ) -> Differences:
@@ -123,7 +123,7 @@ def audit(
     all_pages = max(1, -(-count // LARGEST_PAGE))
     # At least one: where the list got shorter meanwhile, that is how the audit sees its end.
     last = max(progress.page, min(all_pages, progress.page - 1 + config.schedule.audit_pages))
-    want: list[Want] = []
+    want: list[PageToFetch] = []
     gone: set[int] = set()
     back: set[int] = set()
     # What is held must be known before it is asked whether it is there.
@@ -150,7 +150,7 @@ def audit(
         state=asdict(progress),
     )
     write_record(project.paths, project.paths.audit, asdict(record))
-    keep_count(project, gate)
+    keep_count(project, limiter)
     return Differences(
         want=tuple(want),
         seen=remote.evidence(gone, back),

@@ -41,7 +41,7 @@ class Remote(Protocol):
 
 
 @dataclass(frozen=True)
-class Want:
+class PageToFetch:
     """A page to fetch: list it, download what is not in `held`, report what is proved gone.
 
     `held`: our ids, ascending, that the page may list.
@@ -52,7 +52,7 @@ class Want:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Round:
+class Comparison:
     """The outcome of one comparison."""
 
     # The server's numbers
@@ -63,14 +63,14 @@ class Round:
     # Highest and count are ours, with `gone` and `back` applied
     in_sync: bool
     # Newest first
-    want: tuple[Want, ...]
+    want: tuple[PageToFetch, ...]
     # What the comparison's own requests proved, where it changes something
     gone: frozenset[int]
     back: frozenset[int]
     requests: int
 
 
-def compare(remote: Remote, known: IdSet, window: int) -> Round:
+def compare(remote: Remote, known: IdSet, window: int) -> Comparison:
     """One round: where the two sides differ, as at most `window` (>= 1) pages to fetch.
 
     `known` is the round's own view and changes with what is seen. When the pages are fetched and
@@ -78,11 +78,11 @@ def compare(remote: Remote, known: IdSet, window: int) -> Round:
     `UnknownProject`.
     """
     look = _Look(remote, known)
-    want: list[Want] = []
+    want: list[PageToFetch] = []
     in_sync = look.count == len(known) and look.highest == known.highest
     if not in_sync:
         want = _new_at_the_end(look, window) or _bisect(look, window)
-    return Round(
+    return Comparison(
         highest=look.highest,
         count=look.count,
         known=len(known),
@@ -145,7 +145,7 @@ class _Look:
         self.back = (back - seen.gone) | (seen.back - gone)
 
 
-def _new_at_the_end(look: _Look, window: int) -> list[Want]:
+def _new_at_the_end(look: _Look, window: int) -> list[PageToFetch]:
     """The usual case: we lack as many as there are new at the end. Empty if it is not the case.
 
     One page is taken without a question. Several could be ours, with what we lack far below them.
@@ -165,7 +165,7 @@ def _new_at_the_end(look: _Look, window: int) -> list[Want]:
             return []
     ours = known.slice(len(known) - size - SLACK, len(known))
     return [
-        Want(Page("-id", size, page), () if page * size <= new else ours)
+        PageToFetch(Page("-id", size, page), () if page * size <= new else ours)
         for page in range(1, min(pages, window) + 1)
     ]
 
@@ -179,14 +179,14 @@ class _Stretch(NamedTuple):
     high: float
 
 
-def _bisect(look: _Look, window: int) -> list[Want]:
+def _bisect(look: _Look, window: int) -> list[PageToFetch]:
     """Halves the stretches that differ until each is one page, or wholly missing; newest first."""
     known, count = look.known, look.count
     grid = _Grid(count)
     stretches = [_Stretch(0, -inf, count, inf)]
     # Where the highest is not ours, the end of ours is looked at first.
     first_divide = count // 2 if look.highest in known else len(known)
-    want: list[Want] = []
+    want: list[PageToFetch] = []
     listed_here = 0
     while stretches and len(want) + listed_here < window:
         stretch = stretches.pop()
@@ -206,7 +206,7 @@ def _bisect(look: _Look, window: int) -> list[Want]:
             stretches.append(_Stretch(border, divide, end, high))
             continue
         wanted = [
-            Want(page, _held(known, stretch, page.positions(count)))
+            PageToFetch(page, _held(known, stretch, page.positions(count)))
             for page in grid.pages(begin, end)
         ]
         if len(wanted[0].held) > HELD:  # most of them are gone, which this proves
@@ -271,10 +271,10 @@ class _Grid:
             ]
         return pages
 
-    def without_overlap(self, want: list[Want]) -> list[Want]:
+    def without_overlap(self, want: list[PageToFetch]) -> list[PageToFetch]:
         """Leaves the page below the seam to the next round, if the one above lists some of it."""
         above = Page("-id", LARGEST_PAGE, (self._count - self._seam) // LARGEST_PAGE)
         below = Page("id", LARGEST_PAGE, (self._seam - 1) // LARGEST_PAGE + 1)
-        if self._count % LARGEST_PAGE and any(each.page == above for each in want):
-            return [each for each in want if each.page != below]
+        if self._count % LARGEST_PAGE and any(wanted.page == above for wanted in want):
+            return [wanted for wanted in want if wanted.page != below]
         return want

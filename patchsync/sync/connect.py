@@ -11,26 +11,28 @@ from pydantic import SecretStr
 from patchsync.config import TOKEN_VARIABLE, Config
 from patchsync.errors import ConfigError
 from patchsync.fleet.redis_server import redis_trouble
+from patchsync.patchwork.annotator import Annotator
 from patchsync.patchwork.client import Client
-from patchsync.patchwork.limits import Gate, LocalGate, fleet_gate
-from patchsync.patchwork.writing import Annotator
+from patchsync.patchwork.rate_limit import LocalRateLimiter, RateLimiter, fleet_rate_limiter
 from patchsync.sync.request_count import kept_requests
 
 _Client = TypeVar("_Client", bound=Client)
 
 
-def connect(config: Config, token: SecretStr | None = None, gate: Gate | None = None) -> Client:
+def connect(
+    config: Config, token: SecretStr | None = None, limiter: RateLimiter | None = None
+) -> Client:
     """The Patchwork that is configured; what only reads needs no token.
 
-    `gate`: the fleet's; without it the one for a command.
+    `limiter`: the fleet's; without it the one for a command.
 
     Raises:
         ConfigError: the configuration does not let it be asked.
     """
-    return _opened(Client, config, token, gate)
+    return _opened(Client, config, token, limiter)
 
 
-def connect_annotator(config: Config, gate: Gate | None = None) -> Annotator:
+def connect_annotator(config: Config, limiter: RateLimiter | None = None) -> Annotator:
     """As `connect`, for what is written.
 
     Raises:
@@ -43,27 +45,27 @@ def connect_annotator(config: Config, gate: Gate | None = None) -> Annotator:
             "to push, Patchwork wants a token: set [mbox.patchwork] token_file or"
             f" {TOKEN_VARIABLE} where it runs"
         )
-    return _opened(Annotator, config, token, gate)
+    return _opened(Annotator, config, token, limiter)
 
 
 def _opened(
-    kind: type[_Client], config: Config, token: SecretStr | None, gate: Gate | None
+    kind: type[_Client], config: Config, token: SecretStr | None, limiter: RateLimiter | None
 ) -> _Client:
     ask = config.patchwork
     return kind(
         config.url,
-        gate or _gate(config),
+        limiter or _limiter(config),
         token=token,
         contact=ask.contact,
         timeout=(ask.connect_timeout, ask.read_timeout),
     )
 
 
-def _gate(config: Config) -> Gate:
+def _limiter(config: Config) -> RateLimiter:
     """The fleet's own rate limit where Redis is there; else one for this command alone."""
     if redis_trouble(config):
-        return LocalGate(config.rate, config.patchwork.burst)
+        return LocalRateLimiter(config.rate, config.patchwork.burst)
     client = redis.Redis.from_url(config.redis_url)
     # Where there is no store there is no count to bring back.
     recall = partial(kept_requests, config) if config.d_mbox.is_dir() else None
-    return fleet_gate(config, client, recall)
+    return fleet_rate_limiter(config, client, recall)

@@ -12,7 +12,7 @@ from patchsync.patchwork.paging import Answer, Page
 from patchsync.store.container import MboxPatchwork
 from patchsync.store.expected import expected
 from patchsync.store.record import halt, halted
-from patchsync.sync.compare import Want
+from patchsync.sync.compare import PageToFetch
 from patchsync.sync.id_set import IdSet
 from patchsync.sync.projects import Project
 
@@ -22,7 +22,7 @@ class Differences:
     """In what a project's list and the store differ, as far as it was looked at."""
 
     # Pages to fetch
-    want: tuple[Want, ...] = ()
+    want: tuple[PageToFetch, ...] = ()
     # For the store: what is gone, and what is back; None if nothing
     seen: FetchResult | None = None
     # Quarantined patches that are due for another try

@@ -8,7 +8,7 @@ from patchsync.patchwork.client import Client
 from patchsync.patchwork.download import Limits, batches, fetch_missing
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.paging import Page
-from patchsync.patchwork.records import PatchEntry
+from patchsync.patchwork.schemas import PatchEntry
 
 # A slow page comes into the store bit by bit, so that no limit of time makes it begin anew.
 MOST_MAILS = 100
@@ -67,11 +67,11 @@ def fetch_patches(
     Raises:
         PatchsyncError: a download failed; what others found was handed out before.
     """
-    found = {number: client.patch(key, number) for number in ids}
-    entries = [entry for entry in found.values() if entry is not None]
+    answers = {patch_id: client.patch(key, patch_id) for patch_id in ids}
+    entries = [entry for entry in answers.values() if entry is not None]
     yield from _download(client, key, entries, (), limits, batch_bytes)
     yield FetchResult(
-        gone=tuple(number for number, entry in found.items() if entry is None),
+        gone=tuple(patch_id for patch_id, entry in answers.items() if entry is None),
         listed=tuple((entry.id, entry.message_id) for entry in entries),
         lease=lease,
     )

@@ -17,10 +17,10 @@ from patchsync.patchwork.paging import Answer
 
 def _ascending(ids: Iterable[int]) -> array[int]:
     """The ids in order, each once. Those that are so already cost 8 bytes each, and no more."""
-    found = ids if isinstance(ids, array) else array("q", ids)
-    if any(low >= high for low, high in pairwise(found)):
-        return array("q", sorted(set(found)))
-    return found[:]
+    given = ids if isinstance(ids, array) else array("q", ids)
+    if any(low >= high for low, high in pairwise(given)):
+        return array("q", sorted(set(given)))
+    return given[:]
 
 
 def _holds(ids: Sequence[int], patch_id: int) -> bool:
@@ -43,9 +43,9 @@ class IdSet:
     def __init__(self, held: Iterable[int], gone: Iterable[int] = ()) -> None:
         """`held`: all ids stored or quarantined; `gone`: those that the server was seen without."""
         ids = _ascending(held)
-        self._gone = {each for each in gone if _holds(ids, each)}
+        self._gone = {patch_id for patch_id in gone if _holds(ids, patch_id)}
         if self._gone:
-            ids = array("q", (each for each in ids if each not in self._gone))
+            ids = array("q", (patch_id for patch_id in ids if patch_id not in self._gone))
         self._ids = ids
 
     def __len__(self) -> int:
@@ -77,7 +77,7 @@ class IdSet:
 
     def add(self, patch_ids: Iterable[int]) -> None:
         """Has these known too; they are not gone."""
-        new = _ascending(array("q", (each for each in patch_ids if each not in self)))
+        new = _ascending(array("q", (patch_id for patch_id in patch_ids if patch_id not in self)))
         self._gone.difference_update(new)
         self._ids = array("q", merge(self._ids, new))
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from patchsync.config import Config
 from patchsync.errors import StoreUnavailable
 from patchsync.patchwork.client import Client
-from patchsync.patchwork.limits import RedisGate
+from patchsync.patchwork.rate_limit import RedisRateLimiter
 from patchsync.store.quarantine import due
 from patchsync.store.record import write_record
 from patchsync.sync.compare import compare
@@ -29,7 +29,9 @@ from patchsync.sync.request_count import keep_count
 MOST_RETRIED = 20
 
 
-def probe(project: Project, config: Config, client: Client, gate: RedisGate) -> Differences:
+def probe(
+    project: Project, config: Config, client: Client, limiter: RedisRateLimiter
+) -> Differences:
     """Compare a project with the store (`sync.compare`), and keep the record.
 
     Raises:
@@ -40,7 +42,7 @@ def probe(project: Project, config: Config, client: Client, gate: RedisGate) -> 
     demand_not_halted(project)
     _demand_room(config)
     # Here too, for it must be kept also when the budget is spent and no request follows.
-    keep_count(project, gate)
+    keep_count(project, limiter)
     remote = RememberingRemote(client, project.key)
     with project.open() as container:
         known, coming = known_ids(project, container)
@@ -58,14 +60,14 @@ def probe(project: Project, config: Config, client: Client, gate: RedisGate) -> 
         requests=comparison.requests,
     )
     write_record(project.paths, project.paths.round, asdict(record))
-    keep_count(project, gate)
+    keep_count(project, limiter)
     summary = record.summary() + (f", {coming} of these from an archive" if coming else "")
     return Differences(want=comparison.want, seen=seen, due=tuple(retry), summary=summary)
 
 
 def _demand_room(config: Config) -> None:
     """Refuse to fetch what could not be stored: it would be fetched again each round."""
-    folder = next(each for each in (config.d_mbox, *config.d_mbox.parents) if each.exists())
+    folder = next(path for path in (config.d_mbox, *config.d_mbox.parents) if path.exists())
     free = shutil.disk_usage(folder).free
     needed = 2 * config.fleet.batch_bytes
     if free < needed:

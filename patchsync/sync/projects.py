@@ -61,14 +61,14 @@ def _at(place: tuple[Path, str, str, str], key: str) -> Project | None:
 
 
 def _look_at_all(config: Config) -> None:
-    found: dict[tuple[Path, str, str, str], ContainerPaths] = {}
+    places: dict[tuple[Path, str, str, str], ContainerPaths] = {}
     for container in list_containers(config.d_mbox):
         origin, layout = container.origin, container.paths.layout
         if origin is not None and origin.is_at(config.base_url):
             for name in _names(origin):
                 place = (config.d_mbox, config.base_url, layout, name)
-                found.setdefault(place, container.paths)
-    _found_at.update(found)
+                places.setdefault(place, container.paths)
+    _found_at.update(places)
 
 
 def _names(origin: Origin) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from patchsync.config import Config
 from patchsync.errors import TryAgainLater
-from patchsync.patchwork.limits import NO_PROJECT, RedisGate
+from patchsync.patchwork.rate_limit import NO_PROJECT, RedisRateLimiter
 from patchsync.store.record import write_record
 from patchsync.sync.projects import Project, find_project
 from patchsync.sync.records import parsed
@@ -34,9 +34,9 @@ def last_requests(project: Project) -> RequestsRecord | None:
     return parsed(RequestsRecord, project.paths.requests)
 
 
-def keep_count(project: Project, gate: RedisGate) -> None:
+def keep_count(project: Project, limiter: RedisRateLimiter) -> None:
     """Have the store keep this day's count of requests, if it changed."""
-    spent = gate.spent()
+    spent = limiter.requests_today()
     record = RequestsRecord(
         day=spent.day,
         requests=spent.requests.get(project.key, 0),
@@ -46,14 +46,14 @@ def keep_count(project: Project, gate: RedisGate) -> None:
         write_record(project.paths, project.paths.requests, asdict(record))
 
 
-def keep_count_in_backlog(project: Project, gate: RedisGate) -> None:
+def keep_count_in_backlog(project: Project, limiter: RedisRateLimiter) -> None:
     """As `keep_count`, every few seconds: a backlog may run for hours between two rounds.
 
     It is only a note, which comes again: a server or store that is not to be had is no error here.
     """
     with suppress(TryAgainLater):
         if _age(project.paths.requests) > KEEP_SECONDS:
-            keep_count(project, gate)
+            keep_count(project, limiter)
 
 
 def kept_requests(config: Config, day: str) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from patchsync.errors import ServerRestored
 from patchsync.patchwork.fetch_result import FetchResult
-from patchsync.patchwork.limits import RedisGate
+from patchsync.patchwork.rate_limit import RedisRateLimiter
 from patchsync.store.record import halt
 from patchsync.store.writer import Stored, StoreWriter
 from patchsync.sync.differences import demand_not_halted
@@ -15,10 +15,12 @@ from patchsync.sync.request_count import keep_count_in_backlog
 LOCK_SECONDS = 5.0
 
 
-def store_result(project: Project, result: FetchResult, gate: RedisGate | None = None) -> Stored:
+def store_result(
+    project: Project, result: FetchResult, limiter: RedisRateLimiter | None = None
+) -> Stored:
     """Write what was fetched. To be called under the project's Redis lock.
 
-    `gate`: of what asked the Patchwork for it; its count of requests is kept now and then.
+    `limiter`: of what asked the Patchwork for it; its count of requests is kept now and then.
 
     Raises:
         GiveUp: the project is halted.
@@ -33,6 +35,6 @@ def store_result(project: Project, result: FetchResult, gate: RedisGate | None =
     except ServerRestored as error:
         halt(project.paths, str(error))
         raise
-    if gate is not None:
-        keep_count_in_backlog(project, gate)
+    if limiter is not None:
+        keep_count_in_backlog(project, limiter)
     return stored

@@ -28,10 +28,10 @@ PUBLISHER = """
 import sys
 from dataclasses import replace
 from patchsync.patchwork.fetch_result import Delivery
-from patchsync.sync.id_set import Page
+from patchsync.patchwork.paging import Page
 from patchsync.sync.fetch import fetch_page, lease_of
 from patchsync.patchwork.download import Limits
-from patchsync.sync.compare import Want
+from patchsync.sync.compare import PageToFetch
 from workers import context, messages
 from workers.celery import app
 
@@ -46,7 +46,7 @@ def probe():
 
 def fetch():
     context.leases("sample").take(lease_of(page))
-    messages.fetch_page("sample", "sample", Want(page, ()))
+    messages.fetch_page("sample", "sample", PageToFetch(page, ()))
 
 def index():
     context.leases("sample").take(lease_of(page))

@@ -11,7 +11,7 @@ import redis
 
 from patchsync.fleet.services import SYNC_QUEUES
 from patchsync.fleet.supervisor import Supervisor
-from patchsync.patchwork.limits import Spent, fleet_gate
+from patchsync.patchwork.rate_limit import DailyRequests, fleet_rate_limiter
 from patchsync.sync.request_count import kept_requests
 from standin.process import StandinProcess
 from tests.support.installation import Installation, configured, wait_until
@@ -77,8 +77,8 @@ def test_the_budget_of_the_day_outlives_redis(tmp_path: Path, patchwork: Standin
     config = installation.config
     client = redis.Redis.from_url(config.redis_url)
 
-    def spent() -> Spent:
-        return fleet_gate(config, client).spent()
+    def spent() -> DailyRequests:
+        return fleet_rate_limiter(config, client).requests_today()
 
     def kept() -> int:
         return sum(kept_requests(config, spent().day).values())

@@ -6,20 +6,20 @@ import pytest
 import redis
 
 from patchsync.errors import ServerUnavailable
-from patchsync.patchwork.limits import RedisGate
+from patchsync.patchwork.rate_limit import RedisRateLimiter
 from tests.support.inprocess import Workers, process_of_its_own
 from tests.support.installation import Installation
 
 
 @pytest.fixture
-def elsewhere(installation: Installation, shared_redis: redis.Redis) -> RedisGate:
+def elsewhere(installation: Installation, shared_redis: redis.Redis) -> RedisRateLimiter:
     """The fleet's limit as another process has it, one that does not wait."""
     prefix = f"patchsync-rate:{installation.config.instance}"
-    return RedisGate(shared_redis, prefix, rate=None, patience=0.0)
+    return RedisRateLimiter(shared_redis, prefix, rate=None, patience=0.0)
 
 
 def test_a_dead_server_is_left_alone_and_named(
-    installation: Installation, workers: Workers, elsewhere: RedisGate
+    installation: Installation, workers: Workers, elsewhere: RedisRateLimiter
 ) -> None:
     """The breaker is open for the whole fleet, and says what it saw; no other word hides that."""
     control = installation.patchwork.control

@@ -23,10 +23,10 @@ from aiosmtpd.smtp import SMTP, AuthResult
 
 from patchsync.config import load
 from patchsync.errors import AnswerLost, ConfigError, GiveUp, Refused, ServerUnavailable
+from patchsync.patchwork.annotator import Annotator
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import Mail
-from patchsync.patchwork.shown import User
-from patchsync.patchwork.writing import Annotator
+from patchsync.patchwork.schemas import User
 from patchsync.push.annotations import ProjectFacts
 from patchsync.push.identity import Identity, Maintained, note_identity
 from patchsync.push.jobs import Job
@@ -218,7 +218,7 @@ def push(tmp_path: Path, there: There) -> Iterator[Push]:
         opened.append(session)
         session.ledger.set_complete()
         ours = {1: Maintained(key="sample", link_name="sample", facts=ProjectFacts())}
-        note_identity(session.ledger, Identity(user=User(1, "pasta"), projects=ours))
+        note_identity(session.ledger, Identity(user=User(id=1, username="pasta"), projects=ours))
         value = json.dumps({"text": TEXT})
         session.ledger.want(Wanted(number, 1, Sink.COMMENT, value) for number in range(1, 10))
         return session

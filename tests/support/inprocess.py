@@ -189,7 +189,7 @@ def _forget_everything() -> None:
     from workers import context
 
     for cached in (
-        *(context.config, context.redis_client, context.gate, context.client),
+        *(context.config, context.redis_client, context.limiter, context.client),
         *(context.index_queue, context.annotator),
     ):
         cached.cache_clear()

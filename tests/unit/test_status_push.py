@@ -14,7 +14,7 @@ from patchsync import status as module
 from patchsync.cli import main
 from patchsync.config import Config, load
 from patchsync.fleet.heartbeat import Member
-from patchsync.patchwork.shown import User
+from patchsync.patchwork.schemas import User
 from patchsync.push.annotations import ProjectFacts
 from patchsync.push.identity import Identity, Maintained, note_identity
 from patchsync.push.ledger import Ledger

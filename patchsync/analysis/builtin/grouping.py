@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from patchsync.analysis.builtin.kept import Kept
+from patchsync.analysis.components import DisjointSets
 
 # Origin to destinations, by name: what PaStA's false-positives files hold.
 Marks = Mapping[str, frozenset[str]]
@@ -41,20 +42,13 @@ def group(
     """The groups of what is connected by `links`, with the commits that each is upstream in."""
     by_number = {patch.number: patch for patch in patches}
     mails = [number for number, patch in by_number.items() if not patch.is_commit]
-    groups = _Groups(by_number)
-    groups.join(links.mails, _Order(by_number, mails, false, how_alike, upstream=False))
-    latest = {_latest(by_number[mail] for mail in each) for each in groups.of(mails)}
+    groups = DisjointSets(by_number)
+    _join(groups, links.mails, _Order(by_number, mails, false, how_alike, upstream=False))
+    latest = {_latest(by_number[mail] for mail in each) for each in groups.sets_of(mails)}
     chosen = [(mail, commit) for mail, commit in links.commits if mail in latest]
-    groups.join(chosen, _Order(by_number, sorted(latest), false_upstream, how_alike, upstream=True))
-    return groups.all()
-
-
-def components(numbers: Iterable[int], pairs: Iterable[tuple[int, int]]) -> list[set[int]]:
-    """What is connected by the pairs, over any number of them."""
-    groups = _Groups(numbers)
-    for left, right in pairs:
-        groups.unite(left, right)
-    return groups.all()
+    order = _Order(by_number, sorted(latest), false_upstream, how_alike, upstream=True)
+    _join(groups, chosen, order)
+    return groups.sets_of(by_number)
 
 
 def _latest(mails: Iterable[Kept]) -> int:
@@ -72,44 +66,24 @@ class _Order(NamedTuple):
     upstream: bool
 
 
-class _Groups:
-    """Groups of numbers that grow together."""
-
-    def __init__(self, numbers: Iterable[int]) -> None:
-        self._group = {number: {number} for number in numbers}
-
-    def unite(self, left: int, right: int) -> None:
-        small, large = sorted((self._group[left], self._group[right]), key=len)
-        if small is not large:
-            large |= small
-            self._group.update(dict.fromkeys(small, large))
-
-    def join(self, pairs: list[tuple[int, int]], order: _Order) -> None:
-        """Unite the pairs, but for what a mark keeps apart."""
-        marks = _Marks(order, self._group)
-        if not marks:
-            for left, right in pairs:
-                self.unite(left, right)
-            return
-        for left, right in _as_pasta_orders(pairs, order):
-            ours, theirs = self._group[left], self._group[right]
-            if ours is not theirs and not marks.keep_apart(ours, theirs):
-                self.unite(left, right)
-
-    def of(self, numbers: Iterable[int]) -> list[set[int]]:
-        """The groups that these numbers are in."""
-        return list({id(self._group[number]): self._group[number] for number in numbers}.values())
-
-    def all(self) -> list[set[int]]:
-        """All groups."""
-        return self.of(self._group)
+def _join(groups: DisjointSets[int], pairs: list[tuple[int, int]], order: _Order) -> None:
+    """Unite the pairs, but for what a mark keeps apart."""
+    marks = _Marks(order)
+    if not marks:
+        for left, right in pairs:
+            groups.unite(left, right)
+        return
+    for left, right in _as_pasta_orders(pairs, order):
+        ours, theirs = groups.set_of(left), groups.set_of(right)
+        if ours is not theirs and not marks.keep_apart(ours, theirs):
+            groups.unite(left, right)
 
 
 class _Marks:
     """The marks that concern these patches, by number."""
 
-    def __init__(self, order: _Order, numbers: Iterable[int]) -> None:
-        names = {order.patches[number].name: number for number in numbers}
+    def __init__(self, order: _Order) -> None:
+        names = {patch.name: number for number, patch in order.patches.items()}
         self._marks: dict[int, set[int]] = {}
         for name, number in names.items():
             if there := {names[each] for each in order.marks.get(name, ()) if each in names}:

@@ -8,11 +8,13 @@ import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
-from patchsync.analysis.builtin.kept_file import KeptFile
+from patchsync.analysis.builtin.kept_file import SCHEMA
 from patchsync.analysis.patch import Patch
 from patchsync.analysis.rating import FileShape, Shape, Sides, shape_of
+from patchsync.store.sqlite_file import SqliteFile
 
 
 class Kept(NamedTuple):
@@ -40,8 +42,16 @@ class Counts(NamedTuple):
     undecided: int
 
 
-class KeptPatches(KeptFile):
+class KeptPatches(SqliteFile):
     """What was read. Numbers ascend in the order in which patches came."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, SCHEMA)
+
+    def forget(self) -> None:
+        """Begin with nothing kept."""
+        self.delete()
+        self.open()
 
     # Notes
 

@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from patchsync.analysis.builtin.comparing import Comparing
-from patchsync.analysis.builtin.grouping import Alike, Links, Marks, components, group
+from patchsync.analysis.builtin.grouping import Alike, Links, Marks, group
 from patchsync.analysis.builtin.kept import Kept, KeptPatches
+from patchsync.analysis.components import components
 from patchsync.analysis.engine import Tell
 
 # What PaStA sorts a pick by: as alike as can be, by message and by diff
@@ -27,7 +28,7 @@ def regroup(
         pairs = _links(kept, patches)
         found: list[tuple[set[int], list[set[int]]]] = []
         linked: dict[int, list[tuple[int, int]]] = defaultdict(list)
-        connected = components(patches, pairs)
+        connected = components([*((number,) for number in patches), *pairs])
         place = {number: at for at, each in enumerate(connected) for number in each}
         for pair in pairs:
             linked[place[pair[0]]].append(pair)

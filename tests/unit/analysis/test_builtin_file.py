@@ -11,7 +11,7 @@ from analysis_fakes import Store, mail, name, version
 
 from patchsync.analysis.builtin import writing
 from patchsync.analysis.builtin.kept import KeptPatches
-from patchsync.analysis.builtin.kept_file import VERSION
+from patchsync.analysis.builtin.kept_file import SCHEMA
 from patchsync.analysis.explain import explain
 from patchsync.analysis.group_file import read_content, write_content
 from patchsync.errors import GiveUp, LockHeld, StoreUnavailable, TryAgainLater
@@ -108,7 +108,7 @@ def test_what_is_kept_is_lost(store: Store, how: str) -> None:
         store.kept.unlink()
     elif how == "version":
         with sqlite3.connect(store.kept) as sql:
-            sql.execute(f"PRAGMA user_version = {VERSION + 1}")
+            sql.execute(f"PRAGMA user_version = {SCHEMA.version + 1}")
             sql.execute("DROP TABLE link")
         sql.close()
     elif how == "all of ours":

@@ -12,13 +12,13 @@ from patchsync import doctor
 from patchsync.config import Config, load
 from patchsync.doctor import Finding, findings
 from patchsync.patchwork.client import Client
-from patchsync.patchwork.limits import LocalGate
+from patchsync.patchwork.rate_limit import LocalRateLimiter
 
 
 @pytest.fixture(autouse=True)
 def nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """For the Patchwork, which is not there."""
-    impatient = partial(Client, gate=LocalGate(), sleep=lambda _: None)
+    impatient = partial(Client, limiter=LocalRateLimiter(), sleep=lambda _: None)
     monkeypatch.setattr(doctor, "connect", lambda config, token: impatient(config.url))
 
 

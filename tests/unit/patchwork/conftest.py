@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patchwork_fakes import FakeProject, FakeServer, MakeClient, Patience, RecordingGate
+from patchwork_fakes import FakeProject, FakeServer, MakeClient, Patience, RecordingLimiter
 from pydantic import SecretStr
 
 from patchsync.patchwork.client import Client
@@ -31,8 +31,8 @@ def server() -> Iterator[FakeServer]:
 
 
 @pytest.fixture
-def gate() -> RecordingGate:
-    return RecordingGate()
+def limiter() -> RecordingLimiter:
+    return RecordingLimiter()
 
 
 @pytest.fixture
@@ -41,12 +41,16 @@ def project(server: FakeServer) -> FakeProject:
 
 
 @pytest.fixture
-def make_client(server: FakeServer, gate: RecordingGate) -> Iterator[MakeClient]:
+def make_client(server: FakeServer, limiter: RecordingLimiter) -> Iterator[MakeClient]:
     """Clients that do not sleep between attempts, nor wait long where nothing comes."""
     made: list[Client] = []
 
     def make(url: str | None = None, *, token: str | None = None, **how: Any) -> Client:
-        how = {"gate": gate, "timeout": Patience.with_server(server), "sleep": lambda _: None} | how
+        how = {
+            "limiter": limiter,
+            "timeout": Patience.with_server(server),
+            "sleep": lambda _: None,
+        } | how
         client = Client(url or server.url, token=SecretStr(token) if token else None, **how)
         made.append(client)
         return client

@@ -15,7 +15,7 @@ from typing import Any
 import redis
 
 from patchsync.patchwork.client import Client
-from patchsync.patchwork.limits import LocalGate
+from patchsync.patchwork.rate_limit import LocalRateLimiter
 
 MakeClient = Callable[..., Client]
 
@@ -221,7 +221,7 @@ def mbox(content: bytes, **how: Any) -> Answer:
     return Answer(200, content, {"Content-Type": "text/plain; charset=utf-8"}, **how)
 
 
-class RecordingGate(LocalGate):
+class RecordingLimiter(LocalRateLimiter):
     """Lets all through, and remembers what it was told."""
 
     def __init__(self) -> None:

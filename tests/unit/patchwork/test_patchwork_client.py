@@ -26,8 +26,8 @@ from patchsync.errors import (
     UnknownProject,
 )
 from patchsync.patchwork.client import Client, ProjectRemote
+from patchsync.patchwork.http import TooLarge
 from patchsync.patchwork.paging import Page
-from patchsync.patchwork.transport import TooLarge
 
 PATCHES = "/api/1.3/patches/"
 PROJECT = {
@@ -35,7 +35,7 @@ PROJECT = {
     "link_name": "linux",
     "list_email": "linux@example.org",
     "list_id": "linux.example.org",
-    "maintainers": [{"username": "ada"}],
+    "maintainers": [{"id": 4, "username": "ada"}],
 }
 
 
@@ -112,7 +112,8 @@ def test_a_project_is_found_by_its_key(server: FakeServer, client: Client) -> No
     """By id or link name, whatever characters that has."""
     server.says("/api/1.3/projects/a%2Fb%3Fc/", as_json(PROJECT))
     project = client.project("a/b?c")
-    assert (project.id, project.link_name, project.maintainers) == (1, "linux", ("ada",))
+    assert (project.id, project.link_name) == (1, "linux")
+    assert [user.username for user in project.maintainers] == ["ada"]
 
 
 def test_an_unknown_project_is_not_an_empty_one(server: FakeServer, client: Client) -> None:

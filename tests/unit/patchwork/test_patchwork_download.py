@@ -12,7 +12,7 @@ from patchwork_fakes import (
     FakeProject,
     FakeServer,
     MakeClient,
-    RecordingGate,
+    RecordingLimiter,
     as_html,
     as_json,
     mbox,
@@ -22,10 +22,10 @@ from patchwork_fakes import (
 
 from patchsync.errors import ServerUnavailable
 from patchsync.patchwork.client import Client
-from patchsync.patchwork.download import Found, Limits, Refused, batches, fetch_missing
+from patchsync.patchwork.download import Found, Limits, Unstorable, batches, fetch_missing
 from patchsync.patchwork.mbox import Mail, parse_mail
 from patchsync.patchwork.paging import Page
-from patchsync.patchwork.records import PatchEntry
+from patchsync.patchwork.schemas import PatchEntry
 
 FAKE_NINE = (
     b"From patchwork Tue Apr 30 08:54:45 2019\n"
@@ -66,14 +66,14 @@ def single(number: int) -> str:
 
 
 def test_a_series_is_one_request(
-    client: Client, server: FakeServer, project: FakeProject, gate: RecordingGate
+    client: Client, server: FakeServer, project: FakeProject, limiter: RecordingLimiter
 ) -> None:
     """At our server, whatever host the answer names, and counted for the project."""
     project.add_series(3, 5, 6, 7)
     project.add_series(4, 8)
     assert are_right(fetch(client, project), 5, 6, 7, 8)
     assert downloads(server) == [single(8), "/series/3/mbox/"]
-    assert set(gate.waits) == {"", "linux"}
+    assert set(limiter.waits) == {"", "linux"}
 
 
 def test_what_is_held_is_not_downloaded(
@@ -210,7 +210,7 @@ def test_a_listed_mail_that_nothing_leads_to_is_quarantined(
     for path in (single(5), "/series/3/mbox/"):
         server.says(path, NOT_FOUND)
     (found,) = fetch(client, project).values()
-    assert isinstance(found, Refused)
+    assert isinstance(found, Unstorable)
     assert "does not find its mail (404)" in found.reason
 
 
@@ -238,7 +238,7 @@ def test_a_mail_that_is_too_large_is_quarantined(
     assert found[6] == parse_mail(rendered_mail(6))
     for number in (5, 7, 8):
         aside = found[number]
-        assert isinstance(aside, Refused)
+        assert isinstance(aside, Unstorable)
         assert "2000 bytes" in aside.reason
         assert "[patchwork] max_mail_bytes" in aside.reason
 
@@ -252,7 +252,9 @@ def test_the_limit_is_the_same_alone_and_within_a_series(
     project.add_series(4, 7)
     assert are_right(fetch(client, project, limits=exact), 5, 6, 7)
     less = dataclasses.replace(exact, max_mail_bytes=exact.max_mail_bytes - 1)
-    assert all(isinstance(each, Refused) for each in fetch(client, project, limits=less).values())
+    assert all(
+        isinstance(each, Unstorable) for each in fetch(client, project, limits=less).values()
+    )
 
 
 @pytest.mark.parametrize(
@@ -271,7 +273,7 @@ def test_what_is_not_the_mail_that_was_listed_is_quarantined(
     project.add_series(3, 5)
     server.says(single(5), mbox(content))
     (found,) = fetch(client, project).values()
-    assert isinstance(found, Refused)
+    assert isinstance(found, Unstorable)
     assert found.patch_id == 5
     assert why in found.reason
 
@@ -285,7 +287,7 @@ def test_a_mail_that_the_server_cannot_render_is_quarantined(
     server.says(single(5), as_html(500))
     found = fetch(client, project)
     assert found[6] == parse_mail(rendered_mail(6))
-    assert isinstance(found[5], Refused)
+    assert isinstance(found[5], Unstorable)
     assert "500" in found[5].reason
 
 
@@ -355,7 +357,7 @@ def found_of(*sizes: int) -> list[Found]:
     return [
         Mail(patch_id=n, message_id=message_id(n), date="2019/04/29", content=b"x" * size)
         if size
-        else Refused(n, "why")
+        else Unstorable(n, "why")
         for n, size in enumerate(sizes, 1)
     ]
 

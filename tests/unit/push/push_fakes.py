@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from relation_server import State, apply
 
 from patchsync.errors import AnswerLost, GoneThere
-from patchsync.patchwork.shown import Check, CheckEvent, PatchView, RelationEvent, User
+from patchsync.patchwork.schemas import Check, CheckEvent, PatchView, RelationEvent, User
 from patchsync.push.annotations import ProjectFacts
 from patchsync.push.identity import Identity, Maintained
 
-US = User(1, "pasta-bot")
+US = User(id=1, username="pasta-bot")
 IDENTITY = Identity(
     user=US,
     projects={1: Maintained(key="linux", link_name="linux", facts=ProjectFacts())},

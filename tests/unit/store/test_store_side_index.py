@@ -218,7 +218,7 @@ def test_a_cache_that_breaks_while_it_is_read_is_removed_and_built_anew(
         file.write(b"\xff" * 4096 * 20)
     with SideIndex(paths.index, paths.side_index) as side_index:
         side_index.catch_up()
-        with pytest.raises(StoreUnavailable, match="built anew"):
+        with pytest.raises(StoreUnavailable, match="makes it anew"):
             side_index.ids()
         with pytest.raises(StoreUnavailable):
             side_index.ids()
@@ -242,7 +242,7 @@ def test_a_busy_cache_is_no_damaged_one(
     side_index: SideIndex, paths: ContainerPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is left alone; whoever wanted it comes again."""
-    monkeypatch.setattr("patchsync.store.side_index._BUSY", 0.01)
+    monkeypatch.setattr("patchsync.store.sqlite_file.BUSY_SECONDS", 0.01)
     holder = sqlite3.connect(paths.side_index, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     append(paths, line(11))

@@ -14,7 +14,7 @@ from itertools import count as counting
 from patchsync.patchwork.paging import Answer, Page
 from patchsync.sync import compare as comparison
 from patchsync.sync.audit import AuditProgress
-from patchsync.sync.compare import Round, Want
+from patchsync.sync.compare import Comparison, PageToFetch
 from patchsync.sync.id_set import IdSet
 
 
@@ -114,11 +114,11 @@ class ModelStore:
         self.gone.difference_update(found.listed)
         self.gone.update(self.held.intersection(found.gone))
 
-    def apply_round(self, outcome: Round) -> None:
+    def apply_round(self, outcome: Comparison) -> None:
         self.apply(Found(tuple(outcome.back), (), tuple(outcome.gone)))
 
 
-def fetch(server: ModelServer, want: Want) -> Found:
+def fetch(server: ModelServer, want: PageToFetch) -> Found:
     """A fetch task: lists the page, downloads what is not held, reports what is proved gone."""
     answer = server.list_page(want.page)
     if answer is None:
@@ -127,7 +127,7 @@ def fetch(server: ModelServer, want: Want) -> Found:
     return Found(answer.ids, downloaded, tuple(answer.proves_gone(want.held)))
 
 
-def compare(server: ModelServer, store: ModelStore, window: int = 50) -> Round:
+def compare(server: ModelServer, store: ModelStore, window: int = 50) -> Comparison:
     """A round, which keeps its bounds."""
     outcome = comparison.compare(server, store.known(), window)
     assert len(outcome.want) <= window

@@ -12,7 +12,7 @@ import pytest
 from patchsync.config import Config, load
 from patchsync.errors import ServerUnavailable
 from patchsync.patchwork.fetch_result import FetchResult
-from patchsync.patchwork.limits import NO_PROJECT, RedisGate, Spent
+from patchsync.patchwork.rate_limit import NO_PROJECT, DailyRequests, RedisRateLimiter
 from patchsync.store.identity import Origin, claim
 from patchsync.store.layout import ContainerPaths
 from patchsync.sync.projects import find_project, synced_project
@@ -23,15 +23,15 @@ DAY = "2026-02-03"
 
 
 class Counted:
-    """A gate that has counted so much; None: Redis does not answer."""
+    """A rate limit that has counted so much; None: Redis does not answer."""
 
     def __init__(self) -> None:
         self.requests: int | None = 0
 
-    def spent(self) -> Spent:
+    def requests_today(self) -> DailyRequests:
         if self.requests is None:
             raise ServerUnavailable("no Redis")
-        return Spent(
+        return DailyRequests(
             day=DAY, requests={"sample": self.requests, NO_PROJECT: 2}, total=self.requests + 2
         )
 
@@ -54,9 +54,9 @@ def config(tmp_path: Path) -> Config:
     return config
 
 
-def store(config: Config, gate: Counted) -> None:
+def store(config: Config, limiter: Counted) -> None:
     """An index task's work."""
-    store_result(synced_project(config, "sample"), FetchResult(), cast("RedisGate", gate))
+    store_result(synced_project(config, "sample"), FetchResult(), cast("RedisRateLimiter", limiter))
 
 
 def kept(config: Config) -> int:
@@ -65,30 +65,30 @@ def kept(config: Config) -> int:
 
 def test_a_backlog_keeps_the_count_now_and_then(config: Config) -> None:
     """Not at each batch of mails, for that would be one more wait for the disk."""
-    gate = Counted()
-    for gate.requests in (10, 20):
-        store(config, gate)
+    limiter = Counted()
+    for limiter.requests in (10, 20):
+        store(config, limiter)
         assert kept(config) == 10
     site = find_project(config, "sample")
     assert site is not None
     long_ago = time.time() - KEEP_SECONDS - 1
     os.utime(site.paths.requests, (long_ago, long_ago))
-    store(config, gate)
+    store(config, limiter)
     assert kept(config) == 20
 
 
 def test_what_belongs_to_no_project_is_kept_too(config: Config) -> None:
     """The budget is for all requests; of another day none comes back."""
-    gate = Counted()
-    gate.requests = 7
-    store(config, gate)
+    limiter = Counted()
+    limiter.requests = 7
+    store(config, limiter)
     assert kept_requests(config, DAY) == {"sample": 7, NO_PROJECT: 2}
     assert kept_requests(config, "2026-02-04") == {NO_PROJECT: 0}
 
 
 def test_mails_are_stored_though_nothing_can_be_counted(config: Config) -> None:
     """The count is a note, which comes again; the mails are what the task is for."""
-    gate = Counted()
-    gate.requests = None
-    store(config, gate)
+    limiter = Counted()
+    limiter.requests = None
+    store(config, limiter)
     assert kept(config) == -1

@@ -10,7 +10,7 @@ from model_server import Found, ModelServer, ModelStore, audit, compare, fetch, 
 
 from patchsync.patchwork.paging import LARGEST_PAGE
 from patchsync.sync import compare as comparison
-from patchsync.sync.compare import Want
+from patchsync.sync.compare import PageToFetch
 
 
 class ChangingProject:
@@ -95,7 +95,7 @@ class Fleet:
         self._store = store
         self._window = window
         # Pages that wait for a fetch task, and what waits for the index
-        self._wanted: list[Want] = []
+        self._wanted: list[PageToFetch] = []
         self._found: list[Found] = []
 
     def round(self) -> None:

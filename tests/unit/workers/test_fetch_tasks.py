@@ -15,7 +15,7 @@ from patchsync.fleet.backpressure import FIRST, LATER
 from patchsync.fleet.leases import Leases
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.paging import Page
-from patchsync.sync.compare import Want
+from patchsync.sync.compare import PageToFetch
 from patchsync.sync.differences import Differences
 from standin.process import StandinProcess
 from tests.support.inprocess import Sent, Workers
@@ -24,7 +24,7 @@ from workers import enqueue, fetch
 pytestmark = pytest.mark.usefixtures("installation")
 
 PAGE = Page("id", 250, 1)
-WANT = Want(PAGE, (3, 4))
+WANT = PageToFetch(PAGE, (3, 4))
 LEASE = fetch.lease_of(PAGE)
 SEEN = FetchResult(gone=(7,))
 
@@ -80,7 +80,7 @@ def test_while_a_round_is_under_way_nothing_is_asked(
     workers.sent.clear()
     before = asked(patchwork)
     kept: list[str] = []
-    monkeypatch.setattr(fetch, "keep_count", lambda site, gate: kept.append(site.name))
+    monkeypatch.setattr(fetch, "keep_count", lambda project, limiter: kept.append(project.name))
     deliver("fetch.probe", "sample")
     assert kept == ["sample"]
     deliver("fetch.audit", "sample")
@@ -113,7 +113,7 @@ def test_a_page_is_not_asked_for_twice(
 
     def compare(*_: object) -> Differences:
         leases.take(LEASE)
-        return Differences(want=(WANT, Want(Page("id", 250, 2), ())))
+        return Differences(want=(WANT, PageToFetch(Page("id", 250, 2), ())))
 
     monkeypatch.setattr(fetch, "compare_with_store", compare)
     deliver("fetch.probe", "sample")
@@ -123,7 +123,7 @@ def test_a_page_is_not_asked_for_twice(
 def test_a_backlog_lets_others_go_first(finds: Finds, workers: Workers) -> None:
     """A few pages do not wait; many do."""
     for number, priority in ((fetch.FEW_PAGES, FIRST), (fetch.FEW_PAGES + 1, LATER)):
-        finds(Differences(want=tuple(Want(Page("-id", 250, n), ()) for n in range(number))))
+        finds(Differences(want=tuple(PageToFetch(Page("-id", 250, n), ()) for n in range(number))))
         deliver("fetch.probe", "sample" if priority == FIRST else "neighbour")
         assert [sent.options["priority"] for sent in workers.sent] == [priority] * number
         workers.sent.clear()

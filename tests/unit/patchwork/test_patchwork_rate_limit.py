@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +15,13 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from patchsync.errors import ServerUnavailable
-from patchsync.patchwork.limits import LocalGate, RedisGate
+from patchsync.patchwork.rate_limit import LocalRateLimiter, RedisRateLimiter
 from tests.support.installation import wait_until
 
 # redis-py itself tries for seconds.
 ONCE = Retry(NoBackoff(), 0)
 
-MakeGate = Callable[..., LocalGate | RedisGate]
+MakeLimiter = Callable[..., LocalRateLimiter | RedisRateLimiter]
 
 
 def today() -> str:
@@ -30,143 +29,143 @@ def today() -> str:
 
 
 @pytest.fixture(params=["local", "redis"])
-def make_gate(request: pytest.FixtureRequest) -> MakeGate:
-    """Gates of either kind; what holds for one holds for the other."""
+def make_limiter(request: pytest.FixtureRequest) -> MakeLimiter:
+    """Limiters of either kind; what holds for one holds for the other."""
     if request.param == "local":
-        return LocalGate
+        return LocalRateLimiter
     client = request.getfixturevalue("redis_client")
-    return lambda rate=None, burst=1, **how: RedisGate(client, "pw", rate, burst, **how)
+    return lambda rate=None, burst=1, **how: RedisRateLimiter(client, "pw", rate, burst, **how)
 
 
-def refill(gate: LocalGate | RedisGate) -> None:
+def refill(limiter: LocalRateLimiter | RedisRateLimiter) -> None:
     """Until a request passes that may not wait."""
     deadline = time.monotonic() + 60
-    while not passes(gate):
+    while not passes(limiter):
         assert time.monotonic() < deadline, "the bucket never fills"
         time.sleep(0.002)
 
 
-def test_without_a_rate_nobody_waits(make_gate: MakeGate) -> None:
+def test_without_a_rate_nobody_waits(make_limiter: MakeLimiter) -> None:
     """A Patchwork of one's own needs no pace."""
-    gate = make_gate(None, patience=0)
+    limiter = make_limiter(None, patience=0)
     for _ in range(100):
-        gate.wait("p")
+        limiter.wait("p")
 
 
-def test_a_bucket_starts_empty(make_gate: MakeGate) -> None:
+def test_a_bucket_starts_empty(make_limiter: MakeLimiter) -> None:
     """Else each start, and each loss of Redis' data, would let a burst through."""
     with pytest.raises(ServerUnavailable) as refused:
-        make_gate(0.1, burst=10, patience=0).wait("p")
+        make_limiter(0.1, burst=10, patience=0).wait("p")
     assert refused.value.retry_after == pytest.approx(10, abs=1)
 
 
-def test_after_a_pause_so_many_may_ask_at_once_as_the_burst_says(make_gate: MakeGate) -> None:
+def test_after_a_pause_so_many_may_ask_at_once_as_the_burst_says(make_limiter: MakeLimiter) -> None:
     """And no more, however long the pause was."""
-    gate = make_gate(100, burst=3, patience=0)
-    refill(gate)
+    limiter = make_limiter(100, burst=3, patience=0)
+    refill(limiter)
     time.sleep(0.1)
     started = time.monotonic()
     passed = 0
     with pytest.raises(ServerUnavailable):
         while True:
-            gate.wait("p")
+            limiter.wait("p")
             passed += 1
     assert 3 <= passed <= 3 + (time.monotonic() - started) * 100
 
 
-def test_the_pace_is_kept_by_threads_together(make_gate: MakeGate) -> None:
+def test_the_pace_is_kept_by_threads_together(make_limiter: MakeLimiter) -> None:
     """Forty requests at 400 a second take a tenth of a second, however many ask."""
-    gate = make_gate(400)
+    limiter = make_limiter(400)
     started = time.monotonic()
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(gate.wait, ["p"] * 40))
+        list(pool.map(limiter.wait, ["p"] * 40))
     assert time.monotonic() - started >= 40 / 400
 
 
-def test_a_slow_pace_comes_round_all_the_same(make_gate: MakeGate) -> None:
-    """One that is slower than the gate is patient: refused for a while, not for ever."""
-    refill(make_gate(10, patience=0))
+def test_a_slow_pace_comes_round_all_the_same(make_limiter: MakeLimiter) -> None:
+    """One that is slower than the limiter is patient: refused for a while, not for ever."""
+    refill(make_limiter(10, patience=0))
 
 
-def test_who_would_wait_too_long_is_sent_away(make_gate: MakeGate) -> None:
+def test_who_would_wait_too_long_is_sent_away(make_limiter: MakeLimiter) -> None:
     """And takes no slot that another could use."""
-    gate = make_gate(10, patience=0.25)
+    limiter = make_limiter(10, patience=0.25)
     with ThreadPoolExecutor(20) as pool:
-        outcomes = list(pool.map(lambda _: passes(gate), range(20)))
+        outcomes = list(pool.map(lambda _: passes(limiter), range(20)))
     assert 1 <= sum(outcomes) < 20
-    assert passes(gate)
+    assert passes(limiter)
 
 
-def passes(gate: LocalGate | RedisGate) -> bool:
+def passes(limiter: LocalRateLimiter | RedisRateLimiter) -> bool:
     try:
-        gate.wait("p")
+        limiter.wait("p")
     except ServerUnavailable:
         return False
     return True
 
 
 @pytest.mark.parametrize("rate", [None, 1000.0])
-def test_nobody_asks_during_a_hold(make_gate: MakeGate, rate: float | None) -> None:
+def test_nobody_asks_during_a_hold(make_limiter: MakeLimiter, rate: float | None) -> None:
     """The server said when it wants to be asked again."""
-    gate = make_gate(rate, patience=1)
-    gate.hold(1000, "why")
-    gate.hold(1, "why")
+    limiter = make_limiter(rate, patience=1)
+    limiter.hold(1000, "why")
+    limiter.hold(1, "why")
     with pytest.raises(ServerUnavailable) as refused:
-        gate.wait("p")
+        limiter.wait("p")
     assert refused.value.retry_after == pytest.approx(1000, abs=60)
 
 
-def test_a_short_hold_is_waited_for(make_gate: MakeGate) -> None:
+def test_a_short_hold_is_waited_for(make_limiter: MakeLimiter) -> None:
     """A Retry-After within the patience delays the request, no more."""
-    gate = make_gate(None, patience=5)
+    limiter = make_limiter(None, patience=5)
     started = time.monotonic()
-    gate.hold(0.1, "why")
-    gate.wait("p")
+    limiter.hold(0.1, "why")
+    limiter.wait("p")
     assert time.monotonic() - started >= 0.1
 
 
-def test_a_hold_reaches_those_who_wait_already(make_gate: MakeGate) -> None:
+def test_a_hold_reaches_those_who_wait_already(make_limiter: MakeLimiter) -> None:
     """They took their slot before the server said no."""
 
     def held_meanwhile(seconds: float) -> None:
-        gate.hold(100, "why")
+        limiter.hold(100, "why")
         time.sleep(seconds)
 
-    gate = make_gate(20, patience=1, sleep=held_meanwhile)
+    limiter = make_limiter(20, patience=1, sleep=held_meanwhile)
     with pytest.raises(ServerUnavailable):
-        gate.wait("p")
+        limiter.wait("p")
 
 
-def test_no_burst_follows_a_hold(make_gate: MakeGate) -> None:
+def test_no_burst_follows_a_hold(make_limiter: MakeLimiter) -> None:
     """What was not asked meanwhile is not caught up with at once."""
-    gate = make_gate(100, burst=100, patience=0)
-    refill(gate)
+    limiter = make_limiter(100, burst=100, patience=0)
+    refill(limiter)
     time.sleep(0.1)
     started = time.monotonic()
-    gate.hold(0.01, "why")
+    limiter.hold(0.01, "why")
     time.sleep(0.02)
     passed = 0
-    while passes(gate):
+    while passes(limiter):
         passed += 1
     assert passed <= 1 + (time.monotonic() - started) * 100
 
 
-def test_a_mistaken_hold_ends_after_a_day(make_gate: MakeGate) -> None:
+def test_a_mistaken_hold_ends_after_a_day(make_limiter: MakeLimiter) -> None:
     """A Retry-After of a century would be nobody's intention."""
-    gate = make_gate(None, patience=0)
-    gate.hold(1e9, "why")
+    limiter = make_limiter(None, patience=0)
+    limiter.hold(1e9, "why")
     with pytest.raises(ServerUnavailable) as refused:
-        gate.wait("p")
+        limiter.wait("p")
     assert refused.value.retry_after == pytest.approx(24 * 3600, abs=60)
 
 
 def ask_in_a_process(socket: Path, requests: int) -> None:
     """Beside another one, once both are there."""
     with redis.Redis(unix_socket_path=str(socket)) as client:
-        gate = RedisGate(client, "pw", 100)
+        limiter = RedisRateLimiter(client, "pw", 100)
         meet(client)
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(gate.wait, ["p"] * requests))
+            list(pool.map(limiter.wait, ["p"] * requests))
 
 
 def test_the_pace_is_kept_by_processes_together(
@@ -176,18 +175,18 @@ def test_the_pace_is_kept_by_processes_together(
     in_two_processes(ask_in_a_process, redis_socket, 20)
     seconds, microseconds = redis_client.time()
     made = int(redis_client.hget("pw:bucket", "made"))
-    assert RedisGate(redis_client, "pw", 100).spent().requests == {"p": 40}
+    assert RedisRateLimiter(redis_client, "pw", 100).requests_today().requests == {"p": 40}
     assert seconds * 1_000_000 + microseconds - made >= 40 * 10_000
 
 
 def test_losing_redis_data_lets_no_burst_through(redis_client: redis.Redis) -> None:
     """The bucket was full; after the flush it is empty."""
-    gate = RedisGate(redis_client, "pw", 100, burst=100, patience=0)
-    refill(gate)
+    limiter = RedisRateLimiter(redis_client, "pw", 100, burst=100, patience=0)
+    refill(limiter)
     time.sleep(0.1)
-    assert passes(gate)
+    assert passes(limiter)
     redis_client.flushall()
-    assert not passes(gate)
+    assert not passes(limiter)
 
 
 def test_slots_from_a_lost_bucket_are_taken_anew(redis_client: redis.Redis) -> None:
@@ -200,67 +199,67 @@ def test_slots_from_a_lost_bucket_are_taken_anew(redis_client: redis.Redis) -> N
         slept.append(seconds)
         time.sleep(seconds)
 
-    RedisGate(redis_client, "pw", 20, sleep=flushed_meanwhile).wait("p")
+    RedisRateLimiter(redis_client, "pw", 20, sleep=flushed_meanwhile).wait("p")
     assert sum(slept) >= 2 * 1 / 20 * 0.99
 
 
 def test_a_hold_outlives_the_loss_of_redis_data(redis_client: redis.Redis) -> None:
     """Each process that saw the Retry-After keeps to it."""
-    gate = RedisGate(redis_client, "pw", None, patience=0)
-    gate.hold(100, "why")
+    limiter = RedisRateLimiter(redis_client, "pw", None, patience=0)
+    limiter.hold(100, "why")
     redis_client.flushall()
-    assert not passes(gate)
+    assert not passes(limiter)
 
 
 def test_a_hold_reaches_those_in_other_processes_who_wait(redis_client: redis.Redis) -> None:
     """They took their slot before another one was told."""
 
     def held_meanwhile(seconds: float) -> None:
-        RedisGate(redis_client, "pw", 20).hold(100, "why")
+        RedisRateLimiter(redis_client, "pw", 20).hold(100, "why")
         time.sleep(seconds)
 
     with pytest.raises(ServerUnavailable):
-        RedisGate(redis_client, "pw", 20, patience=1, sleep=held_meanwhile).wait("p")
+        RedisRateLimiter(redis_client, "pw", 20, patience=1, sleep=held_meanwhile).wait("p")
 
 
 def test_a_hold_is_the_whole_fleets(redis_client: redis.Redis) -> None:
-    """One process was told, all keep to it; another Patchwork's gate is none of it."""
-    RedisGate(redis_client, "pw", None).hold(1000, "why")
-    RedisGate(redis_client, "pw", None).hold(1, "why")
+    """One process was told, all keep to it; another Patchwork's limiter is none of it."""
+    RedisRateLimiter(redis_client, "pw", None).hold(1000, "why")
+    RedisRateLimiter(redis_client, "pw", None).hold(1, "why")
     with pytest.raises(ServerUnavailable) as refused:
-        RedisGate(redis_client, "pw", None).wait("p")
+        RedisRateLimiter(redis_client, "pw", None).wait("p")
     assert refused.value.retry_after == pytest.approx(1000, abs=60)
-    assert passes(RedisGate(redis_client, "other", None, patience=0))
+    assert passes(RedisRateLimiter(redis_client, "other", None, patience=0))
 
 
-def test_a_hold_says_why(make_gate: MakeGate) -> None:
+def test_a_hold_says_why(make_limiter: MakeLimiter) -> None:
     """What is told is what the server did, not only that nobody may ask."""
-    gate = make_gate(None, patience=0)
-    gate.hold(100, "the breaker is open: http://pw: ConnectionError")
-    gate.hold(1, "something that is over sooner")
+    limiter = make_limiter(None, patience=0)
+    limiter.hold(100, "the breaker is open: http://pw: ConnectionError")
+    limiter.hold(1, "something that is over sooner")
     with pytest.raises(ServerUnavailable, match="the breaker is open: http://pw: ConnectionError"):
-        gate.wait("p")
+        limiter.wait("p")
 
 
 def test_a_hold_of_another_process_says_why(redis_client: redis.Redis) -> None:
     """To those who are refused by it, and to `patchsync status`."""
-    gate = RedisGate(redis_client, "pw", None, patience=0)
-    assert gate.held() is None
-    RedisGate(redis_client, "pw", None).hold(1000, "a dead server")
-    hold = gate.held()
+    limiter = RedisRateLimiter(redis_client, "pw", None, patience=0)
+    assert limiter.held() is None
+    RedisRateLimiter(redis_client, "pw", None).hold(1000, "a dead server")
+    hold = limiter.held()
     assert hold is not None
     assert hold.why == "a dead server"
     assert hold.until == pytest.approx(time.time() + 1000, abs=60)
     with pytest.raises(ServerUnavailable, match="a dead server"):
-        gate.wait("p")
+        limiter.wait("p")
 
 
 def test_what_is_over_is_held_by_nobody(redis_client: redis.Redis) -> None:
     """Redis forgets a hold when it ends."""
-    gate = RedisGate(redis_client, "pw", None, patience=0)
-    RedisGate(redis_client, "pw", None).hold(0.05, "a dead server")
-    wait_until(lambda: gate.held() is None, "it is over")
-    gate.wait("p")
+    limiter = RedisRateLimiter(redis_client, "pw", None, patience=0)
+    RedisRateLimiter(redis_client, "pw", None).hold(0.05, "a dead server")
+    wait_until(lambda: limiter.held() is None, "it is over")
+    limiter.wait("p")
 
 
 @pytest.fixture
@@ -271,53 +270,39 @@ def dead_redis(tmp_path: Path) -> Iterator[redis.Redis]:
 
 def test_without_redis_no_request_is_sent(dead_redis: redis.Redis) -> None:
     """Nobody would keep the pace."""
-    gate = RedisGate(dead_redis, "pw", None)
+    limiter = RedisRateLimiter(dead_redis, "pw", None)
     with pytest.raises(ServerUnavailable, match="Redis"):
-        gate.wait("p")
+        limiter.wait("p")
 
 
 def test_a_hold_without_redis_is_kept_by_this_process(redis_socket: Path) -> None:
     """The server asked this process, so this process knows."""
     path = str(redis_socket)
     with redis.Redis(unix_socket_path=path, retry=ONCE) as client:
-        gate = RedisGate(client, "pw", None, patience=0)
+        limiter = RedisRateLimiter(client, "pw", None, patience=0)
         client.connection_pool.connection_kwargs["path"] = f"{path}.gone"
         client.connection_pool.disconnect()
         with pytest.raises(ServerUnavailable, match="Redis"):
-            gate.hold(100, "why")
+            limiter.hold(100, "why")
         client.connection_pool.connection_kwargs["path"] = path
-        assert not passes(gate)
+        assert not passes(limiter)
 
 
 def test_requests_are_counted_by_project(redis_client: redis.Redis) -> None:
     """Those without a project too; those that were refused not."""
-    gate = RedisGate(redis_client, "pw", None, patience=0)
+    limiter = RedisRateLimiter(redis_client, "pw", None, patience=0)
     for project in ("linux", "qemu", "linux", ""):
-        gate.wait(project)
-    gate.hold(100, "why")
-    assert not passes(gate)
-    spent = gate.spent()
+        limiter.wait(project)
+    limiter.hold(100, "why")
+    assert not passes(limiter)
+    spent = limiter.requests_today()
     assert spent.requests == {"linux": 2, "qemu": 1, "-": 1}
     assert (spent.total, spent.day) == (4, today())
 
 
-def test_a_local_gate_counts_too() -> None:
-    """So that a command can say what it cost."""
-    gate = LocalGate()
-    for project in ("linux", "qemu", "linux"):
-        gate.wait(project)
-    assert gate.spent() == {"linux": 2, "qemu": 1}
-
-
-def test_a_gate_is_for_many_threads(make_gate: MakeGate) -> None:
-    """No request is lost from the count."""
-    gate = make_gate(None)
-    threads = [
-        threading.Thread(target=lambda: [gate.wait("p") for _ in range(50)]) for _ in range(4)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    spent = gate.spent()
-    assert (spent if isinstance(spent, dict) else spent.requests) == {"p": 200}
+def test_no_request_of_many_threads_is_lost_from_the_count(redis_client: redis.Redis) -> None:
+    """Each is counted as it passes."""
+    limiter = RedisRateLimiter(redis_client, "pw", None)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(limiter.wait, ["p"] * 200))
+    assert limiter.requests_today().requests == {"p": 200}

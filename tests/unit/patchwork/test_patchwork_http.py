@@ -13,7 +13,7 @@ from patchwork_fakes import (
     Answer,
     FakeServer,
     MakeClient,
-    RecordingGate,
+    RecordingLimiter,
     as_html,
     as_json,
     mbox,
@@ -28,11 +28,11 @@ from patchsync.errors import (
     ServerUnavailable,
     UnknownProject,
 )
-from patchsync.patchwork import transport
+from patchsync.patchwork import http
 from patchsync.patchwork.client import Client
-from patchsync.patchwork.limits import LocalGate
-from patchsync.patchwork.records import Project
-from patchsync.patchwork.transport import ServerFailed
+from patchsync.patchwork.http import ServerFailed
+from patchsync.patchwork.rate_limit import LocalRateLimiter
+from patchsync.patchwork.schemas import ProjectEntry
 
 PATH = "/series/3/mbox/"
 GOOD = mbox(b"x" * 1000)
@@ -72,7 +72,7 @@ def test_an_answer_that_drips_in_is_not_waited_for(
     server: FakeServer, client: Client, monkeypatch: pytest.MonkeyPatch, framing: str
 ) -> None:
     """Each drop comes within the read timeout; the whole would take ten seconds."""
-    monkeypatch.setattr(transport, "_ANSWER_SECONDS", 0.03)
+    monkeypatch.setattr(http, "_ANSWER_SECONDS", 0.03)
     server.says(PATH, mbox(GOOD.body, framing=framing, drip=True))
     with pytest.raises(ServerUnavailable, match="after"):
         get(client)
@@ -80,29 +80,29 @@ def test_an_answer_that_drips_in_is_not_waited_for(
 
 @pytest.mark.parametrize("fault", ["429", "500", "502", "cut", "cut chunk"])
 def test_what_lasts_ends_the_call(
-    server: FakeServer, client: Client, gate: RecordingGate, fault: str
+    server: FakeServer, client: Client, limiter: RecordingLimiter, fault: str
 ) -> None:
-    """After four attempts, each of which passed the gate; the next round tries again."""
+    """After four attempts, each of which passed the limiter; the next round tries again."""
     server.says(PATH, PASSING[fault])
     with pytest.raises(ServerUnavailable, match=PATH):
         get(client)
-    assert len(server.requests) == len(gate.waits) == client.requests_sent == 4
-    assert gate.waits == ["linux"] * 4
+    assert len(server.requests) == len(limiter.waits) == client.requests_sent == 4
+    assert limiter.waits == ["linux"] * 4
 
 
 def test_a_server_that_fails_is_told_from_one_that_is_away(
-    server: FakeServer, client: Client, gate: RecordingGate
+    server: FakeServer, client: Client, limiter: RecordingLimiter
 ) -> None:
     """A 500 may be about this one mail, whichever way it is asked for: it opens no breaker."""
     server.says(PATH, as_html(500))
     for _ in range(8):
         with pytest.raises(ServerFailed):
             get(client)
-    assert gate.holds == []
+    assert limiter.holds == []
 
 
 def test_a_server_that_fails_at_all_it_is_asked_opens_the_breaker_too(
-    server: FakeServer, client: Client, gate: RecordingGate
+    server: FakeServer, client: Client, limiter: RecordingLimiter
 ) -> None:
     """Twelve calls in a row are no single mail; and an answer in between begins the row anew."""
     bad = [as_html(500)] * 4
@@ -111,12 +111,12 @@ def test_a_server_that_fails_at_all_it_is_asked_opens_the_breaker_too(
         with pytest.raises(ServerFailed):
             get(client)
     get(client)
-    assert gate.holds == []
+    assert limiter.holds == []
     for _ in range(13):
         with pytest.raises(ServerFailed):
             get(client)
-    assert gate.holds == [5, 10]
-    assert "13 calls in a row failed" in gate.reasons[-1]
+    assert limiter.holds == [5, 10]
+    assert "13 calls in a row failed" in limiter.reasons[-1]
 
 
 def test_a_server_that_is_away(client: Client, server: FakeServer) -> None:
@@ -126,8 +126,8 @@ def test_a_server_that_is_away(client: Client, server: FakeServer) -> None:
         get(client)
 
 
-def test_a_retry_after_holds_the_gate(
-    server: FakeServer, client: Client, gate: RecordingGate
+def test_a_retry_after_holds_the_fleet(
+    server: FakeServer, client: Client, limiter: RecordingLimiter
 ) -> None:
     """In seconds or as a date; then all wait, not only this request."""
     date = email.utils.formatdate(time.time() + 500, usegmt=True)
@@ -139,13 +139,15 @@ def test_a_retry_after_holds_the_gate(
         GOOD,
     )
     assert get(client) == GOOD.body
-    assert gate.holds == [7, pytest.approx(500, abs=60)]
-    assert gate.reasons[0] == (f"{server.url} asks to be left alone (status 429, Retry-After: 7 s)")
+    assert limiter.holds == [7, pytest.approx(500, abs=60)]
+    assert limiter.reasons[0] == (
+        f"{server.url} asks to be left alone (status 429, Retry-After: 7 s)"
+    )
 
 
 def test_a_long_retry_after_ends_the_call(server: FakeServer, make_client: MakeClient) -> None:
     """And says for how long; no further request is sent."""
-    client = make_client(gate=LocalGate(patience=1))
+    client = make_client(limiter=LocalRateLimiter(patience=1))
     server.says(PATH, Answer(429, headers={"Retry-After": "3600"}))
     with pytest.raises(ServerUnavailable) as unavailable:
         get(client)
@@ -154,7 +156,7 @@ def test_a_long_retry_after_ends_the_call(server: FakeServer, make_client: MakeC
 
 
 def test_the_breaker_opens_for_longer_each_time(
-    server: FakeServer, client: Client, gate: RecordingGate
+    server: FakeServer, client: Client, limiter: RecordingLimiter
 ) -> None:
     """A server that does not answer is left alone; the first answer closes it again."""
     bad = [as_html(503)] * 4
@@ -162,14 +164,14 @@ def test_the_breaker_opens_for_longer_each_time(
     for _ in range(3):
         with pytest.raises(ServerUnavailable):
             get(client)
-    assert gate.holds == [5, 10]
-    assert gate.reasons[0] == (
+    assert limiter.holds == [5, 10]
+    assert limiter.reasons[0] == (
         f"the breaker is open, 2 calls in a row failed, the last: {server.url}{PATH}: status 503"
     )
     get(client)
     with pytest.raises(ServerUnavailable):
         get(client)
-    assert gate.holds == [5, 10]
+    assert limiter.holds == [5, 10]
 
 
 def test_a_guest_says_who_it_is(server: FakeServer, make_client: MakeClient) -> None:
@@ -214,7 +216,7 @@ def test_the_token_is_tried_where_only_users_may_look(
     server: FakeServer, make_client: MakeClient
 ) -> None:
     """A wrong one is refused there in the server's words."""
-    server.says("/api/1.3/users/", as_json([{"username": "ada"}]), REFUSED)
+    server.says("/api/1.3/users/", as_json([{"id": 4, "username": "ada"}]), REFUSED)
     client = make_client(token=TOKEN)
     client.verify_token()
     assert server.requests[-1].headers["Authorization"] == f"Token {TOKEN}"
@@ -228,10 +230,10 @@ def test_the_token_is_tried_where_only_users_may_look(
 def test_who_maintains_a_project_may_change_it(server: FakeServer, make_client: MakeClient) -> None:
     """Patchwork says so without anything being changed."""
     may, may_not = as_json({"name": "x", "actions": {"PUT": {"id": {}}}}), as_json({"name": "x"})
-    gone = as_json({"detail": "No Project matches."}, 404)
+    gone = as_json({"detail": "No ProjectEntry matches."}, 404)
     server.says("/api/1.3/projects/1/", may, may_not, as_json([]), gone, REFUSED)
     client = make_client(token=TOKEN)
-    project = Project(id=1, link_name="x", list_email="", list_id="", maintainers=())
+    project = ProjectEntry(id=1, link_name="x", list_email="", list_id="", maintainers=())
     assert client.maintains(project)
     assert server.requests[-1].method == "OPTIONS"
     assert server.requests[-1].headers["Authorization"] == f"Token {TOKEN}"
@@ -329,5 +331,5 @@ def all_that_shows(error: BaseException | None) -> str:
 def test_a_token_that_fits_no_header_is_not_repeated(server: FakeServer, token: str) -> None:
     """requests would show it in its complaint."""
     with pytest.raises(ConfigError) as refused:
-        Client(server.url, LocalGate(), token=SecretStr(token))
+        Client(server.url, LocalRateLimiter(), token=SecretStr(token))
     assert token not in str(refused.value)

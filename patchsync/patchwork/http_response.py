@@ -1,4 +1,4 @@
-"""An answer of a server, and what it says of an error."""
+"""An answer over HTTP, and what it says of an error."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from patchsync.errors import NotPatchwork
+
 # Of an error's text.
 SHOWN_CHARACTERS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reply:
-    """An answer that is not known to pass by itself: 2xx, 404 and other 4xx."""
+class HttpResponse:
+    """An answer that is not known to pass by itself: 2xx, 3xx, 404 and other 4xx."""
 
     url: str
     status: int
@@ -25,18 +27,27 @@ class Reply:
     body: bytes
     # Whether its end was announced, by Content-Length or chunks; a cut one then raises.
     whole: bool
+    # The url that a redirect leads to; None for what is no redirect.
+    location: str | None = None
 
     @property
     def reason(self) -> str:
         """What an error's body says, as much of it as is fit to show."""
         text = self.body.decode("utf-8", "replace")
         with suppress(ValueError):
-            text = _said(json.loads(text)) or text
+            text = _words(json.loads(text)) or text
         return " ".join(text.split())[:SHOWN_CHARACTERS]
 
+    def unexpected(self, expected: str) -> NotPatchwork:
+        """The error to raise of an answer that is something else than `expected`."""
+        return NotPatchwork(
+            f"{self.url}: expected {expected}, got status {self.status} with "
+            f"{self.content_type or 'no Content-Type'}: {self.body[:60]!r}"
+        )
 
-def seconds_asked_for(value: str | None) -> float | None:
-    """Seconds from now, of a Retry-After in either of its forms."""
+
+def retry_after_seconds(value: str | None) -> float | None:
+    """Seconds from now, of a Retry-After in either of its forms; None without one."""
     if value is None:
         return None
     if value.strip().isdecimal():
@@ -48,13 +59,13 @@ def seconds_asked_for(value: str | None) -> float | None:
     return max(0.0, date.timestamp() - time.time())
 
 
-def _said(content: object) -> str:
+def _words(content: object) -> str:
     """The words in an error's JSON: of `{"detail": ...}`, or of each field that is wrong."""
     if isinstance(content, dict):
         return "; ".join(
-            _said(value) if name == "detail" else f"{name}: {_said(value)}"
+            _words(value) if name == "detail" else f"{name}: {_words(value)}"
             for name, value in content.items()
         )
     if isinstance(content, list):
-        return " ".join(_said(value) for value in content)
+        return " ".join(_words(value) for value in content)
     return str(content)

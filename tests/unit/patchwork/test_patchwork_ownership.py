@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from patchsync.patchwork.authorship import shown_to_be_ours
-from patchsync.patchwork.shown import RelationEvent
+from patchsync.patchwork.ownership import placed_by_us
+from patchsync.patchwork.schemas import RelationEvent
 
 OURS, ADAS = 3, 4
 NOON = datetime(2026, 1, 1, 12)
@@ -27,9 +27,9 @@ def ours(members: list[int], happened: list[Happened]) -> bool:
             actor_id=actor,
             date=NOON + timedelta(seconds=seconds),
         )
-        for number, (patch_id, actor, seconds) in enumerate(happened)
+        for number, (patch_id, actor, seconds) in enumerate(happened, 1)
     }
-    return shown_to_be_ours(members, newest, OURS)
+    return placed_by_us(members, newest, OURS)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Who we are to a server: the session with its User-Agent, and the token, shown nowhere."""
+"""Who we are to a server: the connections with our User-Agent, and the token, shown nowhere."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ def no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-class Session(requests.Session):
+class _HeadOfRedirects(requests.Session):
     """Reads of a redirect no more than its head."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """None: requests would read a redirect's body to its end, and stumble over its Location."""
 
 
-def make_session(contact: str | None) -> requests.Session:
+def open_session(contact: str | None) -> requests.Session:
     """A session for any number of threads, that says who it is.
 
     Raises:
         ConfigError: the contact fits no header.
     """
-    session = Session()
+    session = _HeadOfRedirects()
     session.headers["User-Agent"] = _user_agent(contact)
     session.headers["Accept-Language"] = "en"
     # A guest is recognised by its User-Agent; cookies would be shared between threads.

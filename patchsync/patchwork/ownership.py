@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from datetime import timedelta
 
-from patchsync.patchwork.shown import RelationEvent
+from patchsync.patchwork.schemas import RelationEvent
 
 # The events of one request follow each other within this: saving one patch takes far less.
 ONE_REQUEST = timedelta(seconds=2)
 
 
-def shown_to_be_ours(
+def placed_by_us(
     members: Collection[int], newest: Mapping[int, RelationEvent], user_id: int
 ) -> bool:
     """Whether a relation shows to have been made by one user alone.

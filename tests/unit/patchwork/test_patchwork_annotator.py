@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from patchwork_fakes import Answer, FakeServer, Patience, RecordingGate, as_html, as_json
+from patchwork_fakes import Answer, FakeServer, Patience, RecordingLimiter, as_html, as_json
 from pydantic import SecretStr
 
 from patchsync.errors import (
@@ -21,19 +21,17 @@ from patchsync.errors import (
     PatchsyncError,
     Refused,
     ServerUnavailable,
-    UnknownProject,
 )
-from patchsync.patchwork import transport
-from patchsync.patchwork.limits import LocalGate
-from patchsync.patchwork.records import Project
-from patchsync.patchwork.shown import Check, CheckEvent, PatchView, User
-from patchsync.patchwork.writing import Annotator, UnsupportedVersion
+from patchsync.patchwork import breaker
+from patchsync.patchwork.annotator import Annotator, UnsupportedVersion
+from patchsync.patchwork.rate_limit import LocalRateLimiter
+from patchsync.patchwork.schemas import Check, PatchView, ProjectEntry, User
 
 TOKEN = "0123456789abcdef"
 API = "/api/1.3/"
 CHECKS = f"{API}patches/7/checks/"
 PATCH = f"{API}patches/7/"
-USER = User(3, "pasta")
+USER = User(id=3, username="pasta")
 ACTOR = {"id": 3, "username": "pasta", "email": ""}
 PROJECT = {"id": 1, "link_name": "linux"}
 CHECK: dict[str, Any] = {
@@ -64,18 +62,18 @@ CHANGED = as_json(ENTRY)
 def make(server: FakeServer) -> Callable[..., Annotator]:
     def make(**how: Any) -> Annotator:
         patience = Patience.with_server(server)
-        how = {"gate": LocalGate(), "timeout": patience, "sleep": lambda _: None} | how
+        how = {"limiter": LocalRateLimiter(), "timeout": patience, "sleep": lambda _: None} | how
         return Annotator(server.url, token=SecretStr(TOKEN), **how)
 
     return make
 
 
 @pytest.fixture
-def annotator(make: Callable[..., Annotator], gate: RecordingGate) -> Annotator:
+def annotator(make: Callable[..., Annotator], limiter: RecordingLimiter) -> Annotator:
     """One that knows the API's version already."""
-    annotator = make(gate=gate)
+    annotator = make(limiter=limiter)
     assert annotator.api_version
-    gate.waits.clear()
+    limiter.waits.clear()
     return annotator
 
 
@@ -91,9 +89,9 @@ WRITES = [(post, CHECKS, MADE), (relate, PATCH, CHANGED)]
 
 
 def test_what_is_written_is_sent_with_the_token_and_counted(
-    server: FakeServer, annotator: Annotator, gate: RecordingGate
+    server: FakeServer, annotator: Annotator, limiter: RecordingLimiter
 ) -> None:
-    """As JSON, through the gate, for the project."""
+    """As JSON, through the limiter, for the project."""
     server.says(CHECKS, MADE)
     server.says(PATCH, CHANGED)
     made = annotator.post_check(
@@ -120,7 +118,7 @@ def test_what_is_written_is_sent_with_the_token_and_counted(
     for request in server.asked(PATCH):
         assert request.headers["Authorization"] == f"Token {TOKEN}"
         assert request.headers["Content-Type"] == "application/json"
-    assert gate.waits == ["linux"] * 6
+    assert limiter.waits == ["linux"] * 6
 
 
 LOST = {
@@ -155,17 +153,17 @@ def test_a_write_without_an_answer_is_lost_and_not_repeated(
     assert len(server.asked(path)) == 1
 
 
-def test_a_lost_answer_stays_one_where_the_gate_is_lost_too(
+def test_a_lost_answer_stays_one_where_the_limiter_is_lost_too(
     server: FakeServer, make: Callable[..., Annotator], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That Redis is away must not look as if nothing had been sent."""
 
-    class Gone(LocalGate):
+    class Gone(LocalRateLimiter):
         def hold(self, seconds: float, why: str) -> None:
             raise ServerUnavailable("no request without Redis")
 
-    monkeypatch.setattr(transport, "_BREAKER_CALLS", 1)
-    annotator = make(gate=Gone())
+    monkeypatch.setattr(breaker, "CALLS", 1)
+    annotator = make(limiter=Gone())
     server.says(CHECKS, Answer(503, headers={"Retry-After": "7"}), Answer(hang=True))
     for _ in range(2):
         with pytest.raises(AnswerLost):
@@ -194,30 +192,30 @@ def test_nothing_was_written_where_the_proxy_is_away(
         post(annotator)
 
 
-def test_a_write_that_was_turned_away_unread_holds_the_gate(
-    server: FakeServer, annotator: Annotator, gate: RecordingGate
+def test_a_write_that_was_turned_away_unread_holds_the_fleet(
+    server: FakeServer, annotator: Annotator, limiter: RecordingLimiter
 ) -> None:
     """429: for as long as the server asks for; nothing was written."""
     server.says(CHECKS, Answer(429, headers={"Retry-After": "7"}), MADE)
     with pytest.raises(ServerUnavailable) as unavailable:
         post(annotator)
-    assert (unavailable.value.retry_after, gate.holds) == (7, [7])
+    assert (unavailable.value.retry_after, limiter.holds) == (7, [7])
     assert len(server.asked(CHECKS)) == 1
 
 
-def test_no_write_passes_a_held_gate(server: FakeServer, make: Callable[..., Annotator]) -> None:
+def test_no_write_is_sent_during_a_hold(server: FakeServer, make: Callable[..., Annotator]) -> None:
     """Nor an open breaker: then nothing is sent."""
-    gate = LocalGate(patience=1)
-    annotator = make(gate=gate)
+    limiter = LocalRateLimiter(patience=1)
+    annotator = make(limiter=limiter)
     assert annotator.api_version
-    gate.hold(60, "the breaker is open")
+    limiter.hold(60, "the breaker is open")
     with pytest.raises(ServerUnavailable, match="the breaker is open"):
         post(annotator)
     assert server.asked(CHECKS) == []
 
 
 def test_lost_writes_open_the_breaker_and_an_answer_closes_it(
-    server: FakeServer, annotator: Annotator, gate: RecordingGate
+    server: FakeServer, annotator: Annotator, limiter: RecordingLimiter
 ) -> None:
     """A server that does not answer is left alone, whatever is asked of it."""
     bad = as_html(502)
@@ -225,11 +223,11 @@ def test_lost_writes_open_the_breaker_and_an_answer_closes_it(
     for _ in range(2):
         with pytest.raises(AnswerLost):
             post(annotator)
-    assert gate.holds == [5]
+    assert limiter.holds == [5]
     post(annotator)
     with pytest.raises(AnswerLost):
         post(annotator)
-    assert gate.holds == [5]
+    assert limiter.holds == [5]
 
 
 REFUSALS = [
@@ -319,13 +317,11 @@ def test_what_became_of_a_patch(server: FakeServer, annotator: Annotator) -> Non
     server.says(PATCH, CHANGED, as_json({"detail": "No Patch matches."}, 404))
     assert annotator.view("linux", 7) == PatchView(
         id=7,
-        message_id="<7@example.org>",
         project_id=1,
         project_link_name="linux",
         state="new",
         commit_ref=None,
         related=(8, 9),
-        list_archive_url=None,
     )
     assert annotator.view("linux", 7) is None
 
@@ -345,25 +341,25 @@ def test_the_audit_reads_pages_of_250(server: FakeServer, annotator: Annotator) 
 
 def test_who_we_are(server: FakeServer, annotator: Annotator) -> None:
     """The maintainer to whom the server shows settings; the token goes nowhere else."""
-    project = Project(id=1, link_name="linux", list_email="", list_id="", maintainers=())
     ada = {"id": 4, "username": "ada"}
-    server.says(f"{API}projects/1/", as_json({"maintainers": [ada, ACTOR]}))
+    project = ProjectEntry(
+        id=1,
+        link_name="linux",
+        list_email="",
+        list_id="",
+        maintainers=(User(**ada), USER),
+    )
     server.says(f"{API}users/4/", as_json(ada))
     server.says(
         f"{API}users/3/", as_json(ACTOR | {"settings": {"show_ids": False}}), as_json(ACTOR)
     )
     assert annotator.me(project) == USER
     sent = [(r.path, r.headers.get("Authorization")) for r in server.requests[2:]]
-    assert sent == [
-        (f"{API}projects/1/", None),
-        (f"{API}users/4/", f"Token {TOKEN}"),
-        (f"{API}users/3/", f"Token {TOKEN}"),
-    ]
+    assert sent == [(f"{API}users/4/", f"Token {TOKEN}"), (f"{API}users/3/", f"Token {TOKEN}")]
     with pytest.raises(Refused, match=r"does not maintain the project 'linux'.*ada, pasta"):
         annotator.me(project)
-    server.says(f"{API}projects/1/", as_json({"detail": "No Project matches."}, 404))
-    with pytest.raises(UnknownProject):
-        annotator.me(project)
+    with pytest.raises(Refused, match=r"\(nobody does\)"):
+        annotator.me(project.model_copy(update={"maintainers": ()}))
 
 
 def test_a_patchwork_without_relations_is_told_so(
@@ -392,28 +388,39 @@ def check_event(number: int, patch_id: int, actor: object = ACTOR, **check: Any)
 
 
 def test_own_checks_are_read_from_the_events(server: FakeServer, annotator: Annotator) -> None:
-    """Of each patch and context the newest, of all pages, whatever the server's filter lets by."""
-    first = [check_event(1, 7), check_event(2, 8), check_event(9, 7, None, state="fail")]
-    second = [check_event(4, 7, state="fail"), check_event(3, 7), check_event(5, 7, context="b")]
+    """Each patch and context, of all pages; not another's, whatever the server's filter lets by."""
+    first = [check_event(1, 7), check_event(2, 8), check_event(9, 9, None)]
+    second = [check_event(4, 7), check_event(5, 7, context="b")]
     query = f"{API}events/?category=check-created&actor=3&project=linux&order=date&per_page=250"
     server.says(f"{query}&page=1", as_json(first, Link='<http://x/?page=2>; rel="next"'))
     server.says(f"{query}&page=2", as_json(second, Link='<http://x/>; rel="first"'))
-    found = annotator.own_checks("linux", USER)
-    assert {place: event.check_id for place, event in found.items()} == {
-        (7, "pasta"): 4,
-        (8, "pasta"): 2,
-        (7, "b"): 5,
-    }
-    assert found[7, "pasta"] == CheckEvent(
-        project_id=1,
-        project_link_name="linux",
-        actor_id=3,
-        patch_id=7,
-        check_id=4,
-        state="fail",
-        context="pasta",
-        target_url="",
-    )
+    assert annotator.own_checks("linux", USER) == {(7, "pasta"), (8, "pasta"), (7, "b")}
+
+
+def test_own_states_are_the_last_that_were_set(server: FakeServer, annotator: Annotator) -> None:
+    """By us, and of those that we set; by their ids, for dates may be out of order."""
+    events = [
+        {
+            "id": number,
+            "project": PROJECT,
+            "date": "2026-01-01T00:00:00",
+            "actor": actor,
+            "payload": {"patch": {"id": patch_id}, "current_state": state},
+        }
+        for number, patch_id, actor, state in (
+            (5, 7, ACTOR, "accepted"),
+            (4, 7, ACTOR, "superseded"),
+            (6, 7, ACTOR, "rejected"),
+            (7, 7, None, "superseded"),
+            (8, 8, None, "accepted"),
+            (9, 9, ACTOR, "superseded"),
+        )
+    ]
+    server.says(f"{API}events/", as_json(events, Link='<http://x/>; rel="first"'))
+    ours = annotator.own_states("linux", USER, ("accepted", "superseded"))
+    assert ours == {7: "accepted", 9: "superseded"}
+    query = "?category=patch-state-changed&actor=3&project=linux&order=date&per_page=250&page=1"
+    assert server.requests[-1].path == f"{API}events/{query}"
 
 
 def test_events_are_read_to_their_end_without_links(

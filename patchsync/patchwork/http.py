@@ -1,7 +1,7 @@
 """HTTP as a guest of one server should speak it: paced, bounded, patient, the token kept at home.
 
-Every attempt passes the gate. What passes by itself is tried a few times here and nowhere else;
-what lasts longer ends the task and is left to the next round.
+Every attempt passes the rate limiter. What passes by itself is tried a few times here and nowhere
+else; what lasts longer ends the task and is left to the next round.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import urljoin, urlsplit
 
@@ -33,9 +34,10 @@ from patchsync.errors import (
     Refused,
     ServerUnavailable,
 )
-from patchsync.patchwork.limits import Gate
-from patchsync.patchwork.reply import SHOWN_CHARACTERS, Reply, seconds_asked_for
-from patchsync.patchwork.session import TokenAuth, make_session, no_auth
+from patchsync.patchwork.breaker import CircuitBreaker
+from patchsync.patchwork.http_response import SHOWN_CHARACTERS, HttpResponse, retry_after_seconds
+from patchsync.patchwork.http_session import TokenAuth, no_auth, open_session
+from patchsync.patchwork.rate_limit import RateLimiter
 
 # These pass, most of the time.
 _PASSING = frozenset({429, 500, 502, 503, 504})
@@ -49,13 +51,6 @@ _ATTEMPTS = 4
 _RETRY_SECONDS = 120.0
 # An answer may drip in, each drop within the read timeout, for so long.
 _ANSWER_SECONDS = 300.0
-# So many calls in a row, each of whose attempts failed, open the breaker: nobody asks for so long,
-# and twice as long after each further one. It takes more where the server answers, but 500: one
-# mail that it cannot render is asked for in a few ways, by several threads.
-_BREAKER_CALLS = 2
-_BREAKER_CALLS_500 = 12
-_BREAKER_SECONDS = 5.0
-_BREAKER_LONGEST = 300.0
 # What a bad connection or a bad answer raises. InvalidHeader: of the answer, ours are looked at.
 _BROKEN = (
     requests.ConnectionError,
@@ -76,13 +71,27 @@ class ServerFailed(ServerUnavailable):
     """The server itself failed (500) at each attempt; it may do so for this one request only."""
 
 
-class Transport:
+@dataclass(frozen=True, kw_only=True)
+class _Request:
+    method: str
+    url: str
+    # What it is counted for; "" for none.
+    project: str
+    # Of the answer's body, decoded.
+    max_bytes: int
+    # Whether it carries the token.
+    authenticated: bool
+    # JSON.
+    content: bytes | None = None
+
+
+class HttpClient:
     """Asks one origin, from any number of threads of one process; make it after a fork."""
 
     def __init__(
         self,
         url: str,
-        gate: Gate,
+        limiter: RateLimiter,
         *,
         token: SecretStr | None = None,
         contact: str | None = None,
@@ -93,7 +102,7 @@ class Transport:
 
         Args:
             url: scheme, host, port and perhaps a path below which Patchwork lives.
-            gate: each attempt passes it.
+            limiter: each attempt passes it.
             token: of a Patchwork user; sent where `authenticated` says so, to this origin only.
             contact: an address or url by which the server's admin finds us, for the User-Agent.
             timeout: seconds to connect, seconds between two pieces of an answer.
@@ -109,16 +118,14 @@ class Transport:
             raise ConfigError("the url of the Patchwork holds more than a host and a path")
         self._origin = f"{parts.scheme}://{parts.netloc.lower()}"
         self._prefix = parts.path.rstrip("/")
-        self._gate = gate
+        self._limiter = limiter
+        self._breaker = CircuitBreaker(limiter)
         self._token = TokenAuth(token) if token else None
         self._timeout = timeout
         self._sleep = sleep
-        self._session = make_session(contact)
+        self._session = open_session(contact)
         self._lock = threading.Lock()
         self._requests_sent = 0
-        # In a row; of them those that were not answered, not even by 500
-        self._failed_calls = 0
-        self._unanswered_calls = 0
 
     @property
     def url(self) -> str:
@@ -134,7 +141,7 @@ class Transport:
         """Closes the connections kept."""
         self._session.close()
 
-    def ask(
+    def read(
         self,
         path: str,
         *,
@@ -142,7 +149,7 @@ class Transport:
         max_bytes: int,
         authenticated: bool = False,
         method: Literal["GET", "OPTIONS"] = "GET",
-    ) -> Reply:
+    ) -> HttpResponse:
         """The answer to a request that changes nothing, redirects within the origin followed.
 
         Args:
@@ -158,18 +165,25 @@ class Transport:
             NotPatchwork: a redirect away from the origin, or round and round.
             TooLarge: more than `max_bytes`.
         """
-        url = self._at_origin(path)
+        request = _Request(
+            method=method,
+            url=self._at_origin(path),
+            project=project,
+            max_bytes=max_bytes,
+            authenticated=authenticated,
+        )
         for _ in range(_MAX_REDIRECTS + 1):
-            reply, location = self._call(method, url, project, max_bytes, authenticated)
-            if reply.status in (401, 403):
-                raise Refused(f"{url}: status {reply.status}: {reply.reason}")
-            if location is None:
-                return reply
-            target = _join(url, location)
-            if authenticated or not target.startswith(self._origin + "/"):
-                raise _elsewhere(url, target)
-            url = target
-        raise NotPatchwork(f"{self._at_origin(path)} leads on and on (the last was {url!r})")
+            response = self._try_often(request)
+            if response.status in (401, 403):
+                raise Refused(f"{request.url}: status {response.status}: {response.reason}")
+            if response.location is None:
+                return response
+            if authenticated or not response.location.startswith(self._origin + "/"):
+                raise _elsewhere(request.url, response.location)
+            request = replace(request, url=response.location)
+        raise NotPatchwork(
+            f"{self._at_origin(path)} leads on and on (the last was {request.url!r})"
+        )
 
     def write(
         self,
@@ -179,7 +193,7 @@ class Transport:
         *,
         project: str,
         max_bytes: int,
-    ) -> Reply:
+    ) -> HttpResponse:
         """The answer to a request that changes something: sent once, as JSON, with the token.
 
         Also a PATCH, which the server lets one repeat: a slow one may still be at work, and a
@@ -187,7 +201,7 @@ class Transport:
 
         Args:
             method: how.
-            path: as for `ask`.
+            path: as for `read`.
             content: a JSON object.
             project: what the request is counted for.
             max_bytes: of the answer's body, decoded.
@@ -197,134 +211,122 @@ class Transport:
             AnswerLost: it was sent, but the answer is missing, cut, 408 or 5xx.
             NotPatchwork: a redirect: what was to be written is lost on it.
         """
-        url = self._at_origin(path)
-        body = json.dumps(content).encode()
+        request = _Request(
+            method=method,
+            url=self._at_origin(path),
+            project=project,
+            max_bytes=max_bytes,
+            authenticated=True,
+            content=json.dumps(content).encode(),
+        )
+        what = f"{method} {request.url}"
         try:
-            reply, location = self._attempt(method, url, project, max_bytes, True, body)
-        except _Passing as passing:
-            failed = passing
+            response = self._attempt(request)
+        except _AttemptFailed as error:
+            failed = error
         except TooLarge as error:
             raise AnswerLost(f"{method} {error}") from error
         else:
-            self._answered()
-            if reply.status == _REQUEST_TIMEOUT or reply.status >= 500:
-                raise AnswerLost(f"{method} {url}: status {reply.status}: {reply.reason}")
-            if location is not None:
-                raise _elsewhere(f"{method} {url}", _join(url, location))
-            return reply
+            self._breaker.succeeded()
+            if response.status == _REQUEST_TIMEOUT or response.status >= 500:
+                raise AnswerLost(f"{what}: status {response.status}: {response.reason}")
+            if response.location is not None:
+                raise _elsewhere(what, response.location)
+            return response
         # Not by its own word: that it may have been written must not be hidden by a lost Redis.
         with suppress(ServerUnavailable):
-            self._break(f"{url}: {failed}", answered=failed.status == 500)
+            self._breaker.failed(f"{request.url}: {failed}", answered=failed.status == 500)
         if failed.unread:
-            raise ServerUnavailable(f"{method} {url}: {failed}", retry_after=failed.retry_after)
-        raise AnswerLost(f"{method} {url}: {failed}")
+            raise ServerUnavailable(f"{what}: {failed}", retry_after=failed.retry_after)
+        raise AnswerLost(f"{what}: {failed}")
 
     def _at_origin(self, path: str) -> str:
         if not path.startswith(f"{self._prefix}/"):
             path = self._prefix + path
         return self._origin + path
 
-    def _call(
-        self, method: str, url: str, project: str, max_bytes: int, authenticated: bool
-    ) -> tuple[Reply, str | None]:
-        """One answer, after as many attempts as it takes, and where it redirects to."""
+    def _try_often(self, request: _Request) -> HttpResponse:
+        """One answer, after as many attempts as it takes."""
         retrying = Retrying(
-            retry=retry_if_exception_type(_Passing),
+            retry=retry_if_exception_type(_AttemptFailed),
             stop=stop_after_attempt(_ATTEMPTS) | stop_after_delay(_RETRY_SECONDS),
             wait=wait_random_exponential(multiplier=0.5, max=8),
             sleep=self._sleep,
             reraise=True,
         )
         try:
-            answer = retrying(self._attempt, method, url, project, max_bytes, authenticated)
-        except _Passing as passing:
-            failed = passing
+            response = retrying(self._attempt, request)
+        except _AttemptFailed as error:
+            failed = error
         else:
-            self._answered()
-            return answer
-        self._break(f"{url}: {failed}", answered=failed.status == 500)
+            self._breaker.succeeded()
+            return response
+        problem = f"{request.url}: {failed}"
+        self._breaker.failed(problem, answered=failed.status == 500)
         if failed.status == 500:
-            raise ServerFailed(f"{url}: {failed}")
-        raise ServerUnavailable(f"{url}: {failed}", retry_after=failed.retry_after)
+            raise ServerFailed(problem)
+        raise ServerUnavailable(problem, retry_after=failed.retry_after)
 
-    def _answered(self) -> None:
-        with self._lock:
-            self._failed_calls = self._unanswered_calls = 0
-
-    def _break(self, failure: str, *, answered: bool) -> None:
-        """The circuit breaker: a server that does not answer is left alone, by the whole fleet."""
-        with self._lock:
-            self._failed_calls += 1
-            self._unanswered_calls += not answered
-            calls = self._failed_calls
-            more = max(self._unanswered_calls - _BREAKER_CALLS, calls - _BREAKER_CALLS_500)
-        if more >= 0:
-            # 2.0 to any such power is a float; beyond that the longest counts anyway.
-            self._gate.hold(
-                min(_BREAKER_SECONDS * 2.0 ** min(more, 10), _BREAKER_LONGEST),
-                f"the breaker is open, {calls} calls in a row failed, the last: {failure}",
-            )
-
-    def _attempt(
-        self,
-        method: str,
-        url: str,
-        project: str,
-        max_bytes: int,
-        authenticated: bool,
-        content: bytes | None = None,
-    ) -> tuple[Reply, str | None]:
-        self._gate.wait(project)
+    def _attempt(self, request: _Request) -> HttpResponse:
+        self._limiter.wait(request.project)
         with self._lock:
             self._requests_sent += 1
         try:
             with self._session.request(
-                method,
-                url,
-                data=content,
-                headers=None if content is None else {"Content-Type": "application/json"},
-                auth=self._token if authenticated and self._token else no_auth,
+                request.method,
+                request.url,
+                data=request.content,
+                headers={"Content-Type": "application/json"} if request.content else None,
+                auth=self._token if request.authenticated and self._token else no_auth,
                 timeout=self._timeout,
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                return self._reply(response, max_bytes)
+                return self._bounded(response, request)
         except _BROKEN as error:
-            problem: _Passing | NotPatchwork = _Passing(
+            problem: _AttemptFailed | NotPatchwork = _AttemptFailed(
                 f"{type(error).__name__}: {error}", unread=_not_connected(error)
             )
         except requests.RequestException as error:
-            problem = NotPatchwork(f"{url} cannot be asked: {type(error).__name__}: {error}")
+            problem = NotPatchwork(
+                f"{request.url} cannot be asked: {type(error).__name__}: {error}"
+            )
         # Outside of the except block: requests' errors carry the request, and with it the token.
         raise problem
 
-    def _reply(self, response: requests.Response, max_bytes: int) -> tuple[Reply, str | None]:
-        status = response.status_code
+    def _bounded(self, response: requests.Response, request: _Request) -> HttpResponse:
+        status, headers = response.status_code, response.headers
         if status in _PASSING:
-            retry_after = seconds_asked_for(response.headers.get("Retry-After"))
-            if retry_after is not None:
-                asked = f"status {status}, Retry-After: {retry_after:.0f} s"
-                # Where Redis is not there the gate itself lets nobody through.
-                with suppress(ServerUnavailable):
-                    self._gate.hold(retry_after, f"{self._origin} asks to be left alone ({asked})")
-            raise _Passing(
-                f"status {status}", status=status, retry_after=retry_after, unread=status == 429
-            )
-        if status in _REDIRECTS and "Location" in response.headers:
-            location: str | None = response.headers["Location"]
-            body = b""
+            raise self._turned_away(response)
+        location = None
+        if status in _REDIRECTS and "Location" in headers:
+            location, body = _join(request.url, headers["Location"]), b""
+        elif status in _GOOD:
+            body = _body(response, request.max_bytes)
         else:
-            location = None
-            body = _body(response, max_bytes) if status in _GOOD else self._error_body(response)
-        reply = Reply(
+            body = self._error_body(response)
+        return HttpResponse(
             url=response.url,
             status=status,
-            content_type=response.headers.get("Content-Type", ""),
+            content_type=headers.get("Content-Type", ""),
             links={rel: link["url"] for rel, link in response.links.items()},
             body=body,
-            whole="Content-Length" in response.headers or response.raw.chunked,
+            whole="Content-Length" in headers or response.raw.chunked,
+            location=location,
         )
-        return reply, location
+
+    def _turned_away(self, response: requests.Response) -> _AttemptFailed:
+        """What failed, by a status that passes; for as long as the server asks, nobody asks it."""
+        status = response.status_code
+        retry_after = retry_after_seconds(response.headers.get("Retry-After"))
+        if retry_after is not None:
+            asked = f"status {status}, Retry-After: {retry_after:.0f} s"
+            # Where Redis is not there the limiter itself lets nobody through.
+            with suppress(ServerUnavailable):
+                self._limiter.hold(retry_after, f"{self._origin} asks to be left alone ({asked})")
+        return _AttemptFailed(
+            f"status {status}", status=status, retry_after=retry_after, unread=status == 429
+        )
 
     def _error_body(self, response: requests.Response) -> bytes:
         body = b""
@@ -333,8 +335,8 @@ class Transport:
         return self._token.taken_out_of(body) if self._token else body
 
 
-class _Passing(Exception):
-    """An attempt failed in a way that passes by itself."""
+class _AttemptFailed(Exception):
+    """In a way that passes by itself."""
 
     def __init__(
         self,
@@ -391,5 +393,5 @@ def _body(response: requests.Response, max_bytes: int) -> bytes:
         if size > max_bytes:
             raise TooLarge(f"{response.url} has more than {max_bytes} bytes")
         if time.monotonic() > deadline:
-            raise _Passing(f"the answer is not there after {_ANSWER_SECONDS:.0f} s")
+            raise _AttemptFailed(f"the answer is not there after {_ANSWER_SECONDS:.0f} s")
     return b"".join(pieces)

@@ -1,0 +1,270 @@
+"""What Patchwork's REST API answers, in the fields that we use: a schema each.
+
+An answer is checked once, while its JSON is parsed; what comes out is frozen and handed on as it
+is. Other fields of an answer are ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, Generic, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    AliasPath,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+)
+
+from patchsync.errors import NotPatchwork
+
+_Parsed = TypeVar("_Parsed")
+
+
+def path_of(url: str) -> str:
+    """Path and query of a url found in an answer: where it points to is not for the answer to say.
+
+    Raises:
+        NotPatchwork: it is no url.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise NotPatchwork(f"an answer holds {url[:200]!r} where a url was expected") from error
+    path = "/" + parts.path.lstrip("/")
+    return f"{path}?{parts.query}" if parts.query else path
+
+
+def _id_of(reference: object, info: ValidationInfo) -> object:
+    """The id of what an answer names by an object with its id and more."""
+    if info.mode != "json":
+        return reference
+    if not isinstance(reference, dict) or "id" not in reference:
+        raise ValueError("no object with an id")
+    return reference["id"]
+
+
+def _ascending(ids: Iterable[int]) -> tuple[int, ...]:
+    return tuple(sorted(ids))
+
+
+# Patchwork's ids are PostgreSQL's.
+Id = Annotated[int, Field(gt=0, le=2**63 - 1)]
+# {"id": 3, ...}
+IdOfObject = Annotated[Id, BeforeValidator(_id_of)]
+# Without the host: that is always the configured one, whatever the answer names.
+UrlPath = Annotated[str, AfterValidator(path_of)]
+# null reads as "".
+TextOrNull = Annotated[str, BeforeValidator(lambda text: "" if text is None else text)]
+
+
+class Schema(BaseModel):
+    """A JSON object that has these fields, and others. Made by hand, it takes the fields' names."""
+
+    model_config = ConfigDict(
+        # A number in quotes, or true for 1, is not what Patchwork sends.
+        strict=True,
+        frozen=True,
+        extra="ignore",
+        validate_by_name=True,
+        validate_by_alias=True,
+    )
+
+
+class ApiRoot(Schema):
+    """The kinds of things that there are (`GET /api/<version>/`)."""
+
+    projects: str
+    patches: str
+
+
+class AllowedActions(Schema):
+    """The methods by which the asking user may change something (`OPTIONS projects/<id>/`)."""
+
+    # By method; left out for who may change nothing.
+    actions: dict[str, object] = {}
+
+
+class User(Schema):
+    """Somebody with an account."""
+
+    id: Id
+    username: str
+
+
+class Account(User):
+    """A user (`GET users/<id>/`)."""
+
+    # Shown to oneself only.
+    settings: dict[str, object] | None = None
+
+
+class ProjectEntry(Schema):
+    """A project (`GET projects/<id or link_name>/`)."""
+
+    id: Id
+    link_name: str
+    list_email: str
+    list_id: str
+    # Who may annotate.
+    maintainers: tuple[User, ...] = ()
+    # With `{}` for a commit's hash, and for a message-id without its brackets (API >= 1.2).
+    commit_url_format: TextOrNull = ""
+    list_archive_url_format: TextOrNull = ""
+
+
+class OfProject(Schema):
+    """What belongs to a project."""
+
+    id: Id
+    project_id: Id = Field(validation_alias=AliasPath("project", "id"))
+    project_link_name: str = Field(validation_alias=AliasPath("project", "link_name"))
+
+    def belongs_to(self, key: str) -> bool:
+        """Whether it is of the project with the id or link name `key`."""
+        # Patchwork's filter ignores the case of a link name.
+        return key == str(self.project_id) or key.lower() == self.project_link_name.lower()
+
+
+class SeriesReference(Schema):
+    """A series, as its patches name it."""
+
+    id: Id
+    mbox_path: UrlPath = Field(validation_alias="mbox")
+
+
+class PatchEntry(OfProject):
+    """A patch and where its mail is (`GET patches/`, `GET patches/<id>/`)."""
+
+    # With its angle brackets, as long as the mail has them.
+    message_id: str = Field(validation_alias="msgid")
+    mbox_path: UrlPath = Field(validation_alias="mbox")
+    # A list for old times' sake: since Patchwork 2.2 a patch is in one series at most, and in none
+    # while Patchwork still receives it, or for ever if that failed.
+    series: tuple[SeriesReference, ...]
+
+    @property
+    def series_id(self) -> int | None:
+        """None without series."""
+        return self.series[0].id if self.series else None
+
+    @property
+    def series_mbox_path(self) -> str | None:
+        """None without series."""
+        return self.series[0].mbox_path if self.series else None
+
+
+class PatchReference(Schema):
+    """A patch. What an answer to `PATCH patches/<id>/` says beyond that may be stale."""
+
+    id: Id
+
+
+class PatchView(OfProject):
+    """What people, and we, made of a patch (`GET patches/`, `GET patches/<id>/`, API >= 1.2)."""
+
+    state: str
+    commit_ref: str | None
+    # All others of its relation, over all projects, ascending.
+    related: Annotated[tuple[IdOfObject, ...], AfterValidator(_ascending)]
+
+
+class Check(Schema):
+    """A check (`GET patches/<id>/checks/`, and the answer to a POST there)."""
+
+    id: Id
+    user_id: IdOfObject = Field(validation_alias="user")
+    state: str
+    context: str
+    # "" for none.
+    description: TextOrNull
+    target_url: TextOrNull
+
+
+class Comment(Schema):
+    """A comment on a patch (`GET patches/<id>/comments/`)."""
+
+    message_id: str = Field(validation_alias="msgid")
+
+
+class Event(OfProject):
+    """Something that happened to a patch (`GET events/`)."""
+
+    # None: unknown, or nobody. Required: a server that leaves it out would make everything look
+    # like nobody's.
+    actor_id: IdOfObject | None = Field(validation_alias="actor")
+    patch_id: Id = Field(validation_alias=AliasPath("payload", "patch", "id"))
+
+
+class CheckEvent(Event):
+    """That somebody added a check (`category=check-created`): no description there."""
+
+    context: str = Field(validation_alias=AliasPath("payload", "check", "context"))
+
+
+class StateEvent(Event):
+    """That somebody set the state of a patch (`category=patch-state-changed`)."""
+
+    # The one that was set.
+    state: str = Field(validation_alias=AliasPath("payload", "current_state"))
+
+
+class RelationEvent(Event):
+    """That a patch came into or out of a relation (`category=patch-relation-changed`).
+
+    Patchwork tells neither which nor how, and the actor only for the patch that was patched, not
+    for those that it named.
+    """
+
+    # In the server's own zone, which it does not name.
+    date: datetime
+
+
+class JsonBody(Generic[_Parsed]):
+    """The body of an answer: JSON that holds a schema."""
+
+    def __init__(self, name: str, schema: type[_Parsed]) -> None:
+        """`name`: what an error says was expected."""
+        self._name = name
+        self._adapter = TypeAdapter(schema)
+
+    def parse(self, body: bytes) -> _Parsed:
+        """What is in the body of an answer.
+
+        Raises:
+            NotPatchwork: it is not that JSON; the message says what was expected.
+        """
+        try:
+            return self._adapter.validate_json(body, by_alias=True, by_name=False)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            where = ".".join(str(step) for step in first["loc"]) or "the answer"
+            raise NotPatchwork(
+                f"expected the JSON of {self._name}, but {where}: {first['msg']}; "
+                f"the answer begins {body[:60]!r}"
+            ) from error
+
+
+API_ROOT = JsonBody("the root of a Patchwork API", ApiRoot)
+ALLOWED_ACTIONS = JsonBody("an answer to OPTIONS", AllowedActions)
+USERS = JsonBody("a list of users", tuple[User, ...])
+ACCOUNT = JsonBody("a user", Account)
+PROJECT = JsonBody("a project", ProjectEntry)
+PATCH_ENTRY = JsonBody("a patch", PatchEntry)
+PATCH_ENTRIES = JsonBody("a list of patches", tuple[PatchEntry, ...])
+PATCHED = JsonBody("a patch", PatchReference)
+PATCH_VIEW = JsonBody("a patch", PatchView)
+PATCH_VIEWS = JsonBody("a list of patches", tuple[PatchView, ...])
+CHECK = JsonBody("a check", Check)
+CHECKS = JsonBody("a list of checks", tuple[Check, ...])
+COMMENTS = JsonBody("a list of comments", tuple[Comment, ...])
+CHECK_EVENTS = JsonBody("a list of check-created events", tuple[CheckEvent, ...])
+STATE_EVENTS = JsonBody("a list of patch-state-changed events", tuple[StateEvent, ...])
+RELATION_EVENTS = JsonBody("a list of patch-relation-changed events", tuple[RelationEvent, ...])

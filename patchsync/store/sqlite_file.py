@@ -1,0 +1,250 @@
+"""SQLite files of ours: how they are opened, written and closed, and what can go wrong.
+
+Several processes of one machine may use a file at once, and each may be killed at any moment.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from patchsync.errors import GiveUp, StoreDamaged, StoreUnavailable
+from patchsync.store.files import make_folder, storing
+
+BUSY_SECONDS = 60.0  # to wait for another process' transaction: a first plan takes its time
+
+_PRAGMAS: dict[str, str | int] = {
+    "journal_mode": "WAL",
+    "synchronous": "NORMAL",
+    "journal_size_limit": 16 << 20,  # bytes to which the write-ahead log shrinks again
+}
+# A use across threads, a value that no column takes: faults of the caller
+_CALLERS_FAULTS = (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.DataError)
+_PASSING = frozenset(
+    {
+        sqlite3.SQLITE_ABORT,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_INTERRUPT,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_SCHEMA,
+    }
+)
+
+
+class CacheRemoved(StoreUnavailable):
+    """A cache was damaged and has been removed; opened again, it is empty."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schema:
+    """What one kind of file holds, and how it is treated."""
+
+    # Of the tables, and of what their content means; kept in `user_version`, from 1 on
+    version: int
+    # The statements that make the tables. Two processes may both come to make them: IF NOT EXISTS
+    # where they do not hold a lock.
+    tables: str
+    # What somebody is to do with a damaged file, or one of another version. None: it is a cache,
+    # which is removed and made anew.
+    remedy: str | None = None
+    # Beside those that all files have, or instead of them
+    pragmas: Mapping[str, str | int] = field(default_factory=dict)
+
+
+class SqliteFile:
+    """One SQLite file; a context that opens and closes it. It serves one thread of one process.
+
+    Whatever meets a file that cannot be used raises StoreUnavailable where that passes by itself
+    (another process writes, the disk is full); where it is damaged, CacheRemoved for a cache and
+    StoreDamaged, with the remedy, for another.
+    """
+
+    def __init__(self, path: Path, schema: Schema) -> None:
+        """Nothing is opened yet."""
+        self._path = path
+        self._schema = schema
+        self._connection: sqlite3.Connection | None = None
+        self._opened: os.stat_result | None = None  # None where it is in memory
+        self._read_only = False
+
+    def __enter__(self) -> Self:
+        if self._connection is None:
+            self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is open, and still the file of this name: a deleted one is nobody's."""
+        if self._connection is None or self._opened is None:
+            return self._connection is not None
+        try:
+            return os.path.samestat(self._path.stat(), self._opened)
+        except FileNotFoundError:
+            return False
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether what is open is no file at all."""
+        return self._connection is not None and self._opened is None
+
+    def open(self) -> None:
+        """Open the file, and make it where there is none; what was open is closed.
+
+        Raises GiveUp, with the remedy, where it is of another version and no cache.
+        """
+        self.close()
+        self._read_only = False
+        with self._closed_on_error(), self.reporting(), storing(self._path):
+            make_folder(self._path.parent)
+            while (version := self._connect()) not in (0, self._schema.version):
+                if self._schema.remedy is not None:
+                    raise GiveUp(
+                        f"{self._path} is of version {version}, not {self._schema.version}; "
+                        f"{self._schema.remedy}"
+                    )
+                self.delete()
+            for name, value in (_PRAGMAS | dict(self._schema.pragmas)).items():
+                self.sql.execute(f"PRAGMA {name} = {value}")
+            if version == 0:
+                self._make_tables()
+
+    def open_in_memory(self) -> None:
+        """Have an empty one that leaves nothing behind; what was open is closed."""
+        self.close()
+        self._connection, self._opened = sqlite3.connect(":memory:", isolation_level=None), None
+        self._make_tables()
+
+    def open_to_read(self) -> bool:
+        """Open the file if it is there and of this version; returns whether it is.
+
+        Nothing is made, and nothing removed.
+        """
+        self.close()
+        self._read_only = True
+        with self._closed_on_error(), self.reporting(), storing(self._path):
+            if not self._path.exists():
+                return False
+            if self._connect() == self._schema.version:
+                return True
+        self.close()
+        return False
+
+    def close(self) -> None:
+        """Close it; it can be opened again."""
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    def delete(self) -> None:
+        """Close it, and delete it with its log. Raises StoreUnavailable."""
+        self.close()
+        with storing(self._path):
+            # The file itself last: without its log it is at worst damaged, and found to be so.
+            for suffix in ("-wal", "-shm", "-journal", ""):
+                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+    @property
+    def sql(self) -> sqlite3.Connection:
+        """The connection, to be used within `reporting` or `transaction`."""
+        if self._connection is None:
+            raise StoreUnavailable(f"{self._path} is not open")
+        return self._connection
+
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """All rows that a query finds."""
+        with self.reporting():
+            return self.sql.execute(query, values).fetchall()
+
+    def value(self, query: str, *values: object) -> Any:
+        """The first column of the first row that a query finds; None where it finds none."""
+        with self.reporting():
+            row = self.sql.execute(query, values).fetchone()
+            return None if row is None else row[0]
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """The connection; what is done with it is kept whole, or not at all.
+
+        Nobody else writes meanwhile. Within another transaction this is a part of that.
+        """
+        with self.reporting():
+            if self.sql.in_transaction:
+                yield self.sql
+                return
+            self.sql.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.sql
+                self.sql.execute("COMMIT")
+            except BaseException:
+                # A damaged cache was closed, and that rolled it back.
+                if self._connection is not None and self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def reporting(self) -> Iterator[None]:
+        """Raise what SQLite finds wrong as one of our errors: see the class."""
+        try:
+            yield
+        except _CALLERS_FAULTS:
+            raise
+        except sqlite3.DatabaseError as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
+            if code & 0xFF in _PASSING:
+                raise StoreUnavailable(f"{self._path}: {error}") from error
+            if self._schema.remedy is not None:
+                raise StoreDamaged(
+                    f"{self._path} is damaged ({error}); {self._schema.remedy}"
+                ) from error
+            if self._read_only:
+                raise StoreUnavailable(
+                    f"{self._path} is damaged ({error}); the next update makes it anew"
+                ) from error
+            self.delete()
+            raise CacheRemoved(
+                f"{self._path} was damaged ({error}) and has been removed; the next update makes"
+                " it anew"
+            ) from error
+
+    @contextmanager
+    def _closed_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self) -> int:
+        """Connect to the file and return its version, 0 where it is new."""
+        if self._read_only:
+            target = f"{self._path.absolute().as_uri()}?mode=ro"
+        else:
+            self._path.touch()  # SQLite itself would ignore a umask that lets a group write
+            target = str(self._path)
+        opened = self._path.stat()
+        self._connection = sqlite3.connect(
+            target, uri=self._read_only, timeout=BUSY_SECONDS, isolation_level=None
+        )
+        self._opened = opened
+        return int(self.sql.execute("PRAGMA user_version").fetchone()[0])
+
+    def _make_tables(self) -> None:
+        self.sql.executescript(
+            f"BEGIN IMMEDIATE; {self._schema.tables};"
+            f"PRAGMA user_version = {self._schema.version}; COMMIT;"
+        )
