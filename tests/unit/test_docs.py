@@ -74,3 +74,18 @@ def test_readme_says_why_each_dependency_is_there() -> None:
     names -= {"celery-types", "types-PyYAML", "types-requests", "setuptools"}
     section = README.split("## Dependencies, and why")[1]
     assert {name for name in names if name.removesuffix("-bin") not in section} == set()
+
+
+def test_contributing_says_where_each_room_is() -> None:
+    """The map has every room, and each module that it names is in the room that it is named for."""
+    rooms = {path.parent for path in ROOT.glob("patchsync/*/__init__.py")}
+    rooms |= {path for path in ROOT.glob("patchsync/*.py") if path.stem != "__init__"}
+    rooms |= {ROOT / name for name in ("workers", "standin", "benchmarks", "beat_schedule.py")}
+    section = (ROOT / "CONTRIBUTING.md").read_text().split("## Where is what")[1].split("\n## ")[0]
+    told: set[Path] = set()
+    for entry in section.split("\n- ")[1:]:
+        paths = [ROOT / path for path in re.findall(r"`([\w/]+(?:/|\.py))`", entry)]
+        told |= set(paths)
+        for name in re.findall(r"`(\w+)`", entry):
+            assert any((path / name).is_dir() or (path / f"{name}.py").is_file() for path in paths)
+    assert told == rooms
