@@ -19,6 +19,7 @@ from patchsync.errors import (
 )
 from patchsync.patchwork import schemas
 from patchsync.patchwork.client import MAX_JSON_BYTES, Client, demand_own
+from patchsync.patchwork.paging import LARGEST_PAGE
 from patchsync.patchwork.schemas import (
     Check,
     Event,
@@ -28,9 +29,6 @@ from patchsync.patchwork.schemas import (
     RelationEvent,
     User,
 )
-
-# A page of a list; the server's own limit.
-PER_PAGE = 250
 
 # Which of a server's refusals is about the one write.
 _REFUSALS: dict[int, type[NotWritten]] = {
@@ -154,7 +152,7 @@ class Annotator(Client):
         message_ids: set[str] = set()
         page = 1
         while True:
-            query = urlencode({"per_page": PER_PAGE, "page": page})
+            query = urlencode({"per_page": LARGEST_PAGE, "page": page})
             response = self._get(f"patches/{patch_id}/comments/?{query}", key)
             if response is None:
                 return frozenset(message_ids)
@@ -176,7 +174,7 @@ class Annotator(Client):
             ForeignProject: it lists a patch of another project.
         """
         self._demand_relations()
-        query = {"project": key, "order": "id", "per_page": PER_PAGE, "page": page}
+        query = {"project": key, "order": "id", "per_page": LARGEST_PAGE, "page": page}
         response = self._get(f"patches/?{urlencode(query)}", key)
         if response is None:
             return ()
@@ -224,7 +222,8 @@ class Annotator(Client):
         page = 1
         while True:
             # Oldest first: what happens meanwhile comes last, and moves nothing to another page.
-            query = filters | {"project": key, "order": "date", "per_page": PER_PAGE, "page": page}
+            of_page = {"order": "date", "per_page": LARGEST_PAGE, "page": page}
+            query = filters | {"project": key} | of_page
             response = self._get(f"events/?{urlencode(query)}", key)
             if response is None:
                 if page == 1:

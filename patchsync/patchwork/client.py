@@ -16,7 +16,7 @@ from patchsync.errors import ForeignProject, NotPatchwork, ServerUnavailable, Un
 from patchsync.patchwork import schemas
 from patchsync.patchwork.http import HttpClient
 from patchsync.patchwork.http_response import HttpResponse
-from patchsync.patchwork.paging import Answer, Listing, Page
+from patchsync.patchwork.paging import Answer, Page
 from patchsync.patchwork.rate_limit import RateLimiter
 from patchsync.patchwork.schemas import OfProject, PatchEntry, ProjectEntry
 
@@ -29,6 +29,14 @@ MOST_PATCHES = 10**8
 
 _API_SUFFIX = re.compile(r"/api(/[0-9]+\.[0-9]+)?/*$")
 _Parsed = TypeVar("_Parsed")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A page of `GET patches/`: what the comparison reads, and what a download needs."""
+
+    answer: Answer
+    entries: tuple[PatchEntry, ...]
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ class Client:
             url: of the instance, with or without `/api`, a version and a slash.
             limiter: each request passes it.
             token: of the user who is asked about or writes; reading needs none.
-            contact: by which the server's admin finds us, for the User-Agent.
+            contact: as for `HttpClient`, like what follows.
             timeout: seconds to connect, seconds between two pieces of an answer.
             sleep: between two attempts.
 
@@ -93,11 +101,6 @@ class Client:
     def url(self) -> str:
         """Of the instance, without `/api`."""
         return self._http.url
-
-    @property
-    def requests_sent(self) -> int:
-        """Requests sent so far, repeated ones too."""
-        return self._http.requests_sent
 
     @property
     def api_version(self) -> str:

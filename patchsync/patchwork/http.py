@@ -7,7 +7,6 @@ else; what lasts longer ends the task and is left to the next round.
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -124,18 +123,11 @@ class HttpClient:
         self._timeout = timeout
         self._sleep = sleep
         self._session = open_session(contact)
-        self._lock = threading.Lock()
-        self._requests_sent = 0
 
     @property
     def url(self) -> str:
         """What is asked: origin and path."""
         return self._origin + self._prefix
-
-    @property
-    def requests_sent(self) -> int:
-        """Attempts sent so far."""
-        return self._requests_sent
 
     def close(self) -> None:
         """Closes the connections kept."""
@@ -173,7 +165,7 @@ class HttpClient:
             authenticated=authenticated,
         )
         for _ in range(_MAX_REDIRECTS + 1):
-            response = self._try_often(request)
+            response = self._with_retries(request)
             if response.status in (401, 403):
                 raise Refused(f"{request.url}: status {response.status}: {response.reason}")
             if response.location is None:
@@ -222,30 +214,30 @@ class HttpClient:
         what = f"{method} {request.url}"
         try:
             response = self._attempt(request)
-        except _AttemptFailed as error:
-            failed = error
         except TooLarge as error:
             raise AnswerLost(f"{method} {error}") from error
-        else:
-            self._breaker.succeeded()
-            if response.status == _REQUEST_TIMEOUT or response.status >= 500:
-                raise AnswerLost(f"{what}: status {response.status}: {response.reason}")
-            if response.location is not None:
-                raise _elsewhere(what, response.location)
-            return response
-        # Not by its own word: that it may have been written must not be hidden by a lost Redis.
-        with suppress(ServerUnavailable):
-            self._breaker.failed(f"{request.url}: {failed}", answered=failed.status == 500)
-        if failed.unread:
-            raise ServerUnavailable(f"{what}: {failed}", retry_after=failed.retry_after)
-        raise AnswerLost(f"{what}: {failed}")
+        except _AttemptFailed as failure:
+            # Not by its own word: that it may have been written must not be hidden by a lost Redis.
+            with suppress(ServerUnavailable):
+                self._breaker.failed(f"{request.url}: {failure}", answered=failure.status == 500)
+            if failure.unread:
+                raise ServerUnavailable(
+                    f"{what}: {failure}", retry_after=failure.retry_after
+                ) from None
+            raise AnswerLost(f"{what}: {failure}") from None
+        self._breaker.succeeded()
+        if response.status == _REQUEST_TIMEOUT or response.status >= 500:
+            raise AnswerLost(f"{what}: status {response.status}: {response.reason}")
+        if response.location is not None:
+            raise _elsewhere(what, response.location)
+        return response
 
     def _at_origin(self, path: str) -> str:
         if not path.startswith(f"{self._prefix}/"):
             path = self._prefix + path
         return self._origin + path
 
-    def _try_often(self, request: _Request) -> HttpResponse:
+    def _with_retries(self, request: _Request) -> HttpResponse:
         """One answer, after as many attempts as it takes."""
         retrying = Retrying(
             retry=retry_if_exception_type(_AttemptFailed),
@@ -256,21 +248,17 @@ class HttpClient:
         )
         try:
             response = retrying(self._attempt, request)
-        except _AttemptFailed as error:
-            failed = error
-        else:
-            self._breaker.succeeded()
-            return response
-        problem = f"{request.url}: {failed}"
-        self._breaker.failed(problem, answered=failed.status == 500)
-        if failed.status == 500:
-            raise ServerFailed(problem)
-        raise ServerUnavailable(problem, retry_after=failed.retry_after)
+        except _AttemptFailed as failure:
+            problem = f"{request.url}: {failure}"
+            self._breaker.failed(problem, answered=failure.status == 500)
+            if failure.status == 500:
+                raise ServerFailed(problem) from None
+            raise ServerUnavailable(problem, retry_after=failure.retry_after) from None
+        self._breaker.succeeded()
+        return response
 
     def _attempt(self, request: _Request) -> HttpResponse:
         self._limiter.wait(request.project)
-        with self._lock:
-            self._requests_sent += 1
         try:
             with self._session.request(
                 request.method,
@@ -295,6 +283,7 @@ class HttpClient:
         raise problem
 
     def _bounded(self, response: requests.Response, request: _Request) -> HttpResponse:
+        """The answer, read no further than its bounds allow."""
         status, headers = response.status_code, response.headers
         if status in _PASSING:
             raise self._turned_away(response)
@@ -316,7 +305,7 @@ class HttpClient:
         )
 
     def _turned_away(self, response: requests.Response) -> _AttemptFailed:
-        """What failed, by a status that passes; for as long as the server asks, nobody asks it."""
+        """The failure of a status that passes; nobody asks for as long as its Retry-After says."""
         status = response.status_code
         retry_after = retry_after_seconds(response.headers.get("Retry-After"))
         if retry_after is not None:
@@ -336,7 +325,7 @@ class HttpClient:
 
 
 class _AttemptFailed(Exception):
-    """In a way that passes by itself."""
+    """An attempt failed in a way that passes by itself."""
 
     def __init__(
         self,

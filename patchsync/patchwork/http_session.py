@@ -40,8 +40,8 @@ def no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-class _HeadOfRedirects(requests.Session):
-    """Reads of a redirect no more than its head."""
+class _SessionWithoutRedirects(requests.Session):
+    """Follows no redirect, and reads no more of one than its head."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """None: requests would read a redirect's body to its end, and stumble over its Location."""
@@ -53,7 +53,7 @@ def open_session(contact: str | None) -> requests.Session:
     Raises:
         ConfigError: the contact fits no header.
     """
-    session = _HeadOfRedirects()
+    session = _SessionWithoutRedirects()
     session.headers["User-Agent"] = _user_agent(contact)
     session.headers["Accept-Language"] = "en"
     # A guest is recognised by its User-Agent; cookies would be shared between threads.

@@ -14,9 +14,8 @@ from math import inf
 from typing import Any, Literal
 
 from patchsync.errors import GiveUp, NotPatchwork
-from patchsync.patchwork.schemas import PatchEntry
 
-# Patchwork lists at most so many patches per page, whatever it is asked for.
+# Patchwork lists at most so many of anything per page, whatever it is asked for.
 LARGEST_PAGE = 250
 
 Order = Literal["id", "-id"]
@@ -97,11 +96,3 @@ class Answer:
         for low, high in sorted(self.gaps()):
             gone += held[bisect_right(held, low) : bisect_left(held, high)]
         return gone
-
-
-@dataclass(frozen=True)
-class Listing:
-    """A page of `GET patches/`: what the comparison reads, and what a download needs."""
-
-    answer: Answer
-    entries: tuple[PatchEntry, ...]

@@ -10,20 +10,15 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Protocol
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Protocol
 
 import redis
+from redis.commands.core import Script
 
 from patchsync.config import Config
 from patchsync.errors import ServerUnavailable
-from patchsync.patchwork.rate_limit_scripts import (
-    NO_SLOT,
-    Decision,
-    RateLimitScripts,
-    Slot,
-    Verdict,
-)
+from patchsync.patchwork import rate_limit_scripts as scripts
 
 # Longer than that nobody is told to wait, by a mistaken or a hostile Retry-After.
 LONGEST_HOLD = 24 * 3600.0
@@ -32,11 +27,18 @@ PATIENCE = 30.0
 # What requests without a project, like the search for the API's version, are counted under.
 NO_PROJECT = "-"
 
+_EPOCH = date(1970, 1, 1)
+_MICROSECONDS = 1_000_000
+# A bucket that nobody asks is forgotten after that.
+_BUCKET_KEPT_MS = 24 * 3600 * 1000
 # Of a reason, in Redis and in messages; it may quote an answer.
 _REASON_CHARACTERS = 500
 
 # The requests of a day (`YYYY-MM-DD`, UTC) that the store kept, by project.
 StoredRequests = Callable[[str], Mapping[str, int]]
+# In Redis: when it is, and when the bucket was made that it was taken from.
+_Slot = tuple[int, int]
+_NO_SLOT: _Slot = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -81,17 +83,15 @@ class LocalRateLimiter:
         burst: int = 1,
         *,
         patience: float = PATIENCE,
-        clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """`rate`: requests a second, None without limit; `burst`: so many after a pause at once."""
         self._interval = 1 / rate if rate else 0.0
         self._burst = burst
         self._patience = patience
-        self._clock = clock
         self._sleep = sleep
-        self._next_slot = clock() + self._interval
-        self._not_before = clock()
+        self._next_slot = time.monotonic() + self._interval
+        self._not_before = time.monotonic()
         self._why = ""
         self._lock = threading.Lock()
 
@@ -101,7 +101,7 @@ class LocalRateLimiter:
         slot: float | None = None
         while True:
             with self._lock:
-                now = self._clock()
+                now = time.monotonic()
                 # A hold that came while we slept makes the reservation void.
                 if slot is None or slot < self._not_before:
                     slot = self._reserve(now, self._patience - waited)
@@ -113,7 +113,7 @@ class LocalRateLimiter:
     def hold(self, seconds: float, why: str) -> None:
         """See `RateLimiter.hold`."""
         with self._lock:
-            until = self._clock() + min(seconds, LONGEST_HOLD)
+            until = time.monotonic() + min(seconds, LONGEST_HOLD)
             if until > self._not_before:
                 self._not_before, self._why = until, why
 
@@ -160,8 +160,9 @@ class RedisRateLimiter:
             patience: seconds that `wait` waits at most.
             sleep: between two looks at the limit.
         """
-        self._scripts = RateLimitScripts(client, prefix)
-        self._rate = rate
+        self._client = client
+        self._prefix = prefix
+        self._interval = round(_MICROSECONDS / rate) if rate else 0
         self._burst = burst
         self._namespace = namespace
         self._budget = budget
@@ -171,6 +172,9 @@ class RedisRateLimiter:
         self._own_not_before = time.monotonic()
         self._own_why = ""
         self._lock = threading.Lock()
+        self._reserve_script = client.register_script(scripts.RESERVE)
+        self._hold_script = client.register_script(scripts.HOLD)
+        self._count_script = client.register_script(scripts.COUNT)
 
     def wait(self, project: str) -> None:
         """See `RateLimiter.wait`.
@@ -181,18 +185,20 @@ class RedisRateLimiter:
             StoreUnavailable, StoreDamaged: the count that the store kept cannot be read.
         """
         waited = 0.0
-        slot = NO_SLOT
+        slot = _NO_SLOT
         while True:
-            patience = self._patience - waited
-            delay = self._own_delay(patience)
+            patience = max(self._patience - waited, 0.0)
+            delay = self._own_not_before - time.monotonic()
+            if delay > patience:
+                raise _too_long(delay, self._own_why)
             if delay > 0:
-                # What was reserved before lies within the hold.
-                slot = NO_SLOT
+                # A slot that was reserved before lies within the hold.
+                slot = _NO_SLOT
             else:
-                decision = self._reserve(project, slot, patience)
-                if decision.verdict == Verdict.SEND:
+                reserved = self._reserve(project, slot, patience)
+                if reserved is None:
                     return
-                delay, slot = decision.delay, decision.slot
+                delay, slot = reserved
             self._sleep(delay)
             waited += delay
 
@@ -204,7 +210,13 @@ class RedisRateLimiter:
             until = time.monotonic() + seconds
             if until > self._own_not_before:
                 self._own_not_before, self._own_why = until, why
-        self._scripts.hold(seconds, why)
+        self._run(
+            self._hold_script,
+            ("hold", "bucket"),
+            round(seconds * _MICROSECONDS),
+            _BUCKET_KEPT_MS,
+            why,
+        )
 
     def held(self) -> Hold | None:
         """What keeps the whole fleet from asking now; None if nothing does.
@@ -212,8 +224,8 @@ class RedisRateLimiter:
         Raises:
             redis.RedisError: Redis does not answer.
         """
-        held = self._scripts.held()
-        return Hold(*held) if held else None
+        until, why = self._client.hmget(self._key("hold"), ["till", "why"])
+        return Hold(int(until) / _MICROSECONDS, _text(why)) if until and why else None
 
     def requests_today(self) -> DailyRequests:
         """The requests of this day.
@@ -225,15 +237,20 @@ class RedisRateLimiter:
             ServerUnavailable: Redis does not answer.
             StoreUnavailable, StoreDamaged: the count that the store kept cannot be read.
         """
-        if self._stored_requests is None:
-            day, counts = self._scripts.count(self._namespace, None, {})
-        else:
+        stored_day, stored = -1, list[str | int]()
+        if self._stored_requests is not None:
             today = datetime.now(UTC).date()
-            stored = self._stored_requests(today.isoformat())
-            day, counts = self._scripts.count(self._namespace, today, stored)
+            stored_day = (today - _EPOCH).days
+            for project, count in self._stored_requests(today.isoformat()).items():
+                stored += [project, count]
+        day, pairs = self._run(
+            self._count_script, ("requests", "restored"), self._namespace, stored_day, *stored
+        )
+        fields = map(_text, pairs[::2])
+        counts = dict(zip(fields, map(int, pairs[1::2]), strict=True))
         own = f"{self._namespace}/"
         return DailyRequests(
-            day=day.isoformat(),
+            day=(_EPOCH + timedelta(days=day)).isoformat(),
             requests={
                 field.removeprefix(own): count
                 for field, count in counts.items()
@@ -242,36 +259,48 @@ class RedisRateLimiter:
             total=counts.get("total", 0),
         )
 
-    def _own_delay(self, patience: float) -> float:
-        """Seconds until the holds end that this process knows of itself, not above zero if none."""
-        delay = self._own_not_before - time.monotonic()
-        if delay > max(patience, 0):
-            raise _too_long(delay, self._own_why)
-        return delay
+    def _reserve(self, project: str, slot: _Slot, patience: float) -> tuple[float, _Slot] | None:
+        """Have a request counted, to be sent now; or reserve a slot for it, and wait so long.
 
-    def _reserve(self, project: str, slot: Slot, patience: float) -> Decision:
-        """To send now, or to wait for a slot; raises where neither is possible."""
-        while True:
-            decision = self._scripts.reserve(
-                self._namespace,
-                project or NO_PROJECT,
-                slot,
-                rate=self._rate,
-                burst=self._burst,
-                patience=patience,
-                budget=self._budget,
-                needs_count=self._budget is not None or self._stored_requests is not None,
-            )
-            if decision.verdict != Verdict.COUNT_LOST:
-                break
+        `slot`: the one that was reserved for it before.
+        """
+        verdict, microseconds, slot_time, bucket_made, why = self._run(
+            self._reserve_script,
+            ("bucket", "hold", "requests", "restored"),
+            f"{self._namespace}/{project or NO_PROJECT}",
+            *slot,
+            self._interval,
+            self._burst,
+            round(patience * _MICROSECONDS),
+            _BUCKET_KEPT_MS,
+            self._namespace,
+            self._budget or 0,
+            int(self._budget is not None or self._stored_requests is not None),
+        )
+        if verdict == scripts.SEND:
+            return None
+        delay = int(microseconds) / _MICROSECONDS
+        if verdict == scripts.TOO_LONG:
+            raise _too_long(delay, _text(why))
+        if verdict == scripts.BUDGET_SPENT:
+            raise _budget_spent(self._budget, delay)
+        if verdict == scripts.COUNT_LOST:
             if self._stored_requests is None:
                 raise _count_lost()
             self.requests_today()
-        if decision.verdict == Verdict.TOO_LONG:
-            raise _too_long(decision.delay, decision.reason)
-        if decision.verdict == Verdict.BUDGET_SPENT:
-            raise _budget_spent(self._budget, decision.delay)
-        return decision
+            return self._reserve(project, slot, patience)
+        return delay, (int(slot_time), int(bucket_made))
+
+    def _run(self, script: Script, keys: tuple[str, ...], *args: str | int) -> Any:
+        try:
+            return script(keys=[self._key(name) for name in keys], args=args)
+        except redis.RedisError as error:
+            raise ServerUnavailable(
+                f"no request without Redis, which keeps the pace: {type(error).__name__}: {error}"
+            ) from error
+
+    def _key(self, name: str) -> str:
+        return f"{self._prefix}:{name}"
 
 
 def fleet_rate_limiter(
@@ -293,9 +322,9 @@ def fleet_rate_limiter(
 
 
 def _too_long(delay: float, why: str) -> ServerUnavailable:
-    told = f"{why}; " if why else ""
+    cause = f"{why}; " if why else ""
     return ServerUnavailable(
-        f"{told}the next request may be sent in {delay:.0f} s only; left to the next round",
+        f"{cause}the next request may be sent in {delay:.0f} s only; left to the next round",
         retry_after=delay,
     )
 
@@ -313,3 +342,7 @@ def _count_lost() -> ServerUnavailable:
         "Redis lost the day's count of requests, and [patchwork] requests_per_day limits them; no "
         "request until a task that has the store (probe, audit, index) brought the count back"
     )
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else value

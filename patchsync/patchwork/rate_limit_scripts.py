@@ -12,21 +12,9 @@ All times are microseconds of Redis' clock. Under one prefix for each Patchwork 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import date, timedelta
-from enum import IntEnum
-from typing import Any, NamedTuple
-
-import redis
-from redis.commands.core import Script
-
-from patchsync.errors import ServerUnavailable
-
-_MICROSECONDS = 1_000_000
-# A bucket that nobody asks is forgotten after that.
-_BUCKET_KEPT_MS = 24 * 3600 * 1000
-_EPOCH = date(1970, 1, 1)
+# What `RESERVE` says of a request: it may be sent, and is counted; it has a slot to wait for; it
+# would have to wait too long, and has none.
+SEND, WAIT, TOO_LONG, BUDGET_SPENT, COUNT_LOST = range(5)
 
 _CLOCK = """
 local time = redis.call('TIME')
@@ -42,9 +30,9 @@ end
 
 # Keys: bucket, hold, requests, restored. Arguments: the field to count, a slot and the making of
 # its bucket (0: none), interval, burst, patience, milliseconds that a bucket is kept, namespace,
-# budget (0: none), whether the namespace's count must be there. Answers a verdict, how long to
-# wait, the slot reserved, the making of its bucket, and the reason of a hold.
-_RESERVE = (
+# budget (0: none), whether the namespace's count must be there. Answers one of the above, how long
+# to wait, the slot reserved, the making of its bucket, and the reason of a hold.
+RESERVE = (
     _CLOCK
     + """
 local bucket, hold, counts, restored = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -91,7 +79,7 @@ return {0, 0, 0, 0, ''}
 )
 
 # Keys: hold, bucket. Arguments: how long, milliseconds that a bucket is kept, why.
-_HOLD = (
+HOLD = (
     _CLOCK
     + """
 local till = now + ARGV[1]
@@ -110,7 +98,7 @@ end
 # Keys: requests, restored. Arguments: namespace, the day of what the store kept (-1: no store), and
 # of each project its name and number. The first time these come on top of what was counted since
 # Redis lost its data; later on, at least so many were sent. Answers the day and the counts.
-_COUNT = (
+COUNT = (
     _CLOCK
     + """
 begin_day(KEYS[1])
@@ -130,144 +118,3 @@ end
 return {day, redis.call('HGETALL', KEYS[1])}
 """
 )
-
-
-class Verdict(IntEnum):
-    """What `_RESERVE` says of a request."""
-
-    # It is counted.
-    SEND = 0
-    WAIT = 1
-    # No slot is reserved.
-    TOO_LONG = 2
-    BUDGET_SPENT = 3
-    COUNT_LOST = 4
-
-
-class Slot(NamedTuple):
-    """When a request may be sent, and when the bucket was made that it was taken from."""
-
-    time: int
-    bucket_made: int
-
-
-NO_SLOT = Slot(0, 0)
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Whether a request may be sent."""
-
-    verdict: Verdict
-    # Seconds until it may be.
-    delay: float
-    # With `WAIT`, to be shown when asking again.
-    slot: Slot
-    # Of a hold, "" without one.
-    reason: str
-
-
-class RateLimitScripts:
-    """The scripts, on the keys of one Patchwork, for any number of threads.
-
-    Raise ServerUnavailable where Redis does not answer: no request without it.
-    """
-
-    def __init__(self, client: redis.Redis, prefix: str) -> None:
-        """Sends nothing yet. `prefix`: of the keys."""
-        self._client = client
-        self._prefix = prefix
-        self._reserve = client.register_script(_RESERVE)
-        self._hold = client.register_script(_HOLD)
-        self._count = client.register_script(_COUNT)
-
-    def reserve(
-        self,
-        namespace: str,
-        project: str,
-        slot: Slot,
-        *,
-        rate: float | None,
-        burst: int,
-        patience: float,
-        budget: int | None,
-        needs_count: bool,
-    ) -> Decision:
-        """Let a request be sent, and count it; or reserve a slot for it.
-
-        Args:
-            namespace: whose request it is.
-            project: what it is counted for.
-            slot: the one reserved for it before, if it is still good.
-            rate: requests a second; None: no limit.
-            burst: so many after a pause at once.
-            patience: seconds that the request may wait.
-            budget: requests a day; None: no limit.
-            needs_count: nothing is sent before the namespace's count is restored.
-        """
-        verdict, delay, time, made, reason = self._run(
-            self._reserve,
-            ("bucket", "hold", "requests", "restored"),
-            f"{namespace}/{project}",
-            *slot,
-            round(_MICROSECONDS / rate) if rate else 0,
-            burst,
-            round(max(patience, 0) * _MICROSECONDS),
-            _BUCKET_KEPT_MS,
-            namespace,
-            budget or 0,
-            int(needs_count),
-        )
-        return Decision(
-            Verdict(verdict),
-            int(delay) / _MICROSECONDS,
-            Slot(int(time), int(made)),
-            _text(reason),
-        )
-
-    def hold(self, seconds: float, reason: str) -> None:
-        """Have nobody ask for so long, unless a hold ends later already."""
-        self._run(
-            self._hold, ("hold", "bucket"), round(seconds * _MICROSECONDS), _BUCKET_KEPT_MS, reason
-        )
-
-    def held(self) -> tuple[float, str] | None:
-        """Until when (seconds since 1970) and why nobody may ask now; None where they may.
-
-        Raises:
-            redis.RedisError: Redis does not answer.
-        """
-        until, reason = self._client.hmget(f"{self._prefix}:hold", ["till", "why"])
-        return (int(until) / _MICROSECONDS, _text(reason)) if until and reason else None
-
-    def count(
-        self, namespace: str, day: date | None, stored: Mapping[str, int]
-    ) -> tuple[date, dict[str, int]]:
-        """The day (UTC), and its requests by `namespace/project`, with their `total`.
-
-        Args:
-            namespace: whose requests the store kept.
-            day: the day of these; None: there is no store.
-            stored: these, by project; they come back where Redis lost them.
-        """
-        days, pairs = self._run(
-            self._count,
-            ("requests", "restored"),
-            namespace,
-            -1 if day is None else (day - _EPOCH).days,
-            *(part for pair in stored.items() for part in pair),
-        )
-        fields = map(_text, pairs[::2])
-        return _EPOCH + timedelta(days=days), dict(zip(fields, map(int, pairs[1::2]), strict=True))
-
-    def _run(self, script: Script, keys: tuple[str, ...], *args: str | int) -> Any:
-        try:
-            return script(keys=[f"{self._prefix}:{key}" for key in keys], args=args)
-        except redis.RedisError as error:
-            raise ServerUnavailable(
-                f"no request without Redis, which keeps the pace: {type(error).__name__}: {error}"
-            ) from error
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else value

@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 from pydantic import (
     AfterValidator,
     AliasPath,
-    BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -22,6 +21,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
 )
+from pydantic.dataclasses import dataclass
 
 from patchsync.errors import NotPatchwork
 
@@ -55,6 +55,15 @@ def _ascending(ids: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted(ids))
 
 
+# Of each schema; they have slots because a project may have many events. Made by hand, each takes
+# the names of its fields.
+_FROM_JSON = ConfigDict(
+    # A number in quotes, or true for 1, is not what Patchwork sends.
+    strict=True,
+    extra="ignore",
+    validate_by_name=True,
+    validate_by_alias=True,
+)
 # Patchwork's ids are PostgreSQL's.
 Id = Annotated[int, Field(gt=0, le=2**63 - 1)]
 # {"id": 3, ...}
@@ -65,40 +74,31 @@ UrlPath = Annotated[str, AfterValidator(path_of)]
 TextOrNull = Annotated[str, BeforeValidator(lambda text: "" if text is None else text)]
 
 
-class Schema(BaseModel):
-    """A JSON object that has these fields, and others. Made by hand, it takes the fields' names."""
-
-    model_config = ConfigDict(
-        # A number in quotes, or true for 1, is not what Patchwork sends.
-        strict=True,
-        frozen=True,
-        extra="ignore",
-        validate_by_name=True,
-        validate_by_alias=True,
-    )
-
-
-class ApiRoot(Schema):
+@dataclass(frozen=True, kw_only=True, slots=True, config=_FROM_JSON)
+class ApiRoot:
     """The kinds of things that there are (`GET /api/<version>/`)."""
 
     projects: str
     patches: str
 
 
-class AllowedActions(Schema):
+@dataclass(frozen=True, kw_only=True, slots=True, config=_FROM_JSON)
+class AllowedActions:
     """The methods by which the asking user may change something (`OPTIONS projects/<id>/`)."""
 
     # By method; left out for who may change nothing.
-    actions: dict[str, object] = {}
+    actions: dict[str, object] = Field(default_factory=dict)
 
 
-class User(Schema):
+@dataclass(frozen=True, kw_only=True, slots=True, config=_FROM_JSON)
+class User:
     """Somebody with an account."""
 
     id: Id
     username: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=_FROM_JSON)
 class Account(User):
     """A user (`GET users/<id>/`)."""
 
@@ -106,7 +106,8 @@ class Account(User):
     settings: dict[str, object] | None = None
 
 
-class ProjectEntry(Schema):
+@dataclass(frozen=True, kw_only=True, slots=True, config=_FROM_JSON)
+class ProjectEntry:
     """A project (`GET projects/<id or link_name>/`)."""
 
     id: Id
@@ -120,7 +121,8 @@ class ProjectEntry(Schema):
     list_archive_url_format: TextOrNull = ""
 
 
-class OfProject(Schema):
+@dataclass(frozen=True, kw_only=True, slots=True, config=_FROM_JSON)
+class OfProject:
     """What belongs to a project."""
 
     id: Id
@@ -133,13 +135,15 @@ class OfProject(Schema):
         return key == str(self.project_id) or key.lower() == self.project_link_name.lower()
 
 
-class SeriesReference(Schema):
+@dataclass(frozen=True, kw_only=True, slots=True, config=_FROM_JSON)
+class SeriesReference:
     """A series, as its patches name it."""
 
     id: Id
     mbox_path: UrlPath = Field(validation_alias="mbox")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=_FROM_JSON)
 class PatchEntry(OfProject):
     """A patch and where its mail is (`GET patches/`, `GET patches/<id>/`)."""
 
@@ -161,12 +165,14 @@ class PatchEntry(OfProject):
         return self.series[0].mbox_path if self.series else None
 
 
-class PatchReference(Schema):
+@dataclass(frozen=True, kw_only=True, slots=True, config=_FROM_JSON)
+class PatchReference:
     """A patch. What an answer to `PATCH patches/<id>/` says beyond that may be stale."""
 
     id: Id
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=_FROM_JSON)
 class PatchView(OfProject):
     """What people, and we, made of a patch (`GET patches/`, `GET patches/<id>/`, API >= 1.2)."""
 
@@ -176,7 +182,8 @@ class PatchView(OfProject):
     related: Annotated[tuple[IdOfObject, ...], AfterValidator(_ascending)]
 
 
-class Check(Schema):
+@dataclass(frozen=True, kw_only=True, slots=True, config=_FROM_JSON)
+class Check:
     """A check (`GET patches/<id>/checks/`, and the answer to a POST there)."""
 
     id: Id
@@ -188,12 +195,14 @@ class Check(Schema):
     target_url: TextOrNull
 
 
-class Comment(Schema):
+@dataclass(frozen=True, kw_only=True, slots=True, config=_FROM_JSON)
+class Comment:
     """A comment on a patch (`GET patches/<id>/comments/`)."""
 
     message_id: str = Field(validation_alias="msgid")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=_FROM_JSON)
 class Event(OfProject):
     """Something that happened to a patch (`GET events/`)."""
 
@@ -203,12 +212,14 @@ class Event(OfProject):
     patch_id: Id = Field(validation_alias=AliasPath("payload", "patch", "id"))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=_FROM_JSON)
 class CheckEvent(Event):
     """That somebody added a check (`category=check-created`): no description there."""
 
     context: str = Field(validation_alias=AliasPath("payload", "check", "context"))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=_FROM_JSON)
 class StateEvent(Event):
     """That somebody set the state of a patch (`category=patch-state-changed`)."""
 
@@ -216,6 +227,7 @@ class StateEvent(Event):
     state: str = Field(validation_alias=AliasPath("payload", "current_state"))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, config=_FROM_JSON)
 class RelationEvent(Event):
     """That a patch came into or out of a relation (`category=patch-relation-changed`).
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from patchsync.patchwork.annotator import PER_PAGE, Annotator
+from patchsync.patchwork.annotator import Annotator
+from patchsync.patchwork.paging import LARGEST_PAGE
 from patchsync.patchwork.schemas import PatchView
 from patchsync.push.identity import Maintained
 from patchsync.push.ledger import Ledger
@@ -27,7 +28,7 @@ def look_on(
         views = annotator.list_views(project.key, page)
         changed |= _changed(ledger, views)
         page += 1
-        if len(views) < PER_PAGE:
+        if len(views) < LARGEST_PAGE:
             page = 1
             break
     ledger.write_notes({note: str(page)})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from patchsync.errors import Refused
 from patchsync.patchwork.annotator import Annotator
@@ -41,10 +40,6 @@ class Identity:
         """Link names of all configured projects, as they were then."""
         return {project.link_name for project in self.projects.values()}.union(self.others)
 
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
-        return asdict(self) | {"user": self.user.model_dump()}
-
 
 def ask_identity(annotator: Annotator, sites: list[Project]) -> Identity:
     """Ask Patchwork who the token's user is.
@@ -68,7 +63,7 @@ def ask_identity(annotator: Annotator, sites: list[Project]) -> Identity:
 
 def note_identity(ledger: Ledger, identity: Identity, token: str = "") -> None:
     """Keep it; `token` marks the token that it goes with, and does not give it away."""
-    ledger.write_notes({NOTE: json.dumps(identity.as_dict() | {"token": token})})
+    ledger.write_notes({NOTE: json.dumps(asdict(identity) | {"token": token})})
 
 
 def noted_identity(ledger: Ledger, token: str | None = None) -> Identity | None:

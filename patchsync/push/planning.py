@@ -151,5 +151,5 @@ def _fingerprint(config: Config, identity: Identity) -> str:
     rules = config.push.model_dump(
         mode="json", include={"sinks", "check", "relation", "state", "comment"}
     )
-    text = _json([rules, identity.as_dict()])
+    text = _json([rules, asdict(identity)])
     return hashlib.sha256(text.encode()).hexdigest()

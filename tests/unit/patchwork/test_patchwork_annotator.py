@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -359,7 +360,7 @@ def test_who_we_are(server: FakeServer, annotator: Annotator) -> None:
     with pytest.raises(Refused, match=r"does not maintain the project 'linux'.*ada, pasta"):
         annotator.me(project)
     with pytest.raises(Refused, match=r"\(nobody does\)"):
-        annotator.me(project.model_copy(update={"maintainers": ()}))
+        annotator.me(replace(project, maintainers=()))
 
 
 def test_a_patchwork_without_relations_is_told_so(

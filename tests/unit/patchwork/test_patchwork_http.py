@@ -86,7 +86,7 @@ def test_what_lasts_ends_the_call(
     server.says(PATH, PASSING[fault])
     with pytest.raises(ServerUnavailable, match=PATH):
         get(client)
-    assert len(server.requests) == len(limiter.waits) == client.requests_sent == 4
+    assert len(server.requests) == 4
     assert limiter.waits == ["linux"] * 4
 
 
@@ -230,7 +230,7 @@ def test_the_token_is_tried_where_only_users_may_look(
 def test_who_maintains_a_project_may_change_it(server: FakeServer, make_client: MakeClient) -> None:
     """Patchwork says so without anything being changed."""
     may, may_not = as_json({"name": "x", "actions": {"PUT": {"id": {}}}}), as_json({"name": "x"})
-    gone = as_json({"detail": "No ProjectEntry matches."}, 404)
+    gone = as_json({"detail": "No Project matches."}, 404)
     server.says("/api/1.3/projects/1/", may, may_not, as_json([]), gone, REFUSED)
     client = make_client(token=TOKEN)
     project = ProjectEntry(id=1, link_name="x", list_email="", list_id="", maintainers=())
