@@ -110,16 +110,16 @@ def test_a_redis_that_forgets_and_lies(
     """Leases of an update are lost, with many messages at once, or all of Redis is; at last it
     says for ever that one is on its way which is not.
     """
-    errand = key_of(installation, "errand:analysis")
+    debounce = key_of(installation, "debounce:analysis")
     with at_work(installation) as fleet:
         client = redis_of(installation)
         for _ in range(3):
             add(installation)
             for _ in range(10):
-                client.delete(errand)
+                client.delete(debounce)
                 time.sleep(0.05)
             time.sleep(random.uniform(0, 1))
             client.flushall()
-        client.set(errand, b"")
+        client.set(debounce, b"")
         add(installation)
         assert_as_from_scratch(installation, fleet, workers)

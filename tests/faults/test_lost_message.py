@@ -27,30 +27,29 @@ from tests.support.installation import (
 PUBLISHER = """
 import sys
 from dataclasses import replace
-from patchsync.patchwork.fetch_result import Delivery
 from patchsync.patchwork.paging import Page
 from patchsync.sync.fetch import fetch_page, lease_of
 from patchsync.patchwork.download import Limits
 from patchsync.sync.compare import PageToFetch
-from workers import context, messages
+from workers import context, enqueue
 from workers.celery import app
 
 page = Page("-id", 4, 1)
 limits = Limits(max_mail_bytes=2**20, max_series_bytes=2**20, threads=1)
-found = fetch_page(context.client(), "sample", page, (), limits, 2**20)
-delivery = replace(next(found), lease=lease_of(page))
-assert len(delivery.mails) == 4
+results = fetch_page(context.client(), "sample", page, (), limits, 2**20)
+result = replace(next(results), lease=lease_of(page))
+assert len(result.mails) == 4
 
 def probe():
-    messages.probe("sample")
+    enqueue.probe("sample")
 
 def fetch():
     context.leases("sample").take(lease_of(page))
-    messages.fetch_page("sample", "sample", PageToFetch(page, ()))
+    enqueue.fetch_page("sample", "sample", PageToFetch(page, ()))
 
 def index():
     context.leases("sample").take(lease_of(page))
-    messages.index_mails("sample", delivery)
+    enqueue.index_mails("sample", result)
 
 app.pool.acquire(block=True).connect()
 print("ready", flush=True)

@@ -36,16 +36,15 @@ ALL_TASKS = {
 # As a task does that tries again later: the worker holds the message until its time comes.
 SEND_FOR_LATER = """
 import sys
-from workers import messages
 from workers.celery import app
-from patchsync.patchwork.fetch_result import Delivery
+from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import parse_mail
 
-delivery = Delivery(mails=(parse_mail(sys.argv[1].encode()),))
+result = FetchResult(mails=(parse_mail(sys.argv[1].encode()),))
 app.send_task(
     "workers.index.index_mails",
-    args=["sample", delivery.to_message()],
-    argsrepr=messages.index_story("sample", delivery),
+    args=["sample", result.to_message()],
+    argsrepr=f"(sample: {result.summary()})",
     countdown=600,
 )
 """
