@@ -26,8 +26,8 @@ import click
 import pygit2
 from patch_mails import mails
 
-from patchsync.analysis.engines import open_engine
-from patchsync.analysis.group_file import read_content
+from patchsync.analysis.groups import read_content
+from patchsync.analysis.update import open_engine
 from patchsync.config import Config, load
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import Mail
@@ -72,7 +72,7 @@ UPSTREAM = "HEAD"
 """
 BUILD = """
 import resource, sys, time
-from patchsync.analysis.engines import open_engine
+from patchsync.analysis.update import open_engine
 from patchsync.config import load
 begin = time.monotonic()
 open_engine(load(sys.argv[1])).update(lambda *_: None)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from patchsync.analysis.builtin.check import check_builtin
+from patchsync.analysis.builtin.doctor import check_builtin
 from patchsync.analysis.pasta import check as pasta_check
 from patchsync.config import TOKEN_VARIABLE, Config, ProjectTable
 from patchsync.errors import ConfigError, GiveUp, PatchsyncError

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import redis
 
-from patchsync.analysis.report import Report, last_report
+from patchsync.analysis.update import UpdateRecord, last_update
 from patchsync.config import Config
 from patchsync.errors import ServerUnavailable
 from patchsync.fleet.backpressure import IndexQueue
@@ -90,11 +90,11 @@ def fleet_status(config: Config) -> FleetStatus:
         return FleetStatus(redis_trouble=str(error))
 
 
-def analysis_status(config: Config) -> Report | None:
+def analysis_status(config: Config) -> UpdateRecord | None:
     """How the last updates of the groups ended; None where there is no engine."""
     if config.analysis.engine == "none":
         return None
-    return last_report(config) or Report(engine=config.analysis.engine)
+    return last_update(config) or UpdateRecord(engine=config.analysis.engine)
 
 
 def project_status(config: Config, key: str) -> ProjectStatus:

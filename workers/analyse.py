@@ -14,7 +14,7 @@ from celery.signals import worker_ready
 from kombu.exceptions import OperationalError
 
 from patchsync.analysis.engine import Stopped
-from patchsync.analysis.report import update_groups
+from patchsync.analysis.update import update_groups
 from patchsync.errors import LockHeld
 from workers import context, enqueue
 from workers.celery import app
@@ -72,7 +72,7 @@ def update(self: ProjectTask, project: str) -> None:
         return
     if updated is None:
         return  # The engine is "none" now.
-    log.info("analysis: %s", updated.story)
+    log.info("analysis: %s", updated.summary)
     if on_progress.seconds > LONG_SECONDS:
         enqueue.analyse(key)  # What was enqueued meanwhile may have expired.
     if updated.groups and config.push.sinks:

@@ -16,9 +16,7 @@ from pygit2 import Commit, GitError, Object, Repository, Signature
 from pygit2.enums import RepositoryOpenFlag, RevSpecFlag
 
 from patchsync.analysis.diff import read_diff
-from patchsync.analysis.mail import NotAPatch
-from patchsync.analysis.message import read_message
-from patchsync.analysis.patch import Patch
+from patchsync.analysis.patch import NotAPatch, Patch, read_message
 from patchsync.errors import ConfigError, TryAgainLater
 
 # Older versions of pygit2 raise the latter two themselves.

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 
-from patchsync.analysis.patch import NOTHING, FileDiff, FileKey, Hunk
+from patchsync.analysis.patch import NO_FILE, FileDiff, FileKey, Hunk
 
 _OLD = re.compile(r"--- (\S+)")
 _NEW = re.compile(r"\+\+\+ (\S+)")
@@ -102,7 +102,7 @@ def _key(old: str, new: str) -> FileKey:
 def _stripped(name: str) -> str:
     """The name without the folder that diff puts before it, `a/` mostly."""
     name = name.removesuffix(".orig")
-    return name if name == NOTHING else name.split("/", 1)[-1]
+    return name if name == NO_FILE else name.split("/", 1)[-1]
 
 
 def _read_hunk(lines: list[str], at: int, old: int, new: int, into: _Lists) -> tuple[int, int]:

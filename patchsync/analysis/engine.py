@@ -1,34 +1,34 @@
-"""What brings patch-groups up to date: one interface, two engines."""
+"""What brings patch-groups up to date: one interface, two engines, `builtin` and `pasta`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+# Gets what is being done, how much of it is done, and how much there is.
+OnProgress = Callable[[str, int, int], None]
+
 
 class Stopped(Exception):
-    """What a `Tell` raises that wants an update to end here; what was done is kept."""
-
-
-# What is being done, how much of it is done, and how much there is.
-Tell = Callable[[str, int, int], None]
+    """Raised by an `OnProgress` that wants an update to end here; what was done is kept."""
 
 
 class Updated(NamedTuple):
     """What an update did."""
 
-    # Lines of patch-groups that are new or other ones; 0: there is nothing to push.
+    # Lines of patch-groups that are new or changed, or else that are gone; 0: nothing to push
     groups: int
+    # Mails and commits that were read
     mails: int
     commits: int
     # For people, in one line
-    story: str
+    summary: str
 
 
 class Engine(Protocol):
     """Brings patch-groups up to date with the store."""
 
-    def update(self, tell: Tell) -> Updated:
+    def update(self, on_progress: OnProgress) -> Updated:
         """Take in what is new; what was done before it was stopped is not done again.
 
         Raises:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from patchsync.analysis.builtin.engine import kept_path
-from patchsync.analysis.builtin.kept import KeptPatches
+from patchsync.analysis.builtin.cache import PatchCache, cache_path
 from patchsync.analysis.builtin.mails import Mails
 from patchsync.analysis.commits import open_repository, read_commit
 from patchsync.analysis.false_positives import (
     OF_COMMITS,
     OF_MAILS,
+    FalsePositives,
     is_commit,
     read_false_positives,
 )
-from patchsync.analysis.mail import NotAPatch
-from patchsync.analysis.patch import Patch
-from patchsync.analysis.project import Project, read_project
+from patchsync.analysis.patch import NotAPatch, Patch
 from patchsync.analysis.rating import (
     Rating,
     best_matches,
@@ -26,7 +24,7 @@ from patchsync.analysis.rating import (
     rate,
     shape_of,
 )
-from patchsync.analysis.thresholds import Thresholds
+from patchsync.analysis.settings import AnalysisSettings, Thresholds, read_settings
 from patchsync.config import Config
 from patchsync.errors import GiveUp
 
@@ -43,14 +41,14 @@ class Explanation:
     not_compared: tuple[str, ...]
     # Whether the mail says that it was picked from the commit
     picked: bool
-    # Whether the false positives name this pair
+    # Whether this pair is a false positive
     marked: bool
-    # False positives between the groups of the two, by name
-    marks: tuple[tuple[str, str], ...]
+    # The false positives between the groups of the two, by name
+    false_positives: tuple[tuple[str, str], ...]
     # Whether they are in one group, as of the last update of the builtin engine; None: unknown
     together: bool | None
-    # The pairs that connect the two, by name from the one to the other; empty where none do
-    way: tuple[str, ...]
+    # The names of patches, from the one to the other, each alike with the next; empty: none are
+    chain: tuple[str, ...]
 
     @property
     def total(self) -> float:
@@ -82,7 +80,7 @@ def explain(config: Config, left: str, right: str) -> Explanation:
 
     Raises:
         GiveUp: they are the same, both are commits, or one is no patch.
-        ConfigError: as `read_project`.
+        ConfigError: as `read_settings`.
     """
     if left == right:
         raise GiveUp(f"both are {left}")
@@ -90,15 +88,16 @@ def explain(config: Config, left: str, right: str) -> Explanation:
         left, right = right, left
     if is_commit(left):
         raise GiveUp("both are commits; PaStA compares mails with those")
-    project = read_project(config)
-    limit = project.thresholds
-    with Mails(config.d_mbox, config.store.layout, project) as mails:
-        patches = mails.patch(left), _patch(mails, project, right)
+    settings = read_settings(config)
+    limit = settings.thresholds
+    with Mails(config.d_mbox, config.store.layout, settings) as mails:
+        patches = mails.patch(left), _patch(mails, settings, right)
     picked = right in patches[0].picked and limit.autoaccept <= 1
     rating = rate(shape_of(patches[0]), shape_of(patches[1]), limit)
     upstream = is_commit(right)
-    marks = read_false_positives(project.false_positives / (OF_COMMITS if upstream else OF_MAILS))
-    together, way, members = _as_kept(config, left, right)
+    file = settings.false_positives / (OF_COMMITS if upstream else OF_MAILS)
+    false_positives = read_false_positives(file)
+    together, chain, groups = _in_cache(config, left, right)
     return Explanation(
         names=(left, right),
         patches=patches,
@@ -106,20 +105,20 @@ def explain(config: Config, left: str, right: str) -> Explanation:
         rating=rating,
         not_compared=tuple(_obstacles(*patches, rating, limit, upstream=upstream)),
         picked=picked,
-        marked=_marks([left], [right], marks) != (),
-        marks=_marks(*members, marks),
+        marked=_between([left], [right], false_positives) != (),
+        false_positives=_between(*groups, false_positives),
         together=together,
-        way=way,
+        chain=chain,
     )
 
 
-def _patch(mails: Mails, project: Project, name: str) -> Patch:
+def _patch(mails: Mails, settings: AnalysisSettings, name: str) -> Patch:
     if not is_commit(name):
         return mails.patch(name)
-    if project.repo is None:
+    if settings.repo is None:
         raise GiveUp(f"{name} is a commit, but [analysis] repo is not set")
     try:
-        return read_commit(open_repository(project.repo), name)
+        return read_commit(open_repository(settings.repo), name)
     except NotAPatch as reason:
         raise GiveUp(str(reason)) from None
 
@@ -143,23 +142,23 @@ def _obstacles(
         )
 
 
-def _marks(
-    left: Iterable[str], right: Iterable[str], marks: Mapping[str, frozenset[str]]
+def _between(
+    left: Iterable[str], right: Iterable[str], false_positives: FalsePositives
 ) -> tuple[tuple[str, str], ...]:
-    """The marks between two groups, in either direction."""
+    """The false positives between two groups, in either direction."""
     pairs = [*product(left, right), *product(right, left)]
-    return tuple(pair for pair in pairs if pair[1] in marks.get(pair[0], ()))
+    return tuple(pair for pair in pairs if pair[1] in false_positives.get(pair[0], ()))
 
 
-def _as_kept(
+def _in_cache(
     config: Config, left: str, right: str
 ) -> tuple[bool | None, tuple[str, ...], tuple[list[str], list[str]]]:
     """Whether the builtin engine has the two in one group, what connects them, and their groups."""
-    kept = KeptPatches(kept_path(config))
-    if not kept.open_to_read():
+    cache = PatchCache(cache_path(config))
+    if not cache.open_to_read():
         return None, (), ([], [])
-    with kept:
-        groups = kept.group_of(left), kept.group_of(right)
+    with cache:
+        groups = cache.group_of(left), cache.group_of(right)
         if not all(groups):
             return None, (), groups
-        return left in groups[1], tuple(kept.way(left, right)), groups
+        return left in groups[1], tuple(cache.chain(left, right)), groups

@@ -19,9 +19,12 @@ OF_MAILS = "mbox-patch-stack"
 OF_COMMITS = "mbox-upstream"
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
+# Of one file: what each mail is not, by message-ids and commits' hashes.
+FalsePositives = Mapping[str, frozenset[str]]
 
-def read_false_positives(file: Path) -> dict[str, frozenset[str]]:
-    """What each mail is not; empty where there is no such file.
+
+def read_false_positives(file: Path) -> FalsePositives:
+    """The false positives of a file; none where there is no such file.
 
     Several lines of one mail add up. PaStA keeps the last one alone, by which the others, that
     somebody meant, would be joined again.
@@ -29,7 +32,7 @@ def read_false_positives(file: Path) -> dict[str, frozenset[str]]:
     Raises:
         StoreDamaged: a line is something else; the message names file and line.
     """
-    marks: dict[str, frozenset[str]] = {}
+    pairs: dict[str, frozenset[str]] = {}
     for number, line in enumerate((read_file(file) or b"").split(b"\n"), 1):
         if not line.strip():
             continue
@@ -42,8 +45,8 @@ def read_false_positives(file: Path) -> dict[str, frozenset[str]]:
         for name in (origin, *others):
             if fault := message_id_fault(name):
                 raise _damaged(file, number, fault)
-        marks[origin] = marks.get(origin, frozenset()).union(others)
-    return marks
+        pairs[origin] = pairs.get(origin, frozenset()).union(others)
+    return pairs
 
 
 def is_commit(name: str) -> bool:
@@ -57,8 +60,8 @@ def is_marked(folder: Path, left: str, right: str) -> bool:
     Raises:
         GiveUp, StoreDamaged: as `mark_false`.
     """
-    name, pairs = _marks(left, right)
-    return _has(read_false_positives(folder / name), pairs)
+    name, pairs = _to_mark(left, right)
+    return _has_all(read_false_positives(folder / name), pairs)
 
 
 def mark_false(folder: Path, left: str, right: str) -> bool:
@@ -71,26 +74,26 @@ def mark_false(folder: Path, left: str, right: str) -> bool:
         StoreDamaged: the file holds something else; it stays as it is.
         LockHeld: somebody else writes there.
     """
-    name, pairs = _marks(left, right)
+    name, pairs = _to_mark(left, right)
     with store_lock(folder / ".lock"):
-        marks = read_false_positives(folder / name)
-        if _has(marks, pairs):
+        marked = dict(read_false_positives(folder / name))
+        if _has_all(marked, pairs):
             return False
         for origin, other in pairs:
-            marks[origin] = marks.get(origin, frozenset()) | {other}
-        lines = [f"{origin} {' '.join(sorted(marks[origin]))}\n" for origin in sorted(marks)]
+            marked[origin] = marked.get(origin, frozenset()) | {other}
+        lines = [f"{origin} {' '.join(sorted(marked[origin]))}\n" for origin in sorted(marked)]
         replace_file(folder / name, "".join(lines).encode())
     return True
 
 
-def _marks(left: str, right: str) -> tuple[str, list[tuple[str, str]]]:
-    """The name of the file, and what is to stand in it."""
-    for each in (left, right):
-        if fault := message_id_fault(each):
-            raise GiveUp(f"{each!r}: {fault}")
+def _to_mark(left: str, right: str) -> tuple[str, list[tuple[str, str]]]:
+    """The name of the file, and the pairs that are to stand in it."""
+    for name in (left, right):
+        if fault := message_id_fault(name):
+            raise GiveUp(f"{name!r}: {fault}")
     if left == right:
         raise GiveUp(f"both are {left}")
-    mails = [each for each in (left, right) if not is_commit(each)]
+    mails = [name for name in (left, right) if not is_commit(name)]
     if not mails:
         raise GiveUp(f"{left} and {right} are commits; PaStA compares mails with those")
     if len(mails) == 2:
@@ -99,8 +102,8 @@ def _marks(left: str, right: str) -> tuple[str, list[tuple[str, str]]]:
     return OF_COMMITS, [(mail, right if mail == left else left)]
 
 
-def _has(marks: Mapping[str, frozenset[str]], pairs: list[tuple[str, str]]) -> bool:
-    return all(other in marks.get(origin, ()) for origin, other in pairs)
+def _has_all(marked: FalsePositives, pairs: list[tuple[str, str]]) -> bool:
+    return all(other in marked.get(origin, ()) for origin, other in pairs)
 
 
 def _damaged(file: Path, number: int, fault: str) -> StoreDamaged:

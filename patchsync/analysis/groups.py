@@ -12,7 +12,7 @@ import re
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from glob import escape
 from hashlib import blake2b
 from itertools import pairwise
@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from patchsync.errors import StoreDamaged, TryAgainLater
-from patchsync.store.files import storing
+from patchsync.store.files import read_file, replace_file, storing, sync_folder
 from patchsync.store.layout import message_id_fault
 
+SPLIT_LIMIT = 50 * 2**20  # bytes of a part at most, as in PaStA
 _ARROW = "=>"
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _COMMITS_OF_LINES = re.compile(rb"=> [0-9a-f ]+$", re.MULTILINE)
@@ -39,13 +40,51 @@ class Group(NamedTuple):
     commits: tuple[str, ...]
 
 
-class _Part(NamedTuple):
-    """A file, and what tells whether it was written since."""
+def format_group(message_ids: Iterable[str], commits: Iterable[str]) -> bytes:
+    """The line of a group, with its newline; one of the two may be empty."""
+    fields = sorted(message_ids)
+    if upstream := sorted(commits):
+        fields += [_ARROW, *upstream]
+    return " ".join(fields).encode() + b"\n"
 
-    path: Path
-    inode: int
-    size: int  # bytes
-    mtime: int  # nanoseconds
+
+def read_content(path: Path) -> bytes | None:
+    """The bytes of the file `path`, or of its parts together; None where there is neither.
+
+    Raises:
+        TryAgainLater: it was written meanwhile, or cannot be read.
+    """
+    whole = read_file(path)
+    if whole is not None:
+        return whole
+    contents = [read_file(part) for part in _part_paths(path)]
+    present = [content for content in contents if content is not None]
+    if len(present) < len(contents):
+        raise TryAgainLater(f"{path} was written while it was read")
+    return b"".join(present) if present else None
+
+
+def write_content(path: Path, content: bytes, limit: int = SPLIT_LIMIT) -> None:
+    """Replace all by `content`, durably; in parts of at most `limit` bytes where it is larger.
+
+    Whoever reads, also after a kill or a power loss in between, finds the old or the new content.
+    To be called under a lock. Raises StoreUnavailable.
+    """
+    # From here on it counts, whatever the parts are.
+    replace_file(path, content)
+    parts = []
+    if len(content) > limit:
+        for number, part in enumerate(_split_into_parts(content, limit)):
+            parts.append(path.with_name(f"{path.name}.{number:03}"))
+            replace_file(parts[-1], part)
+    with storing(path):
+        for old in set(_part_paths(path)).difference(parts):
+            old.unlink()
+        if parts:
+            # Before the parts count, those of before have to be gone for good.
+            sync_folder(path.parent)
+            path.unlink()
+        sync_folder(path.parent)
 
 
 def read_groups(path: Path) -> Iterator[Group]:
@@ -88,33 +127,42 @@ class Changes:
             TryAgainLater, StoreDamaged: as `read_groups`; also where a message-id stands twice.
         """
         reading = _Reading(self._path)
-        found: array[int] = array("q")
+        hashes: array[int] = array("q")
         for _, _, lines in reading.blocks():
-            found.frombytes(b"".join([blake2b(line, digest_size=8).digest() for line in lines]))
-        new = set(_absent(found, self._done))
+            hashes.frombytes(b"".join([blake2b(line, digest_size=8).digest() for line in lines]))
+        new = set(_absent(hashes, self._done))
         if new:
-            yield from self._groups(reading, found, new)
+            yield from self._groups(reading, hashes, new)
         reading.finish()
         del new
-        self.hashes = array("q", sorted(found))
+        self.hashes = array("q", sorted(hashes))
 
     def _groups(
-        self, reading: _Reading, found: array[int], new: set[int]
+        self, reading: _Reading, hashes: array[int], new: set[int]
     ) -> Iterator[tuple[int, Group]]:
         message_ids: array[int] = array("q")
         at = 0
         for part, first, lines in reading.blocks():
             message_ids.extend(map(hash, _message_ids(lines)))
-            hashes = found[at : at + len(lines)]
+            of_block = hashes[at : at + len(lines)]
             at += len(lines)
-            if new.isdisjoint(hashes):
+            if new.isdisjoint(of_block):
                 continue
             # Fewer hashes than lines: written in between, as the end will tell.
-            for number, (line, line_hash) in enumerate(zip(lines, hashes, strict=False), first):
+            for number, (line, line_hash) in enumerate(zip(lines, of_block, strict=False), first):
                 if line_hash in new and line.strip():
                     yield line_hash, reading.group(part, number, line)
         # That no message-id stands in two lines that are done was found when they were new.
         reading.refuse_twice(set(_twice(message_ids)))
+
+
+class _Part(NamedTuple):
+    """A file, and what tells whether it was written since."""
+
+    path: Path
+    inode: int
+    size: int  # bytes
+    mtime: int  # nanoseconds
 
 
 class _Reading:
@@ -141,7 +189,7 @@ class _Reading:
             text = line.decode().removesuffix("\n")
         except UnicodeDecodeError:
             self._damaged(part, number, "it is not UTF-8")
-        before, arrow, after = _split(text)
+        before, arrow, after = _split_at_arrow(text)
         message_ids, commits = list(filter(None, before)), list(filter(None, after))
         for message_id in message_ids:
             if fault := message_id_fault(message_id):
@@ -189,27 +237,49 @@ class _Reading:
 
 
 def _parts(path: Path) -> list[_Part]:
-    """The files that hold the groups, in order, as PaStA would choose them."""
+    """The files that hold the groups, in order, as PaStA would choose them.
+
+    Raises TryAgainLater where there are none, or not all of the parts.
+    """
     with storing(path):
         paths = [path]
         if not path.exists():
-            paths = sorted(path.parent.glob(escape(path.name) + ".[0-9][0-9][0-9]"))
+            paths = _part_paths(path)
             if not paths:
                 raise TryAgainLater(f"{path} is not there yet: PaStA's analysis writes it")
             # What fits into one part is not split.
             numbers = [int(part.suffix[1:]) for part in paths]
             if numbers != list(range(max(len(paths), 2))):
                 raise TryAgainLater(f"{path}.000 and so on are not all there: {_AGAIN}")
-        found = [(part, part.stat()) for part in paths]
-    return [_Part(part, info.st_ino, info.st_size, info.st_mtime_ns) for part, info in found]
+        stats = [(part, part.stat()) for part in paths]
+    return [_Part(part, stat.st_ino, stat.st_size, stat.st_mtime_ns) for part, stat in stats]
 
 
-def _split(text: str) -> tuple[list[str], bool, list[str]]:
+def _part_paths(path: Path) -> list[Path]:
+    """The parts that are there, in order."""
+    with storing(path):
+        return sorted(path.parent.glob(escape(path.name) + ".[0-9][0-9][0-9]"))
+
+
+def _split_into_parts(content: bytes, limit: int) -> Iterator[bytes]:
+    """Whole lines, as many as fit; a line that is longer than `limit` is a part of its own."""
+    start = 0
+    while start < len(content):
+        end = content.rfind(b"\n", start, start + limit) + 1
+        if start + limit >= len(content):
+            end = len(content)
+        elif not end:
+            end = content.find(b"\n", start) + 1 or len(content)
+        yield content[start:end]
+        start = end
+
+
+def _split_at_arrow(line: str) -> tuple[list[str], bool, list[str]]:
     """The fields before the arrow, whether there is one, and the fields after it.
 
     A message-id may end as the arrow looks, so it counts only as a field of its own.
     """
-    fields = text.split(" ")
+    fields = line.split(" ")
     if _ARROW not in fields:
         return fields, False, []
     at = fields.index(_ARROW)
@@ -223,16 +293,16 @@ def _message_ids(lines: list[bytes]) -> list[bytes]:
     return text.split()
 
 
-def _absent(found: array[int], done: array[int]) -> Iterator[int]:
-    """Those of `found` that are not in `done`, which is ascending."""
+def _absent(numbers: array[int], done: array[int]) -> Iterator[int]:
+    """Those of the numbers that are not in `done`, which is ascending."""
     for low, high in pairwise(_HALVES):
         known = set(done[bisect_left(done, low) : bisect_left(done, high)])
-        yield from (each for each in found if low <= each < high and each not in known)
+        yield from (number for number in numbers if low <= number < high and number not in known)
 
 
 def _twice(numbers: array[int]) -> Iterator[int]:
     """Those of the numbers that come more than once."""
     for low, high in pairwise(_HALVES):
-        half = [each for each in numbers if low <= each < high]
+        half = [number for number in numbers if low <= number < high]
         if len(set(half)) < len(half):
-            yield from (each for each, times in Counter(half).items() if times > 1)
+            yield from (number for number, times in Counter(half).items() if times > 1)

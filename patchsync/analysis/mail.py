@@ -12,8 +12,7 @@ from email.message import Message
 from email.utils import parseaddr, parsedate_to_datetime
 
 from patchsync.analysis.diff import NoFilterdiff, read_diff
-from patchsync.analysis.message import picked_from, read_message
-from patchsync.analysis.patch import Patch
+from patchsync.analysis.patch import NotAPatch, Patch, picked_from, read_message
 
 _EPOCH = datetime(1970, 1, 1)
 _PREFIX = re.compile(r"\[.*?\]:? ?(.*)")
@@ -21,17 +20,12 @@ _DIFF_BEGINS = re.compile(r"diff |--- \S+/.|[Ii][Nn][Dd][Ee][Xx]: ")
 _ANNOTATION_BEGINS = re.compile(r"---\s*$")
 _DIFF_PART = re.compile(r"\A---.*\n\+\+\+.*\n|^(?:diff --|Index: )", re.MULTILINE)
 
-
-# What says nothing of the mail
-_HERE_AND_NOW = (OSError, MemoryError, NoFilterdiff)
-
-
-class NotAPatch(ValueError):
-    """PaStA takes the mail for invalid; the message says why."""
+# They say nothing of the mail: another time, or on another machine, it can be read.
+_UNRELATED_TO_MAIL = (OSError, MemoryError, NoFilterdiff)
 
 
 class NotReadHere(NotAPatch):
-    """As it is here and now it cannot be told: a program is not installed, or memory is short."""
+    """It could not be read here and now: a program is not installed, or memory is short."""
 
 
 def parse_mail(raws: Sequence[bytes]) -> Patch:
@@ -47,7 +41,7 @@ def parse_mail(raws: Sequence[bytes]) -> Patch:
     try:
         # All are read before one is looked into: one that cannot be read spoils the others.
         return _first_patch([message_from_bytes(raw) for raw in raws])
-    except _HERE_AND_NOW as error:
+    except _UNRELATED_TO_MAIL as error:
         raise NotReadHere(str(error) or "out of memory") from error
     except Exception as error:  # To PaStA a mail is invalid whatever it stumbles over.
         kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
@@ -59,7 +53,7 @@ def _first_patch(mails: list[Message]) -> Patch:
     for mail in others:
         try:
             return _patch(mail)
-        except _HERE_AND_NOW:
+        except _UNRELATED_TO_MAIL:
             raise
         except Exception:  # noqa: S112 - the next one may hold a patch
             continue

@@ -17,7 +17,7 @@ from rapidfuzz.process import extract
 from rapidfuzz.utils import default_process
 
 from patchsync.analysis.patch import FileDiff, FileKey, Patch
-from patchsync.analysis.thresholds import Thresholds
+from patchsync.analysis.settings import Thresholds
 
 _DROPPED = dict.fromkeys(range(128, 256))
 # A file that was moved without a change has this similarity index.

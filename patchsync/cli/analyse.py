@@ -7,7 +7,7 @@ import time
 import click
 from rich import progress as columns
 
-from patchsync.analysis.report import update_groups
+from patchsync.analysis.update import update_groups
 from patchsync.cli.bars import Bars
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import load
@@ -48,12 +48,12 @@ def analyse(overwrite: bool, rebuild: bool) -> None:
     config = load()
     end_as_by_ctrl_c()
     with _Steps() as steps:
-        updated = update_groups(config, steps.tell, overwrite=overwrite, rebuild=rebuild)
+        updated = update_groups(config, steps.on_progress, overwrite=overwrite, rebuild=rebuild)
     if updated is None:
         raise ConfigError(
             f'{config.source}: nobody analyses; set [analysis] engine = "builtin" or "pasta"'
         )
-    click.echo(f"{config.patch_groups}: {updated.story}")
+    click.echo(f"{config.patch_groups}: {updated.summary}")
 
 
 class _Steps(Bars):
@@ -66,7 +66,7 @@ class _Steps(Bars):
         self._rows: dict[str, columns.TaskID] = {}
         self._next_line = time.monotonic() + LINE_SECONDS
 
-    def tell(self, what: str, done: int, of: int) -> None:
+    def on_progress(self, what: str, done: int, of: int) -> None:
         """Show that `done` of `of` is done of a step."""
         if self.on_terminal:
             if what not in self._rows:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 
 from patchsync.analysis.explain import Explanation, explain
-from patchsync.analysis.naming import resolve
+from patchsync.analysis.lookup import look_up
 from patchsync.analysis.patch import FileKey, Patch
 from patchsync.config import load
 
@@ -25,30 +25,31 @@ def explain_command(left: str, right: str, project: str | None, lines: bool) -> 
     engine made of it at its last update.
     """
     config = load()
-    names = [resolve(config, text, project) for text in (left, right)]
-    for line in _told(explain(config, *names), lines=lines):
+    names = [look_up(config, text, project) for text in (left, right)]
+    for line in _text(explain(config, *names), lines=lines):
         click.echo(line)
 
 
-def _told(found: Explanation, *, lines: bool) -> Iterator[str]:
-    limit, rating = found.thresholds, found.rating
-    for name, patch in zip(found.names, found.patches, strict=True):
+def _text(explanation: Explanation, *, lines: bool) -> Iterator[str]:
+    """The lines that tell an explanation; `lines`: with those that are compared."""
+    limit, rating = explanation.thresholds, explanation.rating
+    for name, patch in zip(explanation.names, explanation.patches, strict=True):
         subject = patch.message[0] if patch.message else ""
         yield f"{name}  {patch.author_date:%Y-%m-%d}  {' '.join(subject.split())}"
     yield ""
-    yield f"verdict: {found.verdict}"
-    yield f"groups:  {_groups(found)}"
+    yield f"verdict: {explanation.verdict}"
+    yield f"groups:  {_groups(explanation)}"
     yield ""
     weight = limit.message_diff_weight
     yield f"lines ratio {rating.lines_ratio:.2f}, at least {limit.diff_lines_ratio:g} is wanted"
     if rating.lines_ratio < limit.diff_lines_ratio:
         return
     yield (
-        f"rating {found.total:.4f} = {weight:g} x message {rating.message:.2f}"
+        f"rating {explanation.total:.4f} = {weight:g} x message {rating.message:.2f}"
         f" + {1 - weight:g} x diff {rating.diff:.4f}"
     )
     if lines:
-        yield from _both("message", found.patches[0].message, found.patches[1].message)
+        yield from _both("message", explanation.patches[0].message, explanation.patches[1].message)
     for file in rating.files:
         score = sum(file.scores) / len(file.scores) if file.scores else None
         yield f"file {_name(file.left, file.right)}: {'-' if score is None else f'{score:.1f}'}"
@@ -59,30 +60,32 @@ def _told(found: Explanation, *, lines: bool) -> Iterator[str]:
                 ours, theirs = (
                     getattr(patch.files[key].hunks[name], side.kind)
                     for patch, key, name in zip(
-                        found.patches,
+                        explanation.patches,
                         (file.left, file.right),
                         (side.left, side.right),
                         strict=True,
                     )
                 )
                 yield from _both(side.kind, ours, theirs)
-    for patch, name in zip(found.patches, found.names, strict=True):
-        yield from _alone(patch, name, found)
+    for patch, name in zip(explanation.patches, explanation.names, strict=True):
+        yield from _alone(patch, name, explanation)
 
 
-def _groups(found: Explanation) -> str:
-    if found.together is None:
+def _groups(explanation: Explanation) -> str:
+    if explanation.together is None:
         return "unknown: the builtin engine has not grouped both yet (`patchsync analyse`)"
-    if not found.together:
-        kept_apart = "; ".join(f"{left} is marked as not {right}" for left, right in found.marks)
+    if not explanation.together:
+        kept_apart = "; ".join(
+            f"{left} is marked as not {right}" for left, right in explanation.false_positives
+        )
         return "the two are in different groups" + (f": {kept_apart}" if kept_apart else "")
-    between = found.way[1:-1]
+    between = explanation.chain[1:-1]
     return "the two are in one group" + (f", by way of {', '.join(between)}" if between else "")
 
 
 def _name(left: FileKey, right: FileKey) -> str:
-    told = " -> ".join(left)
-    return told if left == right else f"{told} | {' -> '.join(right)}"
+    name = " -> ".join(left)
+    return name if left == right else f"{name} | {' -> '.join(right)}"
 
 
 def _both(what: str, left: tuple[str, ...], right: tuple[str, ...]) -> Iterator[str]:
@@ -95,9 +98,9 @@ def _both(what: str, left: tuple[str, ...], right: tuple[str, ...]) -> Iterator[
             yield f"    2 {line}"
 
 
-def _alone(patch: Patch, name: str, found: Explanation) -> Iterator[str]:
+def _alone(patch: Patch, name: str, explanation: Explanation) -> Iterator[str]:
     """What is in one of them alone, and so is not compared."""
-    matched = {key for file in found.rating.files for key in (file.left, file.right)}
+    matched = {key for file in explanation.rating.files for key in (file.left, file.right)}
     for key in patch.files:
         if key not in matched:
             yield f"file {' -> '.join(key)}: only in {name}"

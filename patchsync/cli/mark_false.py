@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from patchsync.analysis.false_positives import is_marked, mark_false
-from patchsync.analysis.naming import resolve
-from patchsync.analysis.project import read_project
+from patchsync.analysis.lookup import look_up
+from patchsync.analysis.settings import read_settings
 from patchsync.config import load
 
 
@@ -22,16 +22,16 @@ def mark_false_command(left: str, right: str, project: str | None, dry_run: bool
     positives; from the next update on the two are not joined by each other's rating.
     """
     config = load()
-    folder = read_project(config).false_positives
-    names = [resolve(config, text, project) for text in (left, right)]
-    told = " and ".join(names)
+    folder = read_settings(config).false_positives
+    names = [look_up(config, text, project) for text in (left, right)]
+    both = " and ".join(names)
     if dry_run:
         marked = is_marked(folder, *names)
-        new = f"would write to {folder}: {told} are not one patch"
+        new = f"would write to {folder}: {both} are not one patch"
     else:
         marked = not mark_false(folder, *names)
         new = (
-            f"wrote to {folder}: {told} are not one patch\n"
+            f"wrote to {folder}: {both} are not one patch\n"
             "from the next update (`patchsync analyse`) on they are kept apart"
         )
-    click.echo(f"{folder} has it already: {told} are not one patch" if marked else new)
+    click.echo(f"{folder} has it already: {both} are not one patch" if marked else new)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import click
 
-from patchsync.analysis.report import Report
+from patchsync.analysis.update import UpdateRecord
 from patchsync.config import Config, load
 from patchsync.fleet.services import wanted_services
 from patchsync.push.ledger_tables import Trouble
@@ -87,16 +87,16 @@ def _fleet_lines(config: Config, fleet: FleetStatus) -> list[str]:
     return lines
 
 
-def _analysis_lines(report: Report) -> list[str]:
-    if report.at is None:
-        lines = [f"analysis ({report.engine}): never went through yet"]
+def _analysis_lines(record: UpdateRecord) -> list[str]:
+    if record.at is None:
+        lines = [f"analysis ({record.engine}): never went through yet"]
     else:
         lines = [
-            f"analysis ({report.engine}): {report.story}",
-            f"ended       {_time(report.at)}, after {report.seconds or 0:.1f} s",
+            f"analysis ({record.engine}): {record.story}",
+            f"ended       {_time(record.at)}, after {record.seconds or 0:.1f} s",
         ]
-    if report.trouble:
-        lines.append(f"FAILED      {_time(report.failed_at)}: {report.trouble}")
+    if record.trouble:
+        lines.append(f"FAILED      {_time(record.failed_at)}: {record.trouble}")
     return lines
 
 

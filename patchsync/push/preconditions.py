@@ -4,8 +4,7 @@ TryAgainLater with the setting to change. Nothing is written or sent.
 
 from __future__ import annotations
 
-from patchsync.analysis.group_file import read_content
-from patchsync.analysis.groups import read_groups
+from patchsync.analysis.groups import read_content, read_groups
 from patchsync.config import Config
 from patchsync.errors import ConfigError, GiveUp, Refused, ServerUnavailable, TryAgainLater
 from patchsync.patchwork.client import Client

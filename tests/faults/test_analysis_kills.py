@@ -23,7 +23,7 @@ BATCH = 12
 UPDATE = """
 import os, signal, sys
 from pathlib import Path
-from patchsync.analysis.engines import open_engine
+from patchsync.analysis.update import open_engine
 from patchsync.config import load
 config, place, left = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 def count(frame, event, argument):
@@ -39,9 +39,9 @@ engine.update(lambda what, done, of: None)
 # Where it is killed, and how many calls come from there, about
 PLACES = {
     "/patchsync/analysis/builtin/": 3000,
-    "/builtin/writing.py": 40,
-    "/group_file.py": 12,
-    "/own_groups.py": 8,
+    "/builtin/writing.py": 50,
+    "/analysis/groups.py": 12,
+    "/store/sqlite_file.py": 200,
     "/store/files.py": 60,
 }
 # What may be there afterwards, beside the project's own folder.
@@ -134,6 +134,6 @@ def test_an_update_may_be_killed_at_any_moment(tmp_path: Path, random: Random, k
     assert killed > kills / 3
     assert len(seen) > 2
     assert store.update()[:3] == (0, 0, 0)
-    left = {file.name for file in store.kept.parent.iterdir() if file.is_file()}
+    left = {file.name for file in store.cache.parent.iterdir() if file.is_file()}
     left |= {file.name for file in store.config.patch_groups.parent.glob("patch-groups*")}
     assert left <= OWN_FILES | {"patch-groups"}

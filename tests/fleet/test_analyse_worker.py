@@ -29,7 +29,7 @@ def update_groups(config, tell):
     if before < 1:
         time.sleep(60)
     (folder / "done").touch()
-    return Updated(groups=0, mails=0, commits=0, story="all is well")
+    return Updated(groups=0, mails=0, commits=0, summary="all is well")
 
 analyse.update_groups = update_groups
 settings.task_annotations = {"workers.analyse.update": {"soft_time_limit": 1}}

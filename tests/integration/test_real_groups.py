@@ -10,9 +10,9 @@ from random import Random
 
 import pytest
 
-from patchsync.analysis.builtin.kept import KeptPatches
+from patchsync.analysis.builtin.cache import PatchCache
 from patchsync.analysis.engine import Updated
-from patchsync.analysis.engines import open_engine
+from patchsync.analysis.update import open_engine
 from patchsync.config import Config, load
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import Mail
@@ -73,8 +73,8 @@ def update(config: Config) -> Updated:
 
 def invalid(config: Config) -> set[str]:
     """The mails that are no patch."""
-    with KeptPatches(config.d_mbox / "patchsync" / "analysis.sqlite") as kept:
-        return {name for name, _ in kept.others()}
+    with PatchCache(config.d_mbox / "patchsync" / "analysis.sqlite") as cache:
+        return {name for (name,) in cache.rows("SELECT name FROM other")}
 
 
 def invalid_by_pasta(mails: list[Mail]) -> set[str]:

@@ -1,14 +1,17 @@
-"""Comparing what is new with all that there is: which patches are alike."""
+"""Comparing each new patch with those that came before it, and keeping which are alike."""
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterable
 from sys import getsizeof
 
 from rapidfuzz.fuzz import ratio
 from rapidfuzz.process import extract
 
-from patchsync.analysis.builtin.kept import Kept, KeptPatches
+from patchsync.analysis.builtin.cache import CachedPatch, PatchCache
+from patchsync.analysis.engine import OnProgress
 from patchsync.analysis.rating import (
     Rating,
     Shape,
@@ -19,49 +22,56 @@ from patchsync.analysis.rating import (
     sorted_words,
     too_large,
 )
-from patchsync.analysis.thresholds import Thresholds
+from patchsync.analysis.settings import Thresholds
 
 # Of texts that are held in memory, in bytes
 _MOST_TEXT = 500_000_000
 # A little more than the half per cent that rounding adds to a score at most
 _ROUNDED = 0.51
+# Patches that are read at once, and seconds after which what was compared is committed
+_AT_ONCE = 100
+_COMMIT_SECONDS = 2.0
+# Keys of notes: the last number that was compared, and by which thresholds
+_COMPARED = "compared"
+_THRESHOLDS = "thresholds"
 
 
-class Comparing:
-    """Looks for patches that are alike by the thresholds, among those that are kept."""
+class Comparer:
+    """Looks for patches that are alike by the thresholds, among those of a cache."""
 
-    def __init__(self, kept: KeptPatches, thresholds: Thresholds) -> None:
-        self._kept = kept
+    def __init__(self, cache: PatchCache, thresholds: Thresholds) -> None:
+        self._cache = cache
         self._thresholds = thresholds
-        self._names = _FileNames(kept, thresholds.filename)
+        self._file_names = _FileNames(cache, thresholds.filename)
         self._messages: dict[int, str] = {}
         self._shapes: dict[int, Shape] = {}
         self._held = 0  # bytes
 
-    def candidates(self, patch: Kept, *, earlier_only: bool = False) -> list[int]:
+    def candidates(self, patch: CachedPatch, *, earlier_only: bool = False) -> list[int]:
         """The patches that PaStA compares this one with: mails, and for a mail commits too.
 
         They touch a file of the same or a similar name, are near in time, and their diffs are not
         too different in length. `earlier_only`: those that came before it.
         """
         limit = self._thresholds
-        files = self._kept.files_of(patch.number)
-        lines = self._kept.touching(self._names.similar(files), patch)
+        files = self._cache.files_of(patch.number)
+        lines = self._cache.touching(self._file_names.similar(files), patch)
         own = lines.pop(patch.number, None)
         if own is None:
             return []  # It touches nothing.
-        found = [
+        numbers = [
             number
             for number, theirs in lines.items()
             if (number < patch.number or not earlier_only)
             and lines_ratio(own, theirs) >= limit.diff_lines_ratio
         ]
         if limit.filename >= 1 and not limit.author_date_interval:
-            return found
-        return [other.number for other in self._kept.kept(found) if self._comparable(patch, other)]
+            return numbers
+        others = self._cache.patches(numbers)
+        return [other.number for other in others if self._comparable(patch, other)]
 
-    def alike(self, patch: Kept, candidates: Iterable[int], total: float) -> list[int]:
-        """Those of the candidates with a rating of at least `total`."""
+    def alike(self, patch: CachedPatch, candidates: Iterable[int], total: float) -> list[int]:
+        """Those of the candidates with a weighted rating of at least `total`, from 0 to 1."""
         limit = self._thresholds
         numbers = list(candidates)
         if not numbers:
@@ -73,11 +83,11 @@ class Comparing:
         least = 100 * (total - (1 - weight)) / weight - _ROUNDED if weight else 0.0
         if least > 100:
             return []
-        messages_there = (self._messages[number] for number in numbers)
+        theirs = (self._messages[number] for number in numbers)
         rated = extract(
             own,
             # What is None is passed over.
-            [None if too_large(own, each) else each for each in messages_there],
+            [None if too_large(own, message) else message for message in theirs],
             scorer=ratio,
             processor=None,
             score_cutoff=max(0.0, least),
@@ -85,7 +95,7 @@ class Comparing:
         )
         if not rated:
             return []
-        messages = {numbers[at]: round(found) / 100 for _, found, at in rated}
+        messages = {numbers[at]: round(score) / 100 for _, score, at in rated}
         self._load_shapes([*messages, patch.number])
         shape = self._shapes[patch.number]
         return [
@@ -94,7 +104,7 @@ class Comparing:
             if reaches(shape, self._shapes[number], message, total, limit)
         ]
 
-    def ratings(self, patch: Kept, candidates: Iterable[int]) -> dict[int, Rating]:
+    def ratings(self, patch: CachedPatch, candidates: Iterable[int]) -> dict[int, Rating]:
         """The full rating of each candidate."""
         numbers = list(candidates)
         if not numbers:
@@ -104,7 +114,7 @@ class Comparing:
         shape = self._shapes[patch.number]
         return {number: rate(shape, self._shapes[number], self._thresholds) for number in numbers}
 
-    def _comparable(self, patch: Kept, other: Kept) -> bool:
+    def _comparable(self, patch: CachedPatch, other: CachedPatch) -> bool:
         limit = self._thresholds
         # Only where PaStA looks for similar names does it tell reverts from others.
         if limit.filename < 1 and patch.is_revert != other.is_revert:
@@ -114,12 +124,12 @@ class Comparing:
         return near_in_time(mail.date, second.date, days, other_is_commit=second.is_commit)
 
     def _load_messages(self, numbers: list[int]) -> None:
-        for number, message in self._kept.messages(set(numbers) - self._messages.keys()):
+        for number, message in self._cache.messages(set(numbers) - self._messages.keys()):
             self._messages[number] = message
             self._held += getsizeof(message)
 
     def _load_shapes(self, numbers: list[int]) -> None:
-        for number, shape in self._kept.shapes(set(numbers) - self._shapes.keys()):
+        for number, shape in self._cache.shapes(set(numbers) - self._shapes.keys()):
             self._shapes[number] = shape
             self._held += _size(shape)
 
@@ -133,23 +143,23 @@ class Comparing:
 class _FileNames:
     """Which files have names that are similar enough, where that is asked (FILENAME_THRESHOLD)."""
 
-    def __init__(self, kept: KeptPatches, threshold: float) -> None:
-        self._kept = kept
+    def __init__(self, cache: PatchCache, threshold: float) -> None:
+        self._cache = cache
         self._threshold = threshold
         self._words: dict[int, str] = {}
-        self._found: dict[int, list[int]] = {}
+        self._similar_to: dict[int, list[int]] = {}
 
     def similar(self, files: Iterable[int]) -> list[int]:
-        """The files, and those with similar names."""
+        """The files, and those with similar names, by their ids."""
         if self._threshold >= 1:
             return list(files)
         self._words = self._words or {
-            number: sorted_words(name) for number, name in self._kept.file_names()
+            number: sorted_words(name) for number, name in self._cache.file_names()
         }
-        return [each for file in files for each in self._similar(file)]
+        return [similar for file in files for similar in self._similar(file)]
 
     def _similar(self, file: int) -> list[int]:
-        if file not in self._found:
+        if file not in self._similar_to:
             least = max(0.0, 100 * self._threshold - _ROUNDED)
             rated = extract(
                 self._words[file],
@@ -159,10 +169,10 @@ class _FileNames:
                 score_cutoff=least,
                 limit=None,
             )
-            self._found[file] = [
-                each for _, found, each in rated if round(found) / 100 >= self._threshold
+            self._similar_to[file] = [
+                other for _, score, other in rated if round(score) / 100 >= self._threshold
             ]
-        return self._found[file]
+        return self._similar_to[file]
 
 
 def _size(shape: Shape) -> int:
@@ -173,3 +183,67 @@ def _size(shape: Shape) -> int:
         for text in sides
     ]
     return sum(map(getsizeof, [shape.message, *texts]))
+
+
+def link_new(
+    cache: PatchCache, comparer: Comparer, limit: Thresholds, on_progress: OnProgress
+) -> None:
+    """Compare what was not compared yet; by other thresholds than before, all of it."""
+    _demand_thresholds(cache, limit)
+    compared = int(cache.note(_COMPARED) or 0)
+    done, of = 0, cache.count_after(compared)
+    while patches := cache.after(compared, _AT_ONCE):
+        until = time.monotonic() + _COMMIT_SECONDS
+        with cache.transaction():
+            for patch in patches:
+                _link(cache, comparer, limit, patch)
+                compared, done = patch.number, done + 1
+                if time.monotonic() > until:
+                    break
+            cache.set_note(_COMPARED, str(compared))
+        on_progress("comparing", done, of)
+
+
+def _demand_thresholds(cache: PatchCache, limit: Thresholds) -> None:
+    """Forget what is alike by other thresholds."""
+    now = json.dumps(limit)
+    if cache.note(_THRESHOLDS) == now:
+        return
+    with cache.transaction() as sql:
+        for table in ("link", "undecided", "best"):
+            sql.execute(f"DELETE FROM {table}")  # noqa: S608
+        sql.execute("INSERT OR IGNORE INTO regroup SELECT number FROM patch")
+        cache.set_note(_COMPARED, None)
+        cache.set_note(_THRESHOLDS, now)
+
+
+def _link(cache: PatchCache, comparer: Comparer, limit: Thresholds, patch: CachedPatch) -> None:
+    """Keep which earlier patches a patch is alike with, and which are left to a person."""
+    candidates = comparer.candidates(patch, earlier_only=True)
+    likely = comparer.alike(patch, candidates, min(limit.autoaccept, limit.interactive))
+    alike = set(likely)
+    if limit.interactive < limit.autoaccept:
+        alike = set(comparer.alike(patch, likely, limit.autoaccept))
+    if limit.autoaccept <= 1:  # PaStA rates what was picked from a commit 1.
+        picks = cache.pickers_of if patch.is_commit else cache.commits_picked_by
+        alike.update(other for other in picks(patch) if other < patch.number)
+    _raise_best_ratings(cache, comparer, patch, candidates)
+    undecided = set(likely) - alike
+    with cache.transaction() as sql:
+        for table, others in (("link", alike), ("undecided", undecided)):
+            sql.executemany(
+                f"INSERT OR IGNORE INTO {table} VALUES (?, ?)",  # noqa: S608
+                [(other, patch.number) for other in others],
+            )
+        sql.executemany("INSERT OR IGNORE INTO regroup VALUES (?)", [(other,) for other in alike])
+
+
+def _raise_best_ratings(
+    cache: PatchCache, comparer: Comparer, patch: CachedPatch, candidates: list[int]
+) -> None:
+    """Where false positives are, the order of joining follows a mail's best candidate."""
+    best = cache.best_ratings(candidates, upstream=patch.is_commit)
+    for number, rating in comparer.ratings(patch, best).items():
+        if rating.order > best[number]:
+            cache.set_best_rating(number, rating.order, upstream=patch.is_commit)
+            cache.sql.execute("INSERT OR IGNORE INTO regroup VALUES (?)", (number,))

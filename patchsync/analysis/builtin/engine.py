@@ -2,74 +2,77 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from patchsync.analysis.builtin.comparing import Comparing
-from patchsync.analysis.builtin.kept import KeptPatches
-from patchsync.analysis.builtin.linking import link_new
+from patchsync.analysis.builtin.cache import Counts, PatchCache, cache_path
+from patchsync.analysis.builtin.comparing import Comparer, link_new
+from patchsync.analysis.builtin.grouping import regroup
 from patchsync.analysis.builtin.mails import Mails
-from patchsync.analysis.builtin.regrouping import regroup
-from patchsync.analysis.builtin.upstream import take_in_commits
-from patchsync.analysis.builtin.writing import write_groups
-from patchsync.analysis.engine import Tell, Updated
+from patchsync.analysis.builtin.upstream import read_new_commits
+from patchsync.analysis.builtin.writing import Ownership, Written, write_groups
+from patchsync.analysis.engine import OnProgress, Updated
 from patchsync.analysis.false_positives import OF_COMMITS, OF_MAILS, read_false_positives
-from patchsync.analysis.own_groups import own_groups
-from patchsync.analysis.project import read_project
+from patchsync.analysis.settings import read_settings
 from patchsync.config import Config
 from patchsync.store.layout import OWN_FOLDER
 from patchsync.store.lock import store_lock
 
 
 class BuiltinEngine:
-    """Computes what PaStA would; what it keeps between updates may be deleted at any time."""
+    """Computes what PaStA would; its cache may be deleted at any time."""
 
     def __init__(self, config: Config, *, overwrite: bool = False, rebuild: bool = False) -> None:
-        """`overwrite`: also a patch-groups that somebody else wrote; `rebuild`: with nothing kept.
+        """`overwrite`: also a patch-groups that somebody else wrote; `rebuild`: without the cache.
 
         Raises:
-            ConfigError: as `read_project`.
+            ConfigError: as `read_settings`.
         """
         self._config = config
-        self._project = read_project(config)
+        self._settings = read_settings(config)
         self._overwrite = overwrite
         self._rebuild = rebuild
 
-    def update(self, tell: Tell) -> Updated:
+    def update(self, on_progress: OnProgress) -> Updated:
         """Take in what is new; see `Engine`."""
-        own = self._config.d_mbox / OWN_FOLDER
-        project = self._project
+        config, settings = self._config, self._settings
         with (
-            store_lock(own / "analysis.lock", wait=0),
-            KeptPatches(kept_path(self._config)) as kept,
+            store_lock(config.d_mbox / OWN_FOLDER / "analysis.lock", wait=0),
+            PatchCache(cache_path(config)) as cache,
         ):
             if self._rebuild:
-                kept.forget()
-            with Mails(self._config.d_mbox, self._config.store.layout, project) as mails:
-                read = mails.take_in(kept, tell)
-            commits = take_in_commits(project, kept, tell)
-            comparing = Comparing(kept, project.thresholds)
-            link_new(kept, comparing, project.thresholds, tell)
-            false = read_false_positives(project.false_positives / OF_MAILS)
-            false_upstream = read_false_positives(project.false_positives / OF_COMMITS)
-            regroup(kept, comparing, false, false_upstream, tell)
+                cache.clear()
+            with Mails(config.d_mbox, config.store.layout, settings) as mails:
+                mails_read = mails.read_new(cache, on_progress)
+            commits_read = read_new_commits(settings, cache, on_progress)
+            comparer = Comparer(cache, settings.thresholds)
+            link_new(cache, comparer, settings.thresholds, on_progress)
+            false_mails = read_false_positives(settings.false_positives / OF_MAILS)
+            false_commits = read_false_positives(settings.false_positives / OF_COMMITS)
+            regroup(cache, comparer, false_mails, false_commits, on_progress)
             written = write_groups(
-                kept, project.groups, own_groups(self._config), overwrite=self._overwrite
+                cache, settings.groups, Ownership(config), overwrite=self._overwrite
             )
-            counts = kept.counts()
-        new = _of(read, "new mail") + (f", {_of(commits, 'new commit')}" if project.repo else "")
-        all_told = f"{_of(written.groups, 'group')} of {_of(counts.mails, 'mail')}"
-        if counts.others:
-            all_told += f"; no patch: {_of(counts.others, 'mail')}"
-        if counts.undecided:
-            all_told += f"; left to a person: {_of(counts.undecided, 'pair')}"
-        story = f"{new}; {_of(written.changed, 'group')} changed; {all_told}"
-        return Updated(written.changed, read, commits, story)
+            counts = cache.counts()
+        new = _number_of(mails_read, "new mail")
+        if settings.repo:
+            new += f", {_number_of(commits_read, 'new commit')}"
+        return Updated(
+            groups=written.changed,
+            mails=mails_read,
+            commits=commits_read,
+            summary=f"{new}; {_summary(written, counts)}",
+        )
 
 
-def _of(number: int, what: str) -> str:
+def _summary(written: Written, counts: Counts) -> str:
+    parts = [
+        f"{_number_of(written.changed, 'group')} changed",
+        f"{_number_of(written.groups, 'group')} of {_number_of(counts.mails, 'mail')}",
+    ]
+    if counts.not_patches:
+        parts.append(f"no patch: {_number_of(counts.not_patches, 'mail')}")
+    if counts.undecided:
+        parts.append(f"left to a person: {_number_of(counts.undecided, 'pair')}")
+    return "; ".join(parts)
+
+
+def _number_of(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def kept_path(config: Config) -> Path:
-    """Where the builtin engine keeps what it read."""
-    return config.d_mbox / OWN_FOLDER / "analysis.sqlite"

@@ -1,11 +1,11 @@
-"""Taking in the upstream commits that are new, and forgetting those that are upstream no more."""
+"""Reading the upstream commits that are new, and forgetting those that are upstream no more."""
 
 from __future__ import annotations
 
 import hashlib
 from itertools import islice
 
-from patchsync.analysis.builtin.kept import KeptPatches
+from patchsync.analysis.builtin.cache import PatchCache
 from patchsync.analysis.commits import (
     new_commits,
     open_repository,
@@ -13,51 +13,53 @@ from patchsync.analysis.commits import (
     read_commit,
     resolve_range,
 )
-from patchsync.analysis.engine import Tell
-from patchsync.analysis.mail import NotAPatch
-from patchsync.analysis.project import Project
+from patchsync.analysis.engine import OnProgress
+from patchsync.analysis.patch import NotAPatch
+from patchsync.analysis.settings import AnalysisSettings
 
+# Commits that are read between two commits of the cache
 _AT_ONCE = 500
+# Key of a note: the range that was read, by full hashes, and which commits were left out
 _NOTE = "upstream"
 
 
-def take_in_commits(project: Project, kept: KeptPatches, tell: Tell) -> int:
-    """Bring `kept` up to date with the configured range; returns the number of new commits.
+def read_new_commits(settings: AnalysisSettings, cache: PatchCache, on_progress: OnProgress) -> int:
+    """Bring the cache up to date with the configured range; returns the number of new commits.
 
     Raises:
         ConfigError: the repository or the range cannot be used.
     """
-    if project.repo is None or project.upstream is None:
-        if kept.note(_NOTE) is not None:
-            with kept.transaction():
-                kept.remove(kept.commit_names())
-                kept.set_note(_NOTE, None)
+    if settings.repo is None or settings.upstream is None:
+        if cache.note(_NOTE) is not None:
+            with cache.transaction():
+                cache.remove(cache.commit_hashes())
+                cache.set_note(_NOTE, None)
         return 0
-    repository = open_repository(project.repo)
-    blacklist = read_blacklist(project.blacklist) if project.blacklist else frozenset()
-    now = resolve_range(repository, project.upstream)
-    barred = hashlib.blake2b(" ".join(sorted(blacklist)).encode(), digest_size=8).hexdigest()
-    noted = (kept.note(_NOTE) or "").split(" ")
-    before = noted[0] if noted[1:] == [barred] else None
+    repository = open_repository(settings.repo)
+    blacklist = read_blacklist(settings.blacklist) if settings.blacklist else frozenset()
+    now = resolve_range(repository, settings.upstream)
+    left_out = hashlib.blake2b(" ".join(sorted(blacklist)).encode(), digest_size=8).hexdigest()
+    noted = (cache.note(_NOTE) or "").split(" ")
+    before = noted[0] if noted[1:] == [left_out] else None
     if before == now:
         return 0
-    found = new_commits(repository, before, now)
-    wanted = [each for each in found.added if each not in blacklist]
+    commits = new_commits(repository, before, now)
+    wanted = [commit for commit in commits.added if commit not in blacklist]
     # Whoever is stopped from here on looks at all of them, whatever is configured by then.
-    kept.set_note(_NOTE, None)
-    known = kept.commit_names()
-    if found.complete:
-        kept.remove(known.difference(wanted))
-    new = [each for each in wanted if each not in known]
-    waiting, read = iter(new), 0
-    while some := list(islice(waiting, _AT_ONCE)):
-        with kept.transaction():
-            for name in some:
+    cache.set_note(_NOTE, None)
+    known = cache.commit_hashes()
+    if commits.complete:
+        cache.remove(known.difference(wanted))
+    new = [commit for commit in wanted if commit not in known]
+    left, read = iter(new), 0
+    while some := list(islice(left, _AT_ONCE)):
+        with cache.transaction():
+            for commit in some:
                 try:
-                    kept.add(name, "", read_commit(repository, name), is_commit=True)
+                    cache.add(commit, "", read_commit(repository, commit), is_commit=True)
                 except NotAPatch:
-                    kept.add_empty_commit(name)
+                    cache.add_empty_commit(commit)
         read += len(some)
-        tell("reading commits", read, len(new))
-    kept.set_note(_NOTE, f"{now} {barred}")
+        on_progress("reading commits", read, len(new))
+    cache.set_note(_NOTE, f"{now} {left_out}")
     return read

@@ -7,7 +7,7 @@ import tempfile
 
 from patchsync.analysis.pasta.install import PastaInstall
 from patchsync.analysis.pasta.process import environment, explained, last_lines
-from patchsync.analysis.project import read_project
+from patchsync.analysis.settings import read_settings
 from patchsync.config import Config
 from patchsync.errors import GiveUp
 
@@ -41,7 +41,7 @@ def check_start(config: Config) -> str:
 
 def check_project(config: Config) -> str:
     """What PaStA will do for the project. Raises ConfigError where it would fail."""
-    install, project = PastaInstall(config), read_project(config)
+    install, project = PastaInstall(config), read_settings(config)
     install.check(config, project)
     told = [f"{install.project}: its result goes to {project.groups}"]
     if config.analysis.repo:

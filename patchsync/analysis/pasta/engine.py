@@ -8,13 +8,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
 
-from patchsync.analysis.engine import Tell, Updated
+from patchsync.analysis.engine import OnProgress, Updated
 from patchsync.analysis.false_positives import OF_COMMITS, OF_MAILS, read_false_positives
-from patchsync.analysis.group_file import read_content, write_content
+from patchsync.analysis.groups import read_content, write_content
 from patchsync.analysis.pasta.install import PastaInstall
 from patchsync.analysis.pasta.process import PastaRun
 from patchsync.analysis.pasta.shadow import Shadow
-from patchsync.analysis.project import Project, read_project
+from patchsync.analysis.settings import AnalysisSettings, read_settings
 from patchsync.config import Config
 from patchsync.errors import GiveUp, LockHeld, TryAgainLater
 from patchsync.store.files import make_folder, storing
@@ -29,11 +29,11 @@ class PastaEngine:
         """Nothing is looked at yet."""
         self._config = config
 
-    def update(self, tell: Tell) -> Updated:
+    def update(self, on_progress: OnProgress) -> Updated:
         """Have PaStA look at all mails; its caches and the groups so far spare it most of the work.
 
         Args:
-            tell: gets PaStA's command that runs, how many did, and how many there are.
+            on_progress: gets PaStA's command that runs, how many did, and how many there are.
 
         Raises:
             LockHeld: another update is under way.
@@ -42,15 +42,15 @@ class PastaEngine:
             TryAgainLater: somebody else wrote the groups meanwhile; theirs stay.
         """
         with only_analysis(self._config):
-            install, project = PastaInstall(self._config), read_project(self._config)
+            install, project = PastaInstall(self._config), read_settings(self._config)
             ends = install.check(self._config, project)
             ends = ends if self._config.analysis.repo else ""
             before = _whole(project.groups)
             shadow = Shadow(own_folder(self._config) / "project", self._config.d_mbox)
             shadow.fill(install.settings, project, _without_marked(before, project))
             if shadow.is_done(before, ends):
-                return Updated(groups=0, mails=0, commits=0, story="nothing new for PaStA")
-            self._run(install, project, shadow, tell)
+                return Updated(groups=0, mails=0, commits=0, summary="nothing new for PaStA")
+            self._run(install, project, shadow, on_progress)
             after = read_content(shadow.groups) or b""
             _demand_all(before, after, shadow, project)
             if after != before:
@@ -64,7 +64,13 @@ class PastaEngine:
             shadow.note_done(after, ends)
             return _compared(before, after)
 
-    def _run(self, install: PastaInstall, project: Project, shadow: Shadow, tell: Tell) -> None:
+    def _run(
+        self,
+        install: PastaInstall,
+        project: AnalysisSettings,
+        shadow: Shadow,
+        on_progress: OnProgress,
+    ) -> None:
         upstream = bool(self._config.analysis.repo)
         accept = project.thresholds.autoaccept
         # Where a rating lies below, `rate` asks a person; without a terminal it dies of that.
@@ -76,12 +82,12 @@ class PastaEngine:
         log = own_folder(self._config) / "log"
         with PastaRun(install.root, log, self._config.analysis.pasta_seconds) as run:
             for number, step in enumerate(steps):
-                tell(step, number, len(steps))
+                on_progress(step, number, len(steps))
                 shadow.caching(now=number == 0)
                 run.run(install.command(step.split(), shadow.folder), step)
                 if number == 2 and project.thresholds.interactive < accept:
                     _leave_to_a_person(shadow, install)
-            tell("done", len(steps), len(steps))
+            on_progress("done", len(steps), len(steps))
 
 
 @contextmanager
@@ -112,7 +118,7 @@ def _whole(path: Path) -> bytes:
     return content
 
 
-def _without_marked(groups: bytes, project: Project) -> bytes:
+def _without_marked(groups: bytes, project: AnalysisSettings) -> bytes:
     """The groups without those that hold a false positive: PaStA takes apart nothing by itself.
 
     It looks at the mails of such a group anew, and what is marked stays apart.
@@ -144,7 +150,7 @@ def _leave_to_a_person(shadow: Shadow, install: PastaInstall) -> None:
                 fresh.replace(evaluation)
 
 
-def _demand_all(before: bytes, after: bytes, shadow: Shadow, project: Project) -> None:
+def _demand_all(before: bytes, after: bytes, shadow: Shadow, project: AnalysisSettings) -> None:
     """Raise GiveUp unless the result has each mail of the store that it should have."""
     wanted = shadow.mails(project.since, project.until)
     wanted |= _message_ids(before) & shadow.mails()
@@ -161,10 +167,10 @@ def _compared(before: bytes, after: bytes) -> Updated:
     changed = len(new - old) or len(old - new)
     mails = len(_message_ids(after) - _message_ids(before))
     commits = len(_commits(after) - _commits(before))
-    story = f"{mails:,} new mails; {changed:,} groups changed; {len(new):,} groups"
+    summary = f"{mails:,} new mails; {changed:,} groups changed; {len(new):,} groups"
     if commits:
-        story = f"{commits:,} new commits; {story}"
-    return Updated(groups=changed, mails=mails, commits=commits, story=story)
+        summary = f"{commits:,} new commits; {summary}"
+    return Updated(groups=changed, mails=mails, commits=commits, summary=summary)
 
 
 def _message_ids(groups: bytes) -> set[bytes]:

@@ -16,7 +16,7 @@ from typing import Any
 import pygit2
 from pygit2.enums import RepositoryOpenFlag
 
-from patchsync.analysis.project import Project
+from patchsync.analysis.settings import AnalysisSettings
 from patchsync.config import Config
 from patchsync.errors import ConfigError
 from patchsync.store.identity import list_containers
@@ -65,7 +65,7 @@ class PastaInstall:
         value = self.configured(key)
         return (self.folder / value).absolute() if isinstance(value, str) else None
 
-    def check(self, config: Config, project: Project) -> str:
+    def check(self, config: Config, project: AnalysisSettings) -> str:
         """The upstream commits at the ends of the range, as hashes.
 
         Raises ConfigError, naming what to change, where PaStA would fail on its settings.

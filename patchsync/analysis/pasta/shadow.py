@@ -15,8 +15,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from patchsync.analysis.group_file import read_content, write_content
-from patchsync.analysis.project import Project
+from patchsync.analysis.groups import read_content, write_content
+from patchsync.analysis.settings import AnalysisSettings
 from patchsync.errors import TryAgainLater
 from patchsync.store.files import make_folder, storing
 from patchsync.store.identity import list_containers
@@ -61,7 +61,7 @@ class Shadow:
         """What PaStA's `analyse` found, for its `rate`."""
         return self._own("EVALUATION_RESULT")
 
-    def fill(self, settings: dict[str, Any], project: Project, groups: bytes) -> None:
+    def fill(self, settings: dict[str, Any], project: AnalysisSettings, groups: bytes) -> None:
         """Make it ready for a run.
 
         Args:
@@ -200,7 +200,7 @@ def _digestible(file: Path) -> Iterator[bytes]:
                 yield line
 
 
-def _config(settings: dict[str, Any], project: Project) -> str:
+def _config(settings: dict[str, Any], project: AnalysisSettings) -> str:
     """PaStA's configuration for the shadow, as TOML."""
     thresholds = project.thresholds
     table = settings["PaStA"] | _OWN

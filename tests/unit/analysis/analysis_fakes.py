@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
 
-from patchsync.analysis.builtin.kept import KeptPatches
-from patchsync.analysis.engine import Tell, Updated
-from patchsync.analysis.engines import open_engine
+from patchsync.analysis.builtin.cache import PatchCache
+from patchsync.analysis.engine import OnProgress, Updated
+from patchsync.analysis.update import open_engine
 from patchsync.config import Config, load
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.store.layout import ContainerPaths
@@ -135,7 +135,7 @@ class Store:
 
     def update(
         self,
-        tell: Tell = lambda what, done, of: None,
+        on_progress: OnProgress = lambda what, done, of: None,
         *,
         overwrite: bool = False,
         rebuild: bool = False,
@@ -143,7 +143,7 @@ class Store:
         """Bring the groups up to date."""
         engine = open_engine(self.config, overwrite=overwrite, rebuild=rebuild)
         assert engine is not None
-        return engine.update(tell)
+        return engine.update(on_progress)
 
     @property
     def text(self) -> str:
@@ -157,14 +157,14 @@ class Store:
         return self.text.replace("@example.org>", "").replace("<", "").splitlines()
 
     @property
-    def kept(self) -> Path:
-        """The file of what the engine keeps."""
+    def cache(self) -> Path:
+        """The file of what the engine keeps between updates."""
         return self.config.d_mbox / "patchsync" / "analysis.sqlite"
 
-    def others(self) -> dict[str, str]:
+    def not_patches(self) -> dict[str, str]:
         """The mails that are no patch, and why."""
-        with KeptPatches(self.kept) as kept:
-            return dict(kept.others())
+        with PatchCache(self.cache) as cache:
+            return dict(cache.rows("SELECT name, reason FROM other"))
 
     def from_scratch(self) -> str:
         """The groups that one update finds in a copy of the store, without what is kept."""

@@ -13,7 +13,7 @@ from patchsync.analysis import rating
 from patchsync.analysis.explain import explain
 from patchsync.analysis.mail import parse_mail
 from patchsync.analysis.rating import rate, shape_of
-from patchsync.analysis.thresholds import Thresholds
+from patchsync.analysis.settings import Thresholds
 from patchsync.config import load
 
 PASTA = '[PaStA]\nMODE = "mbox"\nAUTOACCEPT_THRESHOLD = 0.82\nINTERACTIVE_THRESHOLD = 1.1\n'
@@ -44,7 +44,7 @@ def test_nothing_new_writes_nothing(store: Store) -> None:
     """Neither patch-groups nor what tells whose it is."""
     store.put(version(1), version(2))
     assert store.update()[:3] == (1, 2, 0)
-    files = (store.config.patch_groups, store.kept.with_name("groups.json"))
+    files = (store.config.patch_groups, store.cache.with_name("groups.json"))
     before = [file.stat() for file in files]
     assert store.update()[:3] == (0, 0, 0)
     assert [file.stat() for file in files] == before
@@ -215,7 +215,7 @@ def test_a_file_that_is_missing_and_comes_back(store: Store) -> None:
     content = file.read_bytes()
     file.unlink()
     assert updated(store) == ["2 3"]
-    assert store.others()[name(1)] == f"{file}: No such file or directory"
+    assert store.not_patches()[name(1)] == f"{file}: No such file or directory"
     assert updated(store) == ["2 3"]
     file.write_bytes(content)
     assert updated(store) == ["1 2 3"]
@@ -337,7 +337,7 @@ def test_without_filterdiff_and_then_with_it(
     with monkeypatch.context() as patch:
         patch.setenv("PATH", str(tmp_path))
         store.update()
-        assert "filterdiff" in store.others()[name(1)]
+        assert "filterdiff" in store.not_patches()[name(1)]
     program = tmp_path / "filterdiff"
     program.write_text("#!/bin/sh\nprintf -- '--- a/a.c\\n+++ b/a.c\\n@@ -1 +1 @@\\n-x\\n+z\\n'\n")
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""patch-groups is ours, or somebody else's; and what is kept to bring it up to date may be lost."""
+"""patch-groups is ours, or somebody else's; and the cache may be lost."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import pytest
 from analysis_fakes import Store, mail, name, version
 
 from patchsync.analysis.builtin import writing
-from patchsync.analysis.builtin.kept import KeptPatches
-from patchsync.analysis.builtin.kept_file import SCHEMA
+from patchsync.analysis.builtin.cache import SCHEMA, PatchCache
 from patchsync.analysis.explain import explain
-from patchsync.analysis.group_file import read_content, write_content
+from patchsync.analysis.groups import read_content, write_content
 from patchsync.errors import GiveUp, LockHeld, StoreUnavailable, TryAgainLater
 from patchsync.store.lock import store_lock
 
@@ -98,21 +97,21 @@ def test_it_is_in_parts(store: Store) -> None:
     assert store.text == store.from_scratch()
 
 
-@pytest.mark.parametrize("how", ["kept", "rebuild", "version", "all of ours"])
-def test_what_is_kept_is_lost(store: Store, how: str) -> None:
+@pytest.mark.parametrize("how", ["cache", "rebuild", "version", "all of ours"])
+def test_the_cache_is_lost(store: Store, how: str) -> None:
     """The groups come out the same, and mails that went meanwhile leave no line."""
     store.put(mail(4), version(5, topic=1), version(6, topic=1))
     store.update()
     store.take_out(name(4), name(5))
-    if how == "kept":
-        store.kept.unlink()
+    if how == "cache":
+        store.cache.unlink()
     elif how == "version":
-        with sqlite3.connect(store.kept) as sql:
+        with sqlite3.connect(store.cache) as sql:
             sql.execute(f"PRAGMA user_version = {SCHEMA.version + 1}")
             sql.execute("DROP TABLE link")
         sql.close()
     elif how == "all of ours":
-        for file in store.kept.parent.iterdir():
+        for file in store.cache.parent.iterdir():
             if file.is_file() and file.name != "groups.json":
                 file.unlink()
     store.update(rebuild=how == "rebuild")
@@ -120,28 +119,28 @@ def test_what_is_kept_is_lost(store: Store, how: str) -> None:
     assert_up_to_date(store)
 
 
-def test_an_old_copy_of_what_is_kept(store: Store) -> None:
+def test_an_old_copy_of_the_cache(store: Store) -> None:
     """It knows less than patch-groups says; in the end both say what the store says."""
-    with KeptPatches(store.kept) as kept:
-        kept.sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    old = store.kept.read_bytes()
+    with PatchCache(store.cache) as cache:
+        cache.sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    old = store.cache.read_bytes()
     store.put(version(4), mail(5))
     store.update()
     store.take_out(name(5))
-    store.kept.write_bytes(old)
+    store.cache.write_bytes(old)
     for suffix in ("-wal", "-shm"):
-        store.kept.with_name(store.kept.name + suffix).unlink(missing_ok=True)
+        store.cache.with_name(store.cache.name + suffix).unlink(missing_ok=True)
     store.update()
     assert store.groups == ["1 2 4", "3"]
     assert_up_to_date(store)
 
 
 @pytest.mark.parametrize("damage", ["no database", "empty", "torn", "header", "pages"])
-def test_what_is_kept_is_damaged(store: Store, damage: str) -> None:
+def test_the_cache_is_damaged(store: Store, damage: str) -> None:
     """The first update that meets it removes it; the one after that makes it anew."""
-    with KeptPatches(store.kept) as kept:
-        kept.sql.execute("PRAGMA journal_mode = DELETE")
-    content = bytearray(store.kept.read_bytes())
+    with PatchCache(store.cache) as cache:
+        cache.sql.execute("PRAGMA journal_mode = DELETE")
+    content = bytearray(store.cache.read_bytes())
     if damage == "no database":
         content = bytearray(b"hello" * 1000)
     elif damage == "empty":
@@ -152,7 +151,7 @@ def test_what_is_kept_is_damaged(store: Store, damage: str) -> None:
         content[:100] = bytes(100)
     else:
         content[4096:] = Random(1).randbytes(len(content) - 4096)
-    store.kept.write_bytes(content)
+    store.cache.write_bytes(content)
     store.put(version(4))
     try:
         store.update()
@@ -163,10 +162,10 @@ def test_what_is_kept_is_damaged(store: Store, damage: str) -> None:
     assert_up_to_date(store)
 
 
-def test_a_text_that_is_kept_is_damaged(store: Store) -> None:
+def test_a_text_in_the_cache_is_damaged(store: Store) -> None:
     """SQLite does not see that; it is found when the text is needed."""
-    with KeptPatches(store.kept) as kept:
-        kept.sql.execute("UPDATE shape SET files = x'00010203'")
+    with PatchCache(store.cache) as cache:
+        cache.sql.execute("UPDATE shape SET files = x'00010203'")
     store.put(version(4))
     with pytest.raises(StoreUnavailable, match="the next update makes it anew"):
         store.update()
@@ -176,7 +175,7 @@ def test_a_text_that_is_kept_is_damaged(store: Store) -> None:
 
 def test_one_update_at_a_time(store: Store) -> None:
     """The second does not wait."""
-    lock = store.kept.with_name("analysis.lock")
+    lock = store.cache.with_name("analysis.lock")
     with store_lock(lock), pytest.raises(LockHeld):
         store.update()
 
@@ -239,14 +238,14 @@ def test_somebody_writes_it_meanwhile(store: Store, monkeypatch: pytest.MonkeyPa
 
 def test_who_only_looks_removes_nothing(store: Store) -> None:
     """What another version keeps, or what is damaged, is there for the update to come."""
-    with sqlite3.connect(store.kept) as sql:
+    with sqlite3.connect(store.cache) as sql:
         sql.execute("PRAGMA user_version = 99")
     sql.close()
-    before = store.kept.read_bytes()
+    before = store.cache.read_bytes()
     assert explain(store.config, name(1), name(2)).together is None
-    assert store.kept.read_bytes() == before
-    for file in store.kept.parent.glob(f"{store.kept.name}*"):
+    assert store.cache.read_bytes() == before
+    for file in store.cache.parent.glob(f"{store.cache.name}*"):
         file.write_bytes(b"no database" * 1000)
     with pytest.raises(StoreUnavailable, match="damaged"):
         explain(store.config, name(1), name(2))
-    assert store.kept.exists()
+    assert store.cache.exists()

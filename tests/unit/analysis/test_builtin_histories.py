@@ -104,7 +104,7 @@ class History:
             (self.somebody_marks, 0.3),
             (self.mails_are_invalid, 0.1),
             (self.somebody_configures, 0.25),
-            (self.what_is_kept_goes, 0.05),
+            (self.the_cache_goes, 0.05),
         ):
             if self._random.random() < how_often:
                 happens()
@@ -172,9 +172,9 @@ class History:
         window = f"{PASTA}MINDATE = {self._day}\n"
         self._store.configure(f"{window}{self._repository}\n{self._tables}")
 
-    def what_is_kept_goes(self) -> None:
+    def the_cache_goes(self) -> None:
         """Somebody removes it."""
-        self._store.kept.unlink(missing_ok=True)
+        self._store.cache.unlink(missing_ok=True)
 
     def _some(self, number: int) -> list[int]:
         return [self._random.randrange(1, MAILS) for _ in range(number)]

@@ -12,8 +12,7 @@ from upstream_fakes import Upstream, tables
 
 from patchsync.analysis.builtin import upstream as builtin_upstream
 from patchsync.analysis.explain import explain
-from patchsync.analysis.mail import NotAPatch
-from patchsync.analysis.patch import Patch
+from patchsync.analysis.patch import NotAPatch, Patch
 from patchsync.errors import ConfigError
 
 

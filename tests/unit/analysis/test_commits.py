@@ -19,8 +19,7 @@ from patchsync.analysis.commits import (
     read_commit,
     resolve_range,
 )
-from patchsync.analysis.mail import NotAPatch
-from patchsync.analysis.patch import FileDiff, Hunk
+from patchsync.analysis.patch import FileDiff, Hunk, NotAPatch
 from patchsync.errors import ConfigError, TryAgainLater
 
 INDIA = timezone(timedelta(hours=5, minutes=30))

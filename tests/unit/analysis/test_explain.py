@@ -46,14 +46,14 @@ def test_what_is_together_by_way_of_another(store: Store) -> None:
     """Though their own rating is too low, the two are in one group, and it says by whom."""
     found = explain(store.config, name(1), name(3))
     assert found.verdict.startswith("not one patch: ")
-    assert (found.together, found.way) == (True, (name(1), name(2), name(3)))
+    assert (found.together, found.chain) == (True, (name(1), name(2), name(3)))
 
 
 def test_what_is_apart(store: Store) -> None:
     """The same file, but another patch."""
     found = explain(store.config, name(1), name(4))
     assert found.verdict.startswith("not one patch: ")
-    assert (found.together, found.way) == (False, ())
+    assert (found.together, found.chain) == (False, ())
 
 
 def test_before_any_update(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_before_any_update(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     store.put(version(1), version(2))
     assert explain(store.config, name(1), name(2)).together is None
-    assert not store.kept.exists()
+    assert not store.cache.exists()
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_person_decides_between_the_thresholds(tmp_path: Path) -> None:
     """A pair between INTERACTIVE and AUTOACCEPT is left to a person, and counted."""
     store = Store(tmp_path / "store", "[analysis.thresholds]\ninteractive = 0.7\nautoaccept = 0.99")
     store.put(version(1), version(2, changed=range(4)))
-    assert "left to a person: 1 pair" in store.update().story
+    assert "left to a person: 1 pair" in store.update().summary
     found = explain(store.config, name(1), name(2))
     assert "left to a person" in found.verdict
     assert found.together is False
@@ -115,7 +115,7 @@ def test_kept_apart_by_a_mark_between_others(store: Store) -> None:
     alone = 3 if group == "1 2" else 1
     found = explain(store.config, name(2), name(alone))
     assert found.together is False
-    assert set(found.marks) == {(name(1), name(3)), (name(3), name(1))}
+    assert set(found.false_positives) == {(name(1), name(3)), (name(3), name(1))}
 
 
 def test_what_cannot_be_explained(store: Store) -> None:

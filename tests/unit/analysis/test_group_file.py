@@ -10,8 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchsync.analysis.group_file import LIMIT, format_group, read_content, write_content
-from patchsync.analysis.groups import read_groups
+from patchsync.analysis.groups import (
+    SPLIT_LIMIT,
+    format_group,
+    read_content,
+    read_groups,
+    write_content,
+)
 from patchsync.errors import TryAgainLater
 
 ROOM = 36  # bytes: four lines of nine
@@ -82,7 +87,7 @@ def test_a_part_that_goes_away_while_all_are_read(
     path = tmp_path / "patch-groups"
     write_content(path, TWO, ROOM)
     found = [tmp_path / "patch-groups.000", tmp_path / "patch-groups.001"]
-    monkeypatch.setattr("patchsync.analysis.group_file._parts", lambda path: found)
+    monkeypatch.setattr("patchsync.analysis.groups._part_paths", lambda path: found)
     found[1].unlink()
     with pytest.raises(TryAgainLater, match="was written while it was read"):
         read_content(path)
@@ -98,7 +103,7 @@ def test_parts_are_whole_lines(tmp_path: Path) -> None:
     assert len(names(tmp_path)) == 6
     write_content(path, ONE, ROOM)
     assert names(tmp_path) == {"patch-groups"}
-    assert LIMIT == 50 * 1024 * 1024
+    assert SPLIT_LIMIT == 50 * 1024 * 1024
 
 
 @given(lengths=st.lists(st.integers(min_value=1, max_value=30)), limit=st.integers(1, 60))

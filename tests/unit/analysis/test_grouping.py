@@ -7,19 +7,19 @@ from collections.abc import Iterable, Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchsync.analysis.builtin import grouping
-from patchsync.analysis.builtin.grouping import Links, Marks, group
-from patchsync.analysis.builtin.kept import Kept
+from patchsync.analysis.builtin.cache import CachedPatch
+from patchsync.analysis.builtin.grouping import CandidateRatings, Links, group
 from patchsync.analysis.components import components
+from patchsync.analysis.false_positives import FalsePositives
 
 # Orders of pairs: what PaStA sorts by. Those that are not named are less alike.
 Alike = Mapping[str, float]
 
 
-def patch(name: str) -> Kept:
+def patch(name: str) -> CachedPatch:
     """One whose name tells all: capitals are commits; author dates ascend by the alphabet."""
     number = ord(name)
-    return Kept(number, name, name.isupper(), float(number), False)
+    return CachedPatch(number, name, name.isupper(), float(number), False)
 
 
 def grouped(
@@ -38,19 +38,19 @@ def grouped(
         into = links.commits if right.isupper() else links.mails
         into.append((ord(left), ord(right)))
 
-    def how_alike(mail: Kept, linked: set[int], upstream: bool) -> grouping.Alike:
+    def rate_candidates(mail: CachedPatch, linked: set[int], upstream: bool) -> CandidateRatings:
         found = {}
         for other in patches:
             pair = "".join(sorted((mail.name, other.name), reverse=other.is_commit))
             if other.is_commit == upstream and other is not mail:
                 found[other.number] = (alike or {}).get(pair, 1.0 + (pair in pairs.split()))
-        return grouping.Alike(max(found.values()), {each: found[each] for each in linked})
+        return CandidateRatings(max(found.values()), {each: found[each] for each in linked})
 
-    groups = group(patches, links, marks(false), marks(false_upstream), how_alike)
+    groups = group(patches, links, marks(false), marks(false_upstream), rate_candidates)
     return {"".join(sorted(map(chr, each), key=str.swapcase)) for each in groups}
 
 
-def marks(named: Mapping[str, str] | None) -> Marks:
+def marks(named: Mapping[str, str] | None) -> FalsePositives:
     """Marks by names."""
     return {origin: frozenset(others) for origin, others in (named or {}).items()}
 

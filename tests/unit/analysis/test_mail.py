@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from patchsync.analysis.groups import read_groups
-from patchsync.analysis.mail import NotAPatch, parse_mail
-from patchsync.analysis.patch import FileDiff, FileKey, Hunk, Patch
+from patchsync.analysis.mail import parse_mail
+from patchsync.analysis.patch import FileDiff, FileKey, Hunk, NotAPatch, Patch
 
 DATA = Path(
     os.environ.get("PATCHSYNC_SHARED_DATA") or Path(__file__).parents[4] / "shared" / "data"

@@ -20,7 +20,7 @@ from fake_pasta import (
 
 from patchsync.analysis.false_positives import mark_false
 from patchsync.analysis.pasta.engine import PastaEngine, _without_marked, only_analysis
-from patchsync.analysis.project import read_project
+from patchsync.analysis.settings import read_settings
 from patchsync.errors import GiveUp, LockHeld, TryAgainLater
 from patchsync.store.lock import is_locked
 from tests.support.installation import wait_until
@@ -211,8 +211,8 @@ def test_two_logs_are_kept(pasta: FakePasta) -> None:
 def test_what_is_marked_false_is_looked_at_anew(pasta: FakePasta) -> None:
     """PaStA takes nothing apart, so a group with a mark in it is not handed to it."""
     config = pasta.config()
-    folder = read_project(config).false_positives
+    folder = read_settings(config).false_positives
     mark_false(folder, A, B)
     mark_false(folder, C, COMMIT)
     groups = b"<a@x> <b@x>\n<c@x> => %b\n<d@x> <e@x>\n" % COMMIT.encode()
-    assert _without_marked(groups, read_project(config)) == b"<d@x> <e@x>\n"
+    assert _without_marked(groups, read_settings(config)) == b"<d@x> <e@x>\n"

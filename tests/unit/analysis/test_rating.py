@@ -25,7 +25,7 @@ from patchsync.analysis.rating import (
     score,
     shape_of,
 )
-from patchsync.analysis.thresholds import Thresholds
+from patchsync.analysis.settings import Thresholds
 
 T = TypeVar("T")
 DAY = 24 * 60 * 60

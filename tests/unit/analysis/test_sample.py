@@ -10,7 +10,7 @@ import pytest
 from patchsync.analysis.mail import parse_mail
 from patchsync.analysis.patch import Patch
 from patchsync.analysis.rating import lines_ratio, rate, shape_of
-from patchsync.analysis.thresholds import Thresholds
+from patchsync.analysis.settings import Thresholds
 from standin.records import Project
 from standin.sample import Postman
 from standin.state import PatchworkState

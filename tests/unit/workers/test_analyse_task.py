@@ -11,7 +11,7 @@ import redis
 from celery.exceptions import Retry, SoftTimeLimitExceeded
 from worker_fakes import LEASE_SECONDS, deliver, noted_trouble
 
-from patchsync.analysis.engine import Stopped, Tell, Updated
+from patchsync.analysis.engine import OnProgress, Stopped, Updated
 from patchsync.config import Config
 from patchsync.errors import GiveUp, LockHeld
 from patchsync.fleet.backpressure import FIRST
@@ -22,7 +22,7 @@ from workers import analyse, context, enqueue
 SINKS = '[push]\nsinks = ["check"]\n'
 NO_ENGINE = '[analysis]\nengine = "none"\n'
 PASTA = '[analysis]\nengine = "pasta"\npasta_root = "pasta"\npasta_project = "list"\n'
-CHANGED = Updated(groups=2, mails=3, commits=0, story="2 groups changed")
+CHANGED = Updated(groups=2, mails=3, commits=0, summary="2 groups changed")
 SAME = CHANGED._replace(groups=0)
 
 Engine = Callable[[Updated | BaseException | None], None]
@@ -33,7 +33,7 @@ def engine(config: Config, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """Has updates end this way; each begins with nobody on his way to ask for another one."""
 
     def ends(how: Updated | BaseException | None) -> None:
-        def update_groups(config: Config, tell: Tell) -> Updated | None:
+        def update_groups(config: Config, on_progress: OnProgress) -> Updated | None:
             assert context.debounce(enqueue.ANALYSIS).ask()
             context.debounce(enqueue.ANALYSIS).begin()
             if isinstance(how, BaseException):
@@ -160,9 +160,9 @@ def test_a_long_one_is_told_of_and_bounded(
     After a long one another follows: what was asked for meanwhile may have expired.
     """
 
-    def update_groups(config: Config, tell: Tell) -> Updated:
+    def update_groups(config: Config, on_progress: OnProgress) -> Updated:
         for second in range(1000):
-            tell("mails", second, 1000)
+            on_progress("mails", second, 1000)
             analyse.time.sleep(1)  # Only that module's clock goes on.
         return SAME
 

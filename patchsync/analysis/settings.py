@@ -1,7 +1,8 @@
-"""What PaStA's own configuration and `[analysis]` say together of a project.
+"""What an analysis works with: `[analysis]` over PaStA's own configuration of the project.
 
-PaStA's is a TOML file `config` in the project's folder, with `../common/default.cfg` below it: its
-tables are `[PaStA]` and `[mbox]`, paths in it are relative to that folder.
+PaStA's is a TOML file `config` in the project's folder, over the defaults for all projects in
+`../common/default.cfg`: its tables are `[PaStA]` and `[mbox]`, paths in it are relative to its
+folder.
 """
 
 from __future__ import annotations
@@ -12,16 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from patchsync.analysis.thresholds import Thresholds
 from patchsync.config import Config
 from patchsync.errors import ConfigError
 
-# What PaStA's default.cfg says, where it is not at hand.
-_THRESHOLDS = Thresholds(
-    autoaccept=1.0, interactive=0.95, diff_lines_ratio=0.9, message_diff_weight=0.33333
-)
 _WINDOW = ("1970/01/01", "2030/01/01")
 _REPO = "repo/"
 _FALSE_POSITIVES = "resources/false-positives"
@@ -39,27 +35,54 @@ _KEYS = {
 _Value = TypeVar("_Value")
 
 
+class Thresholds(NamedTuple):
+    """When two patches are one: PaStA's thresholds, by its names for them.
+
+    Shares are from 0 to 1; the defaults are what PaStA's own projects use for mailing lists.
+    """
+
+    # A pair rated at this or above is accepted (AUTOACCEPT_THRESHOLD) ...
+    autoaccept: float = 0.82
+    # ... and between this and that a person decides (INTERACTIVE_THRESHOLD).
+    interactive: float = 1.1
+    # Lines of the shorter diff to those of the longer one, at least.
+    diff_lines_ratio: float = 0.4
+    # Similarity of the headings of two hunks, and of two file names, at least.
+    heading: float = 1.0
+    filename: float = 1.0
+    # The message's share in the rating; the diff has the rest.
+    message_diff_weight: float = 0.3
+    # Days between the author dates, less than that; 0 is without limit.
+    author_date_interval: int = 0
+
+
+# What PaStA's default.cfg says, where it is not at hand.
+_PASTA_THRESHOLDS = Thresholds(
+    autoaccept=1.0, interactive=0.95, diff_lines_ratio=0.9, message_diff_weight=0.33333
+)
+
+
 @dataclass(frozen=True, kw_only=True)
-class Project:
-    """What an analysis works with; paths are absolute."""
+class AnalysisSettings:
+    """The settings of one analysis; paths are absolute."""
 
     thresholds: Thresholds
     # YYYY/MM/DD: mails with an index date from the first to the second (MINDATE, MAXDATE)
     since: str
     until: str
-    # patch-groups
+    # The file patch-groups
     groups: Path
-    # The folder
+    # The folder of PaStA's files of false positives
     false_positives: Path
     # Either both or none: the repository, and the range of upstream commits
     repo: Path | None
     upstream: str | None
-    # Hashes of commits to leave out
+    # A file with the hashes of commits to leave out
     blacklist: Path | None
 
 
-def read_project(config: Config) -> Project:
-    """The project, by PaStA's configuration where there is one; what `[analysis]` sets goes first.
+def read_settings(config: Config) -> AnalysisSettings:
+    """The settings, by PaStA's configuration where there is one; what `[analysis]` sets goes first.
 
     PaStA's is our own file where that has a table `PaStA`, else that of `pasta_project`.
 
@@ -76,7 +99,7 @@ def read_project(config: Config) -> Project:
         false_positives = pasta.path("FALSE_POSTITIVES", _FALSE_POSITIVES)  # so it is spelt there
     ours = config.analysis.thresholds.model_dump(exclude_none=True)
     repo, upstream = _upstream(config, pasta)
-    return Project(
+    return AnalysisSettings(
         thresholds=thresholds._replace(**ours),
         since=since,
         until=until,
@@ -143,7 +166,7 @@ def _tables(file: Path) -> dict[str, Any]:
 
 def _thresholds(pasta: _PastaConfig) -> Thresholds:
     found: dict[str, Any] = {}
-    for name, default in _THRESHOLDS._asdict().items():
+    for name, default in _PASTA_THRESHOLDS._asdict().items():
         read = _whole if name == "author_date_interval" else _number
         found[name] = pasta.get("PaStA", _KEYS[name], read, default)
     return Thresholds(**found)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from patchsync.analysis.project import Project, read_project
-from patchsync.analysis.thresholds import Thresholds
+from patchsync.analysis.settings import AnalysisSettings, Thresholds, read_settings
 from patchsync.config import load
 from patchsync.errors import ConfigError
 
@@ -25,12 +24,12 @@ def put(file: Path, text: str) -> Path:
     return file
 
 
-def ours(folder: Path, tables: str = "") -> Project:
+def ours(folder: Path, tables: str = "") -> AnalysisSettings:
     """What a configuration of ours with these tables makes of it."""
-    return read_project(load(put(folder / "patchsync.toml", f"{tables}\n{PATCHWORK}")))
+    return read_settings(load(put(folder / "patchsync.toml", f"{tables}\n{PATCHWORK}")))
 
 
-def beside(folder: Path, pasta: str, tables: str = "", more: str = "") -> Project:
+def beside(folder: Path, pasta: str, tables: str = "", more: str = "") -> AnalysisSettings:
     """The same, with PaStA's configuration in its checkout."""
     put(folder / "PaStA/resources/netdev/config", pasta)
     return ours(folder, f"[analysis]\n{CHECKOUT}{more}\n{tables}")
@@ -38,7 +37,7 @@ def beside(folder: Path, pasta: str, tables: str = "", more: str = "") -> Projec
 
 def test_without_pastas_configuration(tmp_path: Path) -> None:
     """PaStA's usual thresholds for mail, no limit of time, its files beside the mbox."""
-    assert ours(tmp_path) == Project(
+    assert ours(tmp_path) == AnalysisSettings(
         thresholds=Thresholds(),
         since="0001/01/01",
         until="9999/12/31",
@@ -55,7 +54,7 @@ def test_without_a_file_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATCHSYNC_MBOX__PATCHWORK__URL", "https://patchwork.example.org")
     monkeypatch.setenv("PATCHSYNC_MBOX__PATCHWORK__PROJECT_IDS", "[1]")
-    assert read_project(load()).thresholds == Thresholds()
+    assert read_settings(load()).thresholds == Thresholds()
 
 
 def test_pastas_configuration_in_its_checkout(tmp_path: Path) -> None:

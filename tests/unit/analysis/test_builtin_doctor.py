@@ -8,7 +8,7 @@ import pytest
 from analysis_fakes import Store
 from upstream_fakes import Upstream
 
-from patchsync.analysis.builtin.check import check_builtin
+from patchsync.analysis.builtin.doctor import check_builtin
 from patchsync.errors import ConfigError, StoreDamaged
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from patchsync.analysis import report as module
-from patchsync.analysis.engine import Tell, Updated
-from patchsync.analysis.report import last_report, update_groups
+from patchsync.analysis import update as module
+from patchsync.analysis.engine import OnProgress, Updated
+from patchsync.analysis.update import last_update, update_groups
 from patchsync.config import Config, load
 from patchsync.errors import GiveUp, LockHeld, PatchsyncError, StoreDamaged
 
-UPDATED = Updated(groups=2, mails=3, commits=0, story="3 new mails; 2 groups changed")
+UPDATED = Updated(groups=2, mails=3, commits=0, summary="3 new mails; 2 groups changed")
 
 
 class Fake:
@@ -22,8 +22,8 @@ class Fake:
         self.error: PatchsyncError | None = None
         self.given: dict[str, bool] = {}
 
-    def update(self, tell: Tell) -> Updated:
-        tell("comparing", 1, 3)
+    def update(self, on_progress: OnProgress) -> Updated:
+        on_progress("comparing", 1, 3)
         if self.error:
             raise self.error
         return UPDATED
@@ -53,15 +53,15 @@ def ignored(*_: object) -> None:
 
 
 def test_what_was_done_is_noted(config: Config, engine: Fake) -> None:
-    """The story of the last update, when it ended, and by which engine; before it there is none."""
-    assert last_report(config) is None
+    """Its summary, when it ended, and by which engine; before the first there is none."""
+    assert last_update(config) is None
     told: list[object] = []
     assert update_groups(config, lambda *what: told.append(what), rebuild=True) == UPDATED
     assert told == [("comparing", 1, 3)]
     assert engine.given == {"overwrite": False, "rebuild": True}
-    found = last_report(config)
+    found = last_update(config)
     assert found
-    assert (found.engine, found.story, found.trouble) == ("builtin", UPDATED.story, None)
+    assert (found.engine, found.story, found.trouble) == ("builtin", UPDATED.summary, None)
     assert found.at
     assert found.at > 1e9
 
@@ -69,17 +69,17 @@ def test_what_was_done_is_noted(config: Config, engine: Fake) -> None:
 def test_what_failed_is_noted_until_one_goes_through(config: Config, engine: Fake) -> None:
     """Beside what the last good one did."""
     update_groups(config, ignored)
-    good = last_report(config)
+    good = last_update(config)
     engine.error = GiveUp("patch-groups was changed")
     with pytest.raises(GiveUp):
         update_groups(config, ignored)
-    failed = last_report(config)
+    failed = last_update(config)
     assert good and failed
     assert (failed.at, failed.story) == (good.at, good.story)
     assert (failed.trouble, failed.failed_at is not None) == ("patch-groups was changed", True)
     engine.error = None
     update_groups(config, ignored)
-    after = last_report(config)
+    after = last_update(config)
     assert after
     assert after.trouble is None
 
@@ -89,7 +89,7 @@ def test_one_that_finds_another_at_work_notes_nothing(config: Config, engine: Fa
     engine.error = LockHeld("another update is under way")
     with pytest.raises(LockHeld):
         update_groups(config, ignored)
-    assert last_report(config) is None
+    assert last_update(config) is None
 
 
 def test_a_record_of_another_version_is_as_none(config: Config, engine: Fake) -> None:
@@ -97,7 +97,7 @@ def test_a_record_of_another_version_is_as_none(config: Config, engine: Fake) ->
     update_groups(config, ignored)
     file = config.d_mbox / "patchsync" / "analysis.json"
     file.write_text('{"engine": "builtin", "of_tomorrow": 1}')
-    assert last_report(config) is None
+    assert last_update(config) is None
     file.write_text("not JSON")
     with pytest.raises(StoreDamaged, match=r"analysis\.json"):
-        last_report(config)
+        last_update(config)

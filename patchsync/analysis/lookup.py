@@ -1,4 +1,4 @@
-"""What people call a mail or a commit, as PaStA's files call it."""
+"""Finding the mail or commit that a person names, as PaStA's files call it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import pygit2
 
 from patchsync.analysis.commits import open_repository
-from patchsync.analysis.project import read_project
+from patchsync.analysis.settings import read_settings
 from patchsync.config import Config
 from patchsync.errors import ConfigError, GiveUp
 from patchsync.store.layout import LARGEST_ID
@@ -18,7 +18,7 @@ _PATCH_ID = re.compile(r"[1-9][0-9]{0,18}")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}", re.IGNORECASE)
 
 
-def resolve(config: Config, text: str, project: str | None = None) -> str:
+def look_up(config: Config, text: str, project: str | None = None) -> str:
     """The message-id of a mail in the store, or the whole hash of a commit.
 
     `text` is a message-id, with or without its angle brackets, a patchwork id, or a commit's hash;
@@ -27,14 +27,16 @@ def resolve(config: Config, text: str, project: str | None = None) -> str:
     Raises:
         GiveUp: there is none, or several; ConfigError: no such project, or no repository.
     """
-    keys = [configured(config, project).id if project else each.id for each in config.projects]
-    sites = [site for key in dict.fromkeys(keys) if (site := find_project(config, key))]
-    found = _mails(sites, text)
-    if len(set(found.values())) > 1:
-        told = ", ".join(f"{name}: {message_id}" for name, message_id in found.items())
-        raise GiveUp(f"{text} is a patch in several projects ({told}); name one")
-    if found:
-        return next(iter(found.values()))
+    keys = [table.id for table in config.projects]
+    if project:
+        keys = [configured(config, project).id]
+    sites = [site for key in keys if (site := find_project(config, key))]
+    message_ids = _mails(sites, text)
+    if len(set(message_ids.values())) > 1:
+        named = ", ".join(f"{name}: {message_id}" for name, message_id in message_ids.items())
+        raise GiveUp(f"{text} is a patch in several projects ({named}); name one")
+    if message_ids:
+        return next(iter(message_ids.values()))
     if _COMMIT.fullmatch(text):
         return _commit(config, text)
     where = f" of {project}" if project else ""
@@ -43,27 +45,24 @@ def resolve(config: Config, text: str, project: str | None = None) -> str:
 
 def _mails(sites: list[Project], text: str) -> dict[str, str]:
     """Message-ids by project; a message-id first, since it may look like a number."""
-    by_number: dict[str, str] = {}
+    by_number: dict[str, str | None] = {}
     for site in sites:
-        with site.open() as box:
-            for name in (text, f"<{text}>", text.strip("<>")):
-                if name in box:
-                    return {site.name: name}
+        with site.open() as container:
+            for message_id in (text, f"<{text}>", text.strip("<>")):
+                if message_id in container:
+                    return {site.name: message_id}
             if _PATCH_ID.fullmatch(text) and int(text) <= LARGEST_ID:
-                message_id = box.message_id_of(int(text))
-                if message_id:
-                    by_number[site.name] = message_id
-    return by_number
+                by_number[site.name] = container.message_id_of(int(text))
+    return {name: message_id for name, message_id in by_number.items() if message_id}
 
 
 def _commit(config: Config, text: str) -> str:
-    repo = read_project(config).repo
+    repo = read_settings(config).repo
     if not repo:
         raise ConfigError(
             f"{text} is no mail in the store; for a commit, [analysis] repo has to be set"
         )
     try:
-        found = open_repository(repo).revparse_single(text)
-        return str(found.peel(pygit2.Commit).id)
+        return str(open_repository(repo).revparse_single(text).peel(pygit2.Commit).id)
     except (KeyError, ValueError, pygit2.GitError) as error:
         raise GiveUp(f"{text} is no mail in the store, nor one commit in {repo}: {error}") from None

@@ -9,7 +9,7 @@ import pygit2
 import pytest
 from click.testing import CliRunner, Result
 
-from patchsync.analysis.naming import resolve
+from patchsync.analysis.lookup import look_up
 from patchsync.cli.mark_false import mark_false_command
 from patchsync.config import Config, load
 from patchsync.config.loading import FILE_VARIABLE
@@ -87,16 +87,16 @@ def test_a_mail_is_named_by_its_message_id_or_its_patch(
     config: Config, text: str, message_id: str
 ) -> None:
     """With or without angle brackets; as the store has it."""
-    assert resolve(config, text) == message_id
+    assert look_up(config, text) == message_id
 
 
 def test_a_patch_of_several_projects_wants_one(config: Config) -> None:
     """By number or link name."""
     with pytest.raises(GiveUp, match=r"7 is a patch in several .*one: <c@x>, two: <d@x>"):
-        resolve(config, "7")
-    assert resolve(config, "7", "1") == "<c@x>"
-    assert resolve(config, "7", "two") == "<d@x>"
-    assert resolve(config, "5", "one") == "<a@x>"
+        look_up(config, "7")
+    assert look_up(config, "7", "1") == "<c@x>"
+    assert look_up(config, "7", "two") == "<d@x>"
+    assert look_up(config, "5", "one") == "<a@x>"
 
 
 @pytest.mark.parametrize("text", ["<z@x>", "z@x", "8", "", "<>", "9" * 19, "9" * 5000, "HEAD"])
@@ -104,39 +104,39 @@ def test_what_is_not_there_is_refused(config: Config, commit: str, text: str) ->
     """Neither a mail that is not fetched, nor a word that git would understand."""
     assert commit
     with pytest.raises(GiveUp):
-        resolve(load(config.source), text)
+        look_up(load(config.source), text)
 
 
 def test_a_mail_of_another_project_is_refused(config: Config) -> None:
     """Who names a project means it; one that is not configured is named."""
     with pytest.raises(GiveUp, match="no mail in the store of two"):
-        resolve(config, "<a@x>", "two")
+        look_up(config, "<a@x>", "two")
     with pytest.raises(ConfigError, match="'three' is not in"):
-        resolve(config, "<a@x>", "three")
+        look_up(config, "<a@x>", "three")
 
 
 def test_a_project_without_a_place_in_the_store_is_passed_over(config: Config) -> None:
     """The others may have it."""
     config.source.write_text(TABLES.replace("projects = [", "projects = [{ id = 3 }, "))
-    assert resolve(load(config.source), "a@x") == "<a@x>"
+    assert look_up(load(config.source), "a@x") == "<a@x>"
 
 
 def test_a_commit_is_named_by_its_hash(config: Config, commit: str) -> None:
     """Shortened and in capitals, too; it is the whole hash that PaStA knows."""
     config = load(config.source)
-    assert resolve(config, commit) == commit
-    assert resolve(config, commit[:9].upper()) == commit
+    assert look_up(config, commit) == commit
+    assert look_up(config, commit[:9].upper()) == commit
     with pytest.raises(GiveUp, match="nor one commit in"):
-        resolve(config, "0123456789" * 4)
+        look_up(config, "0123456789" * 4)
 
 
 def test_a_commit_wants_a_repository(config: Config) -> None:
     """Where none is configured, or none is there."""
     with pytest.raises(ConfigError, match=r"\[analysis\] repo has to be set"):
-        resolve(config, "abcdef0")
+        look_up(config, "abcdef0")
     config.source.write_text(f'[analysis]\nrepo = "none"\nupstream = "HEAD"\n{TABLES}')
     with pytest.raises(ConfigError, match="Repository not found"):
-        resolve(load(config.source), "abcdef0")
+        look_up(load(config.source), "abcdef0")
 
 
 class TestMarkFalse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from patchsync.analysis.message import picked_from, read_message
+from patchsync.analysis.patch import picked_from, read_message
 
 HASH = "0123456789abcdef0123456789abcdef01234567"
 

@@ -13,9 +13,8 @@ from rapidfuzz.utils import default_process
 
 from patchsync.analysis.mail import parse_mail
 from patchsync.analysis.patch import Patch
-from patchsync.analysis.project import read_project
 from patchsync.analysis.rating import lines_ratio, rate, shape_of
-from patchsync.analysis.thresholds import Thresholds
+from patchsync.analysis.settings import Thresholds, read_settings
 
 MAILS = 14
 FILES = ("main.c", "men.c", "dir/main.c", "dir main.c", "lib.h")
@@ -74,7 +73,7 @@ def test_the_links_are_those_of_all_pairs(
     mails = [some_mail(random, number) for number in range(MAILS)]
     store.put(*(each for each in mails if each.patch_id))
     store.update()
-    limit = read_project(store.config).thresholds
+    limit = read_settings(store.config).thresholds
     patches = {each.patch_id: parse_mail([each.content]) for each in mails if each.patch_id}
     expected = {number: {number} for number in patches}
     for a, b in combinations(patches, 2):
