@@ -27,11 +27,11 @@ _ROUNDING = 1e-6
 _GIANTS = 10**12  # characters, squared
 _DAY = 24 * 60 * 60
 
+_Name = TypeVar("_Name", str, FileKey)
+_Key = TypeVar("_Key")
 
-Name = TypeVar("Name", str, FileKey)
 
-
-class Sides(NamedTuple):
+class HunkShape(NamedTuple):
     """The normalised lines of a hunk; None where there are none."""
 
     deletions: str | None
@@ -42,19 +42,19 @@ class FileShape(NamedTuple):
     """What is compared of a file: git's similarity index, and hunks by heading."""
 
     similarity: int
-    hunks: dict[str, Sides]
+    hunks: dict[str, HunkShape]
 
 
 class Shape(NamedTuple):
-    """What is compared of a patch."""
+    """What is compared of a patch: its normalised message, lines changed, and its files."""
 
     message: str
     lines: int
     files: dict[FileKey, FileShape]
 
 
-class Side(NamedTuple):
-    """A compared pair of hunks, by one kind of lines. Per cent, a whole number."""
+class HunkRating(NamedTuple):
+    """How alike two hunks are in one kind of lines; the score is per cent, a whole number."""
 
     left: str  # the heading
     right: str
@@ -63,16 +63,16 @@ class Side(NamedTuple):
 
 
 class FileRating(NamedTuple):
-    """A compared pair of files. `scores` are per cent; without any the file does not count."""
+    """How alike two files are. `scores` are per cent; without any they do not count."""
 
     left: FileKey
     right: FileKey
-    sides: tuple[Side, ...]
+    hunks: tuple[HunkRating, ...]
     scores: tuple[float, ...]
 
 
 class Rating(NamedTuple):
-    """Shares from 0 to 1, as PaStA has them."""
+    """How alike two patches are: shares from 0 to 1, as PaStA has them."""
 
     message: float
     diff: float
@@ -91,7 +91,7 @@ class Rating(NamedTuple):
 
 
 def normalise(lines: Sequence[str]) -> str:
-    """What is compared of these lines."""
+    """The words of these lines, folded and sorted: see the module."""
     return _normalised(list(lines))
 
 
@@ -122,14 +122,14 @@ def rate(left: Shape, right: Shape, thresholds: Thresholds) -> Rating:
 
 
 def _rate_file(pair: _FilePair) -> FileRating:
-    sides = tuple(
-        Side(each.left, each.right, each.kind, score(each.left_text, each.right_text))
-        for each in pair.sides
+    hunks = tuple(
+        HunkRating(hunk.left, hunk.right, hunk.kind, score(hunk.left_text, hunk.right_text))
+        for hunk in pair.hunks
     )
     scores: list[float] = [100] if pair.same else []
-    if sides:
-        scores.append(mean(side.score for side in sides))
-    return FileRating(pair.left, pair.right, sides, tuple(scores))
+    if hunks:
+        scores.append(mean(hunk.score for hunk in hunks))
+    return FileRating(pair.left, pair.right, hunks, tuple(scores))
 
 
 def reaches(
@@ -142,21 +142,21 @@ def reaches(
     """
     weight = thresholds.message_diff_weight
     pairs = list(_file_pairs(left, right, thresholds))
-    counting = sum(pair.same + bool(pair.sides) for pair in pairs)
+    counting = sum(pair.same + bool(pair.hunks) for pair in pairs)
     if not counting or weight >= 1:
         return rate(left, right, thresholds).total(thresholds) >= total
     needed = (total - weight * message) / (1 - weight)
     # Per cent by which all that counts may fall short of 100, together
     slack = counting * 100 * (1 - needed)
     for pair in pairs:
-        number = len(pair.sides)
-        for side in pair.sides:
+        number = len(pair.hunks)
+        for hunk in pair.hunks:
             # Half a per cent is what rounding adds at most.
             least = 100 - slack * number - 0.5 - _ROUNDING
             if least > 100:
                 return False
-            found = _ratio(side.left_text, side.right_text, max(0.0, least))
-            slack -= (100 - round(found)) / number
+            ratio_found = _ratio(hunk.left_text, hunk.right_text, max(0.0, least))
+            slack -= (100 - round(ratio_found)) / number
     if abs(slack) > _ROUNDING:
         return slack > 0
     # So close that only PaStA's own order of calculation tells.
@@ -175,8 +175,8 @@ def near_in_time(mail: float, other: float, days: int, *, other_is_commit: bool)
     return abs(apart // _DAY) < days
 
 
-class _Compared(NamedTuple):
-    """Lines of one kind of a pair of hunks; the texts are normalised."""
+class _HunkPair(NamedTuple):
+    """Lines of one kind of two hunks that are compared; the texts are normalised."""
 
     left: str  # the heading
     right: str
@@ -186,11 +186,13 @@ class _Compared(NamedTuple):
 
 
 class _FilePair(NamedTuple):
+    """Two files that are compared."""
+
     left: FileKey
     right: FileKey
     # Whether an equal similarity index scores 100 by itself
     same: bool
-    sides: list[_Compared]
+    hunks: list[_HunkPair]
 
 
 def _file_pairs(left: Shape, right: Shape, thresholds: Thresholds) -> Iterator[_FilePair]:
@@ -199,52 +201,56 @@ def _file_pairs(left: Shape, right: Shape, thresholds: Thresholds) -> Iterator[_
         a, b = left.files[left_key], right.files[right_key]
         same = a.similarity == b.similarity != 0
         moved = same and a.similarity == _MOVED
-        sides = [] if moved else list(_sides(a.hunks, b.hunks, thresholds.heading))
-        yield _FilePair(left_key, right_key, same, sides)
+        hunks = [] if moved else list(_hunk_pairs(a.hunks, b.hunks, thresholds.heading))
+        yield _FilePair(left_key, right_key, same, hunks)
 
 
-def _sides(
-    left: Mapping[str, Sides], right: Mapping[str, Sides], heading: float
-) -> Iterator[_Compared]:
+def _hunk_pairs(
+    left: Mapping[str, HunkShape], right: Mapping[str, HunkShape], heading: float
+) -> Iterator[_HunkPair]:
     for left_heading, right_heading in best_matches(left, right, heading):
         a, b = left[left_heading], right[right_heading]
         if a.deletions is not None and b.deletions is not None:
-            yield _Compared(left_heading, right_heading, "deletions", a.deletions, b.deletions)
+            yield _HunkPair(left_heading, right_heading, "deletions", a.deletions, b.deletions)
         if a.insertions is not None and b.insertions is not None:
-            yield _Compared(left_heading, right_heading, "insertions", a.insertions, b.insertions)
+            yield _HunkPair(left_heading, right_heading, "insertions", a.insertions, b.insertions)
 
 
 def best_matches(
-    left: Iterable[Name], right: Iterable[Name], threshold: float
-) -> list[tuple[Name, Name]]:
+    left: Iterable[_Name], right: Iterable[_Name], threshold: float
+) -> list[tuple[_Name, _Name]]:
     """Pairs of names: equal ones, or each with its best match at or above the threshold.
 
     From both sides; of equally good matches the last one counts.
     """
     if threshold >= 1:
-        there = set(right)
-        return [(name, name) for name in left if name in there]
+        names = set(right)
+        return [(name, name) for name in left if name in names]
     pairs = list(_each_best(left, right, threshold))
     pairs += [(name, other) for other, name in _each_best(right, left, threshold)]
     return list(dict.fromkeys(pairs))
 
 
 def _each_best(
-    names: Iterable[Name], others: Iterable[Name], threshold: float
-) -> Iterator[tuple[Name, Name]]:
-    there = list(others)
-    texts = [_name_words(other) for other in there]
+    names: Iterable[_Name], others: Iterable[_Name], threshold: float
+) -> Iterator[tuple[_Name, _Name]]:
+    candidates = list(others)
+    texts = dict(enumerate(map(_name_words, candidates)))
     for name in names:
-        # Half a per cent is what rounding adds at most.
-        least = max(0.0, 100 * threshold - 0.51)
-        rated = extract(
-            _name_words(name), texts, scorer=ratio, processor=None, score_cutoff=least, limit=None
-        )
-        if not rated:
-            continue
-        similarity, at = max((round(found), at) for _, found, at in rated)
-        if similarity / 100 >= threshold:
-            yield name, there[at]
+        if matches := similar(_name_words(name), texts, threshold):
+            _, best = max(matches)
+            yield name, candidates[best]
+
+
+def similar(text: str, texts: Mapping[_Key, str], threshold: float) -> list[tuple[int, _Key]]:
+    """Score and key of each of the texts that is alike by the threshold, a share, or more.
+
+    All texts are words, folded and sorted; scores are per cent.
+    """
+    # Half a per cent is what rounding adds at most.
+    least = max(0.0, 100 * threshold - 0.51)
+    rated = extract(text, texts, scorer=ratio, processor=None, score_cutoff=least, limit=None)
+    return [(round(found), key) for _, found, key in rated if round(found) / 100 >= threshold]
 
 
 def score(left: str, right: str) -> int:
@@ -271,7 +277,7 @@ def _file_shape(file: FileDiff) -> FileShape:
     return FileShape(
         file.similarity,
         {
-            heading: Sides(*(normalise(lines) if lines else None for lines in hunk))
+            heading: HunkShape(*(normalise(lines) if lines else None for lines in hunk))
             for heading, hunk in file.hunks.items()
         },
     )

@@ -33,6 +33,7 @@ def explain_command(left: str, right: str, project: str | None, lines: bool) -> 
 def _text(explanation: Explanation, *, lines: bool) -> Iterator[str]:
     """The lines that tell an explanation; `lines`: with those that are compared."""
     limit, rating = explanation.thresholds, explanation.rating
+    left, right = explanation.patches
     for name, patch in zip(explanation.names, explanation.patches, strict=True):
         subject = patch.message[0] if patch.message else ""
         yield f"{name}  {patch.author_date:%Y-%m-%d}  {' '.join(subject.split())}"
@@ -49,24 +50,17 @@ def _text(explanation: Explanation, *, lines: bool) -> Iterator[str]:
         f" + {1 - weight:g} x diff {rating.diff:.4f}"
     )
     if lines:
-        yield from _both("message", explanation.patches[0].message, explanation.patches[1].message)
+        yield from _both("message", left.message, right.message)
     for file in rating.files:
         score = sum(file.scores) / len(file.scores) if file.scores else None
         yield f"file {_name(file.left, file.right)}: {'-' if score is None else f'{score:.1f}'}"
-        for side in file.sides:
-            heading = f"@@ {side.left}" + (f" | {side.right}" if side.right != side.left else "")
-            yield f"  {heading}: {side.kind} {side.score}"
+        for hunk in file.hunks:
+            heading = f"@@ {hunk.left}" + (f" | {hunk.right}" if hunk.right != hunk.left else "")
+            yield f"  {heading}: {hunk.kind} {hunk.score}"
             if lines:
-                ours, theirs = (
-                    getattr(patch.files[key].hunks[name], side.kind)
-                    for patch, key, name in zip(
-                        explanation.patches,
-                        (file.left, file.right),
-                        (side.left, side.right),
-                        strict=True,
-                    )
-                )
-                yield from _both(side.kind, ours, theirs)
+                ours = left.files[file.left].hunks[hunk.left]
+                theirs = right.files[file.right].hunks[hunk.right]
+                yield from _both(hunk.kind, getattr(ours, hunk.kind), getattr(theirs, hunk.kind))
     for patch, name in zip(explanation.patches, explanation.names, strict=True):
         yield from _alone(patch, name, explanation)
 

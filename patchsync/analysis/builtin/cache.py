@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from patchsync.analysis.patch import Patch
-from patchsync.analysis.rating import FileShape, Shape, Sides, shape_of
+from patchsync.analysis.rating import FileShape, HunkShape, Shape, shape_of
 from patchsync.config import Config
 from patchsync.store.layout import OWN_FOLDER
 from patchsync.store.sqlite_file import Schema, SqliteFile
@@ -408,7 +408,7 @@ def _unpacked(message: bytes, packed: bytes) -> Shape:
         lines,
         {
             tuple(key): FileShape(
-                similarity, {heading: Sides(*sides) for heading, sides in hunks.items()}
+                similarity, {heading: HunkShape(*texts) for heading, texts in hunks.items()}
             )
             for key, similarity, hunks in files
         },

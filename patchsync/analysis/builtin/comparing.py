@@ -19,6 +19,7 @@ from patchsync.analysis.rating import (
     near_in_time,
     rate,
     reaches,
+    similar,
     sorted_words,
     too_large,
 )
@@ -156,31 +157,18 @@ class _FileNames:
         self._words = self._words or {
             number: sorted_words(name) for number, name in self._cache.file_names()
         }
-        return [similar for file in files for similar in self._similar(file)]
+        return [other for file in files for other in self._similar(file)]
 
     def _similar(self, file: int) -> list[int]:
         if file not in self._similar_to:
-            least = max(0.0, 100 * self._threshold - _ROUNDED)
-            rated = extract(
-                self._words[file],
-                self._words,
-                scorer=ratio,
-                processor=None,
-                score_cutoff=least,
-                limit=None,
-            )
-            self._similar_to[file] = [
-                other for _, score, other in rated if round(score) / 100 >= self._threshold
-            ]
+            matches = similar(self._words[file], self._words, self._threshold)
+            self._similar_to[file] = [other for _, other in matches]
         return self._similar_to[file]
 
 
 def _size(shape: Shape) -> int:
     texts = [
-        text or ""
-        for file in shape.files.values()
-        for sides in file.hunks.values()
-        for text in sides
+        text or "" for file in shape.files.values() for hunk in file.hunks.values() for text in hunk
     ]
     return sum(map(getsizeof, [shape.message, *texts]))
 

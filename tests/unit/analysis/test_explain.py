@@ -37,8 +37,8 @@ def test_what_is_one_patch(store: Store) -> None:
     assert found.rating.message == 1
     assert found.total == pytest.approx(0.3 + 0.7 * found.rating.diff)
     [file] = found.rating.files
-    [side] = file.sides
-    assert (side.kind, side.score) == ("insertions", round(100 * found.rating.diff))
+    [hunk] = file.hunks
+    assert (hunk.kind, hunk.score) == ("insertions", round(100 * found.rating.diff))
     assert found.together
 
 
