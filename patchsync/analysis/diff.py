@@ -40,20 +40,20 @@ def read_diff(lines: list[str]) -> tuple[dict[FileKey, FileDiff], int]:
         lines = _unified(lines)
     if lines and _MERGE.match(lines[0]):
         raise ValueError("the diff is a merge's")
-    found: dict[FileKey, tuple[int, dict[str, _Lists]]] = {}
+    files: dict[FileKey, tuple[int, dict[str, _Lists]]] = {}
     changed = at = 0
     while header := _next_header(lines, at):
         key, similarity, at = header
         if similarity == _SAME:
-            found.setdefault(key, (similarity, {}))
+            files.setdefault(key, (similarity, {}))
             continue
         while at < len(lines) and (begin := _HUNK.match(lines[at])):
-            _, hunks = found.setdefault(key, (similarity, {}))
+            _, hunks = files.setdefault(key, (similarity, {}))
             old, new, heading = begin.groups()
             into = hunks.setdefault(heading, ([], []))
             at, more = _read_hunk(lines, at + 1, int(old or 1), int(new or 1), into)
             changed += more
-    return {key: _file(similarity, hunks) for key, (similarity, hunks) in found.items()}, changed
+    return {key: _file(similarity, hunks) for key, (similarity, hunks) in files.items()}, changed
 
 
 def _unified(lines: list[str]) -> list[str]:

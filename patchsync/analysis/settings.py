@@ -165,11 +165,11 @@ def _tables(file: Path) -> dict[str, Any]:
 
 
 def _thresholds(pasta: _PastaConfig) -> Thresholds:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, default in _PASTA_THRESHOLDS._asdict().items():
         read = _whole if name == "author_date_interval" else _number
-        found[name] = pasta.get("PaStA", _KEYS[name], read, default)
-    return Thresholds(**found)
+        values[name] = pasta.get("PaStA", _KEYS[name], read, default)
+    return Thresholds(**values)
 
 
 def _upstream(config: Config, pasta: _PastaConfig | None) -> tuple[Path | None, str | None]:

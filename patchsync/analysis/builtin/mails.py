@@ -55,11 +55,11 @@ class Mails:
         self._invalid_file = d_mbox / "invalid"
         self._open = ExitStack()
         self._containers = {
-            found.paths.index_name: self._open.enter_context(
-                MboxPatchwork(found.paths.listaddr, d_mbox, found.paths.project_id, layout)
+            paths.index_name: self._open.enter_context(
+                MboxPatchwork(paths.listaddr, d_mbox, paths.project_id, layout)
             )
-            for found in list_containers(d_mbox)
-            if found.paths.layout == layout and found.paths.index.exists()
+            for paths in (container.paths for container in list_containers(d_mbox))
+            if paths.layout == layout and paths.index.exists()
         }
 
     def __enter__(self) -> Mails:

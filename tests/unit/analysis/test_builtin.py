@@ -108,11 +108,11 @@ def test_stopped_while_mails_leave(store: Store) -> None:
     invalid = store.config.d_mbox / "invalid"
     invalid.write_text(f"{name(1)}\n")
 
-    def tell(what: str, done: int, of: int) -> None:
+    def on_progress(what: str, done: int, of: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        store.update(tell)
+        store.update(on_progress)
     invalid.unlink()
     assert updated(store) == ["1 2 3"]
 

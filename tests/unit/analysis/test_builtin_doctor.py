@@ -21,11 +21,11 @@ def test_what_it_will_do(tmp_path: Path) -> None:
         "[analysis.thresholds]\nautoaccept = 0.77",
     )
     store.mark("<1@example.org> <2@example.org>\n")
-    told = check_builtin(store.config)
-    assert "rated 0.77 or more" in told
-    assert str(store.config.patch_groups) in told
-    assert "false positives of 1 mails" in told
-    assert f"those of HEAD in {tmp_path / 'repo'}" in told
+    text = check_builtin(store.config)
+    assert "rated 0.77 or more" in text
+    assert str(store.config.patch_groups) in text
+    assert "false positives of 1 mails" in text
+    assert f"those of HEAD in {tmp_path / 'repo'}" in text
 
 
 def test_what_would_fail(tmp_path: Path) -> None:

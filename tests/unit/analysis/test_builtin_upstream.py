@@ -226,14 +226,14 @@ def test_stopped_while_commits_are_read(
     upstream.commit(2)
     calls = 0
 
-    def tell(what: str, done: int, of: int) -> None:
+    def on_progress(what: str, done: int, of: int) -> None:
         nonlocal calls
         if calls == stop:
             raise KeyboardInterrupt
         calls += 1
 
     with suppress(KeyboardInterrupt):
-        store.update(tell)
+        store.update(on_progress)
     upstream.rewind(before)
     assert updated(store) == ["1", f"2 => {before}"]
 

@@ -139,15 +139,15 @@ def test_the_command(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         url=store.config.base_url, project_id=1, link_name="list", list_email="list@example.org"
     )
     claim(store.paths(), origin)
-    told = CliRunner().invoke(
+    result = CliRunner().invoke(
         main,
         ["-c", str(store.config.source), "explain", "1", "2", "--lines"],
         catch_exceptions=False,
     )
-    assert told.exit_code == 0, told.output
-    lines = told.output.splitlines()
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
     assert lines[0].startswith(name(1))
-    assert "verdict: one patch" in told.output
+    assert "verdict: one patch" in result.output
     assert f"    1 {code()[0]}" in lines
     assert f"    2 {code(changed=[0])[0]}" in lines
     assert f"      {code()[9]}" in lines
