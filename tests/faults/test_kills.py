@@ -38,7 +38,7 @@ def victims(installation: Installation, service: str) -> tuple[list[int], list[i
 def test_kill_9_of_any_process_at_random(
     installation: Installation, quiet: Contents, random: Random, rounds: int
 ) -> None:
-    """Main processes and children of pools die at random; what starts them again is `Supervisor`."""
+    """Main processes and children of pools die at random; `Supervisor` starts them again."""
     installation.patchwork.control.latency(0.25)
     killed = []
     every_kind = [(name, main) for name in SYNC_QUEUES for main in (True, False)]
