@@ -16,7 +16,7 @@ SYNC_QUEUES = ("probe", "fetch", "index")
 QUEUES = (*SYNC_QUEUES, "analyse", "push")
 SERVICES = (*QUEUES, "beat", "flower")
 # Both packages lie side by side, wherever they are installed.
-FLOWER_SETTINGS = Path(__file__).parents[1] / "workers" / "flower_settings.py"
+FLOWER_SETTINGS = Path(__file__).parents[2] / "workers" / "flower_settings.py"
 
 
 def service_command(config: Config, service: str, processes: int | None = None) -> list[str]:
