@@ -63,8 +63,8 @@ class Stack:
         """How many processes of each service say that they are alive."""
         password = self.secrets["redis_password"]
         with redis.Redis(port=self.redis_port, password=password) as client:
-            roster = Heartbeats(client, self.installation.config.namespace)
-            return Counter(member.service for member in roster.present())
+            heartbeats = Heartbeats(client, self.installation.config.namespace)
+            return Counter(member.service for member in heartbeats.alive())
 
     def flower_listens(self) -> bool:
         """Whether the dashboard answers at all."""

@@ -117,8 +117,8 @@ def pieces_wait(installation: Installation) -> Callable[[], bool]:
 
 def signed_in(installation: Installation, service: str) -> bool:
     """Whether an import would find such a worker, and start none of its own."""
-    roster = Heartbeats(redis_of(installation), installation.config.namespace)
-    return any(member.service == service for member in roster.present())
+    heartbeats = Heartbeats(redis_of(installation), installation.config.namespace)
+    return any(member.service == service for member in heartbeats.alive())
 
 
 def ends_well(process: subprocess.Popen[str]) -> None:
