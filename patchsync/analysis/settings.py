@@ -1,20 +1,14 @@
-"""What an analysis works with: `[analysis]` over PaStA's own configuration of the project.
-
-PaStA's is a TOML file `config` in the project's folder, over the defaults for all projects in
-`../common/default.cfg`: its tables are `[PaStA]` and `[mbox]`, paths in it are relative to its
-folder.
-"""
+"""What an analysis works with: `[analysis]` over PaStA's own configuration of the project."""
 
 from __future__ import annotations
 
 import math
-import tomllib
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
+from patchsync.analysis.pasta_config import PastaConfig, as_text, read_tables
 from patchsync.config import Config
 from patchsync.errors import ConfigError
 
@@ -22,7 +16,8 @@ _WINDOW = ("1970/01/01", "2030/01/01")
 _REPO = "repo/"
 _FALSE_POSITIVES = "resources/false-positives"
 _ALWAYS = ("0001/01/01", "9999/12/31")
-_KEYS = {
+# PaStA's name of each threshold
+THRESHOLD_KEYS = {
     "autoaccept": "AUTOACCEPT_THRESHOLD",
     "interactive": "INTERACTIVE_THRESHOLD",
     "diff_lines_ratio": "DIFF_LINES_RATIO",
@@ -31,8 +26,6 @@ _KEYS = {
     "message_diff_weight": "MESSAGE_DIFF_WEIGHT",
     "author_date_interval": "AUTHOR_DATE_INTERVAL",
 }
-
-_Value = TypeVar("_Value")
 
 
 class Thresholds(NamedTuple):
@@ -111,41 +104,9 @@ def read_settings(config: Config) -> AnalysisSettings:
     )
 
 
-class _PastaConfig:
-    """PaStA's configuration of a project, over the defaults for all projects."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self.common = file.parent.parent / "common"
-        defaults = self.common / "default.cfg"
-        self._files = [(file, _tables(file))]
-        if defaults.is_file():
-            self._files.append((defaults, _tables(defaults)))
-
-    def get(self, table: str, key: str, read: Callable[[Any], _Value], default: _Value) -> _Value:
-        """The value of a key, as `read` understands it."""
-        for file, tables in self._files:
-            keys = tables.get(table, {})
-            if not isinstance(keys, dict):
-                raise ConfigError(f"{file}: {table} is no table")
-            if key in keys:
-                try:
-                    return read(keys[key])
-                except (ValueError, TypeError, OverflowError):
-                    raise ConfigError(
-                        f"{file}: [{table}] {key} = {keys[key]!r} cannot be used; PaStA's "
-                        f"default is {default or 'none'}"
-                    ) from None
-        return default
-
-    def path(self, key: str, default: str) -> Path:
-        """A path of the table `PaStA`."""
-        return (self.file.parent / self.get("PaStA", key, _text, default)).absolute()
-
-
-def _find(config: Config) -> _PastaConfig | None:
-    if config.source.is_file() and "PaStA" in _tables(config.source):
-        return _PastaConfig(config.source)
+def _find(config: Config) -> PastaConfig | None:
+    if config.source.is_file() and "PaStA" in read_tables(config.source):
+        return PastaConfig(config.source)
     root, name = config.absolute(config.analysis.pasta_root), config.analysis.pasta_project
     if not root:
         return None
@@ -154,30 +115,23 @@ def _find(config: Config) -> _PastaConfig | None:
         raise ConfigError(
             f"{config.source}: [analysis] pasta_root, pasta_project: {file} is no file"
         )
-    return _PastaConfig(file)
+    return PastaConfig(file)
 
 
-def _tables(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{file}: {error}") from error
-
-
-def _thresholds(pasta: _PastaConfig) -> Thresholds:
+def _thresholds(pasta: PastaConfig) -> Thresholds:
     values: dict[str, Any] = {}
     for name, default in _PASTA_THRESHOLDS._asdict().items():
         read = _whole if name == "author_date_interval" else _number
-        values[name] = pasta.get("PaStA", _KEYS[name], read, default)
+        values[name] = pasta.get("PaStA", THRESHOLD_KEYS[name], read, default)
     return Thresholds(**values)
 
 
-def _upstream(config: Config, pasta: _PastaConfig | None) -> tuple[Path | None, str | None]:
+def _upstream(config: Config, pasta: PastaConfig | None) -> tuple[Path | None, str | None]:
     table = config.analysis
     repo, upstream = config.absolute(table.repo), table.upstream
     if pasta and (repo or table.engine == "pasta"):
         repo = repo or pasta.path("REPO", _REPO)
-        upstream = upstream or pasta.get("PaStA", "UPSTREAM", _text, "")
+        upstream = upstream or pasta.get("PaStA", "UPSTREAM", as_text, "")
     if not repo:
         return None, None
     if not upstream:
@@ -188,21 +142,15 @@ def _upstream(config: Config, pasta: _PastaConfig | None) -> tuple[Path | None, 
     return repo, upstream
 
 
-def _blacklist(config: Config, pasta: _PastaConfig | None) -> Path | None:
+def _blacklist(config: Config, pasta: PastaConfig | None) -> Path | None:
     file = config.absolute(config.analysis.upstream_blacklist)
     where = f"{config.source}: [analysis] upstream_blacklist"
-    if not file and pasta and (name := pasta.get("PaStA", "UPSTREAM_BLACKLIST", _text, "")):
+    if not file and pasta and (name := pasta.get("PaStA", "UPSTREAM_BLACKLIST", as_text, "")):
         file = (pasta.common / "blacklists" / name).absolute()
         where = f"{pasta.file}: [PaStA] UPSTREAM_BLACKLIST"
     if file and not file.is_file():
         raise ConfigError(f"{where}: {file} is no file")
     return file
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
 
 
 # PaStA takes a number in quotes, too.
@@ -224,5 +172,5 @@ def _unless_bool(value: Any) -> Any:
 
 
 def _day(value: object) -> str:
-    day = value if isinstance(value, date) else datetime.strptime(_text(value), "%Y-%m-%d")
+    day = value if isinstance(value, date) else datetime.strptime(as_text(value), "%Y-%m-%d")
     return f"{day.year:04}/{day.month:02}/{day.day:02}"
