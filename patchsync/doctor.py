@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from patchsync.analysis.builtin.doctor import check_builtin
-from patchsync.analysis.pasta import check as pasta_check
+from patchsync.analysis.pasta.doctor import check_pasta_project, check_pasta_start
 from patchsync.config import TOKEN_VARIABLE, Config, ProjectTable
 from patchsync.errors import ConfigError, GiveUp, PatchsyncError
 from patchsync.fleet.redis_server import embedded_redis_server, redis_trouble
@@ -57,8 +57,8 @@ def findings(config: Config) -> Iterator[Finding]:
 def _analysis(config: Config) -> Iterator[Finding]:
     """Whether the engine can work."""
     if config.analysis.engine == "pasta":
-        yield _finding("[analysis] pasta_root", lambda: pasta_check.check_start(config))
-        yield _finding("[analysis] pasta_project", lambda: pasta_check.check_project(config))
+        yield _finding("[analysis] pasta_root", lambda: check_pasta_start(config))
+        yield _finding("[analysis] pasta_project", lambda: check_pasta_project(config))
     elif config.analysis.engine == "builtin":
         yield _finding("[analysis] engine", lambda: check_builtin(config))
     else:

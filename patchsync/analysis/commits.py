@@ -32,8 +32,10 @@ class NewCommits(NamedTuple):
     complete: bool
 
 
-def open_repository(folder: Path) -> Repository:
+def open_repository(folder: Path, key: str = "[analysis] repo") -> Repository:
     """The repository in `folder`, bare or with a work tree; it serves one process.
+
+    `key`: where it is configured.
 
     Raises:
         ConfigError: there is none that may be read.
@@ -48,11 +50,13 @@ def open_repository(folder: Path) -> Repository:
                 "; git reads foreign ones only where the user's git config allows it:"
                 f" git config --global --add safe.directory {folder}"
             )
-        raise ConfigError(f"[analysis] repo = {str(folder)!r}: {error}{advice}") from error
+        raise ConfigError(f"{key} = {str(folder)!r}: no git repository: {error}{advice}") from error
 
 
-def resolve_range(repository: Repository, range_: str) -> str:
+def resolve_range(repository: Repository, range_: str, key: str = "[analysis] upstream") -> str:
     """What `range_` names now, by full hashes: `A..B` or `B`, itself a range.
+
+    `key`: where it is configured.
 
     Raises:
         ConfigError: it names nothing in this repository, or is no such range.
@@ -67,7 +71,7 @@ def resolve_range(repository: Repository, range_: str) -> str:
         return f"{first}..{_commit(spec.to_object)}"
     except _GIT_ERRORS as error:
         raise ConfigError(
-            f"[analysis] upstream = {range_!r}: no range of commits in {repository.path}: {error}"
+            f"{key} = {range_!r}: no range of commits in {repository.path}: {error}"
         ) from error
 
 

@@ -6,12 +6,12 @@ import signal
 import subprocess
 import sys
 from contextlib import ExitStack
+from itertools import takewhile
 
 import click
 
+from patchsync.analysis.pasta.checkout import PastaCheckout, environment
 from patchsync.analysis.pasta.engine import only_analysis
-from patchsync.analysis.pasta.install import PastaInstall
-from patchsync.analysis.pasta.process import environment
 from patchsync.config import load
 from patchsync.fleet.parent_death import die_with_parent
 from patchsync.store.identity import list_containers
@@ -33,26 +33,16 @@ def pasta(arguments: tuple[str, ...]) -> None:
     afterwards.
     """
     config = load()
-    install = PastaInstall(config)
-    if not _names_project(arguments):
-        arguments = ("-c", install.project, *arguments)
+    checkout = PastaCheckout(config)
+    # PaStA takes its own options before the command alone.
+    if "-c" not in takewhile(lambda argument: argument.startswith("-"), arguments):
+        arguments = ("-c", checkout.project, *arguments)
+    command = die_with_parent([*checkout.command, *arguments])
     with ExitStack() as locks:
         locks.enter_context(only_analysis(config))
         for container in list_containers(config.d_mbox):
             locks.enter_context(store_lock(container.paths.lock))
         # Ctrl-C is PaStA's to answer (it does not inherit this); we hold the locks until it ends.
         signal.signal(signal.SIGINT, lambda *_: None)
-        status = subprocess.Popen(
-            die_with_parent(install.command(arguments)), cwd=install.root, env=environment()
-        ).wait()
+        status = subprocess.Popen(command, cwd=checkout.root, env=environment()).wait()
     sys.exit(status if status >= 0 else 128 - status)
-
-
-def _names_project(arguments: tuple[str, ...]) -> bool:
-    """Whether PaStA would find `-c`, which it takes before its command alone."""
-    for argument in arguments:
-        if argument == "-c":
-            return True
-        if not argument.startswith("-"):
-            return False
-    return False

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fake_pasta import FakePasta, fake_pasta_with_patches, run_here
 
-from patchsync.analysis.pasta import process
+from patchsync.analysis.pasta import checkout
 
 
 @pytest.fixture
@@ -19,5 +19,5 @@ def started_pasta(tmp_path: Path) -> FakePasta:
 @pytest.fixture
 def pasta(started_pasta: FakePasta, monkeypatch: pytest.MonkeyPatch) -> FakePasta:
     """The same, whose commands run in this process."""
-    monkeypatch.setattr(process, "start_pasta", run_here)
+    monkeypatch.setattr(checkout, "start_pasta", run_here)
     return started_pasta
