@@ -19,7 +19,8 @@ def test_two_beats(installation: Installation, quiet: Contents) -> None:
         # Both have started, and what was due at their start is done.
         heartbeats = Heartbeats(redis_of(installation), installation.config.namespace)
         wait_until(
-            lambda: [member.service for member in heartbeats.alive()].count("beat") == 2, "two beats"
+            lambda: [member.service for member in heartbeats.alive()].count("beat") == 2,
+            "two beats",
         )
         await_step(installation)
         # What was enqueued before, and waits or is being done, comes on top.
