@@ -17,8 +17,8 @@ from patchsync.patchwork.schemas import User
 from patchsync.push.annotations import ProjectFacts
 from patchsync.push.identity import Identity, Maintained
 from patchsync.push.ledger import Ledger
-from patchsync.push.planning import Planned, plan
-from patchsync.push.session import ledger_path
+from patchsync.push.plan import Planned, plan
+from patchsync.push.service import ledger_path
 from patchsync.store.layout import ContainerPaths
 from patchsync.sync.projects import Project, settle
 

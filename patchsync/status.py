@@ -17,7 +17,7 @@ from patchsync.fleet.heartbeat import Heartbeats, Member
 from patchsync.fleet.leases import Leases
 from patchsync.fleet.trouble import Trouble, last_trouble
 from patchsync.patchwork.rate_limit import Hold, fleet_rate_limiter
-from patchsync.push.standing import PushStatus, push_status
+from patchsync.push.status import PushStatus, push_status
 from patchsync.store.lock import is_locked
 from patchsync.store.record import halted
 from patchsync.sync.holdings import Holdings, holdings

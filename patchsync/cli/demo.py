@@ -19,7 +19,7 @@ from patchsync.config import FILE_VARIABLE, TOKEN_VARIABLES, Config, load
 from patchsync.errors import PatchsyncError
 from patchsync.fleet.services import flower_url, wanted_services
 from patchsync.fleet.supervisor import Supervisor
-from patchsync.push.session import Session
+from patchsync.push.service import PushService
 from patchsync.sync.connect import connect_annotator
 from standin.process import TOKEN, StandinProcess, running_standin
 
@@ -123,7 +123,7 @@ def _show(config: Config, fleet: Supervisor, sample: StandinProcess, *, stay: bo
 
 def _agree(config: Config) -> None:
     """What somebody does once who answers `patchsync push`, or says --yes."""
-    with Session(config, connect_annotator(config)) as session:
+    with PushService(config, connect_annotator(config)) as session:
         for _ in session.learn():
             pass
         session.plan()

@@ -23,10 +23,10 @@ from patchsync.errors import (
     StoreUnavailable,
     TryAgainLater,
 )
+from patchsync.push.entries import Sink
 from patchsync.push.jobs import Job
-from patchsync.push.ledger_tables import Sink
-from patchsync.push.outcomes import Outcome
-from patchsync.push.session import Session
+from patchsync.push.sending import Outcome
+from patchsync.push.service import PushService
 from patchsync.sync.connect import connect_annotator
 from patchsync.sync.projects import configured, find_project
 
@@ -63,7 +63,7 @@ def push(
         raise click.UsageError("--undo is for all projects; leave --project out")
     config = load()
     end_as_by_ctrl_c()
-    with Session(config, connect_annotator(config)) as session:
+    with PushService(config, connect_annotator(config)) as session:
         for reading in session.learn():
             _say_where(f"{reading.project}: {reading.number} {reading.what}")
         if retry:
@@ -85,7 +85,7 @@ def push(
         sys.exit(1)
 
 
-def _project_ids(config: Config, session: Session, keys: tuple[str, ...]) -> set[int]:
+def _project_ids(config: Config, session: PushService, keys: tuple[str, ...]) -> set[int]:
     for name in session.identity.others:
         click.echo(f"{name}: left alone: the token's user does not maintain it", err=True)
     if not keys:
@@ -100,7 +100,7 @@ def _project_ids(config: Config, session: Session, keys: tuple[str, ...]) -> set
     return {site.paths.project_id for site in sites.values() if site}
 
 
-def _agree(session: Session, ids: set[int], *, yes: bool) -> None:
+def _agree(session: PushService, ids: set[int], *, yes: bool) -> None:
     """Have somebody agree to the first push of each project."""
     new = ids - session.confirmed()
     if session.undone:
@@ -118,7 +118,7 @@ def _agree(session: Session, ids: set[int], *, yes: bool) -> None:
         session.confirm(new)
 
 
-def _undo(session: Session, *, yes: bool, dry_run: bool) -> set[int]:
+def _undo(session: PushService, *, yes: bool, dry_run: bool) -> set[int]:
     ours = session.count_ours()
     click.echo(
         f"to undo: {ours[Sink.CHECK]} patches show a check of ours, which becomes pending; "
@@ -135,7 +135,7 @@ def _undo(session: Session, *, yes: bool, dry_run: bool) -> set[int]:
     return set(session.identity.projects)
 
 
-def _run(session: Session, jobs: list[Job], *, dry_run: bool) -> bool:
+def _run(session: PushService, jobs: list[Job], *, dry_run: bool) -> bool:
     """Do the jobs and show what came of them. Returns whether nothing is in the way."""
     rows: list[Outcome] = []
     failed: PatchsyncError | None = None

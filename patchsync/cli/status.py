@@ -12,8 +12,8 @@ import click
 from patchsync.analysis.update import UpdateRecord
 from patchsync.config import Config, load
 from patchsync.fleet.services import wanted_services
-from patchsync.push.ledger_tables import Trouble
-from patchsync.push.standing import PushStatus
+from patchsync.push.entries import Trouble
+from patchsync.push.status import PushStatus
 from patchsync.status import (
     FleetStatus,
     ProjectStatus,

@@ -13,7 +13,7 @@ from string import Formatter
 from urllib.parse import quote
 
 from patchsync.config.push_tables import PushTable
-from patchsync.push.wording import Mention, View, Wording
+from patchsync.push.templates import Mention, Templates, View
 
 LONGEST_URL = 200  # characters of a check's target_url; Patchwork refuses the check with a longer
 
@@ -88,7 +88,7 @@ def annotate(
     commits: Iterable[str],
     facts: Mapping[int, ProjectFacts],
     push: PushTable,
-    wording: Wording,
+    wording: Templates,
 ) -> dict[int, Annotation]:
     """Return what is wanted on each patch of a group, by patch id.
 
@@ -163,7 +163,7 @@ def _say(
     patch: PatchRef,
     relation: tuple[int, ...],
     push: PushTable,
-    wording: Wording,
+    wording: Templates,
 ) -> Annotation:
     mentions = group.mentions(patch.project_id)
     commit_url = group.facts(patch.project_id).commit_url_format

@@ -10,9 +10,9 @@ from typing import Any
 from patchsync.errors import AnswerLost, GoneThere, NotWritten, PatchsyncError
 from patchsync.patchwork.annotator import Annotator
 from patchsync.patchwork.schemas import Check, User
+from patchsync.push.entries import Claimed, Entry, Needless, Sink, Unsure, Wait
 from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import Claimed, Entry, Needless, Sink, Unsure, Wait
-from patchsync.push.outcomes import Outcome, trouble_of
+from patchsync.push.sending import Outcome, trouble_of
 
 # What stands where nothing is to be said any more.
 WITHDRAWN: dict[str, str] = {"state": "pending", "description": "withdrawn", "target_url": ""}

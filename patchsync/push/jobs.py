@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from patchsync.push.ledger_tables import Entry, Sink
-from patchsync.push.neighbourhood import members_of
+from patchsync.push.entries import Entry, Sink
+from patchsync.push.relation.neighbourhood import members_of
 
 # Checks, states or comments in one job
 PER_JOB = 25

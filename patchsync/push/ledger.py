@@ -21,9 +21,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Self
 
-from patchsync.push.ledger_file import LedgerFile
-from patchsync.push.ledger_hands import Hands
-from patchsync.push.ledger_tables import (
+from patchsync.push.entries import (
     SLOTS,
     UNSETTLED,
     Claimed,
@@ -38,6 +36,8 @@ from patchsync.push.ledger_tables import (
     slots,
     within,
 )
+from patchsync.push.ledger_file import LedgerFile
+from patchsync.push.ownership import Hands
 
 _ENTRY = "sink, patch_id, project_id, wanted, shown, remote_id, trouble, trouble_text, trouble_at"
 

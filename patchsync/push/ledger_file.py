@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from patchsync.errors import GiveUp, StoreDamaged, StoreUnavailable
-from patchsync.push.ledger_tables import TABLES, VERSION
+from patchsync.push.entries import TABLES, VERSION
 from patchsync.store.files import make_folder, storing
 
 _BUSY = 60.0  # seconds to wait for another process' transaction: a first plan takes its time

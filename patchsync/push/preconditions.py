@@ -8,8 +8,8 @@ from patchsync.analysis.groups import read_content, read_groups
 from patchsync.config import Config
 from patchsync.errors import ConfigError, GiveUp, Refused, ServerUnavailable, TryAgainLater
 from patchsync.patchwork.client import Client
-from patchsync.push.smtp import Smtp
-from patchsync.push.wording import Wording
+from patchsync.push.comment.smtp import SmtpServer
+from patchsync.push.templates import Templates
 
 SMTP_SECONDS = 20.0
 
@@ -27,7 +27,7 @@ def sinks(config: Config, client: Client) -> str:
 
 def wording(config: Config) -> str:
     """Whether the templates can be used."""
-    Wording(config.push)
+    Templates(config.push)
     return "they can be used"
 
 
@@ -45,7 +45,7 @@ def groups(config: Config) -> str:
 def mail_server(config: Config) -> str:
     """Whether the SMTP server talks to us as far as the login."""
     table = config.push.comment
-    server = Smtp(
+    server = SmtpServer(
         host=table.smtp_host,
         port=table.port,
         security=table.smtp_security,

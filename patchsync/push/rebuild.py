@@ -15,9 +15,9 @@ from patchsync.patchwork.annotator import Annotator
 from patchsync.patchwork.ownership import placed_by_us
 from patchsync.patchwork.schemas import PatchView, RelationEvent
 from patchsync.push.checks import value_of
+from patchsync.push.entries import HandsOff, Sink, Wanted
 from patchsync.push.identity import Identity
 from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import HandsOff, Sink, Wanted
 
 
 @dataclass(frozen=True)

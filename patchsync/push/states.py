@@ -7,9 +7,9 @@ import json
 from patchsync.errors import NotWritten
 from patchsync.patchwork.annotator import Annotator
 from patchsync.patchwork.schemas import PatchView
+from patchsync.push.entries import Entry, Sink, Trouble
 from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import Entry, Sink, Trouble
-from patchsync.push.outcomes import Outcome, trouble_of
+from patchsync.push.sending import Outcome, trouble_of
 
 # A state has no number in Patchwork; this tells one that we set from one that was found.
 SET_BY_US = 0

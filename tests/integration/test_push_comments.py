@@ -28,11 +28,11 @@ from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import Mail
 from patchsync.patchwork.schemas import User
 from patchsync.push.annotations import ProjectFacts
+from patchsync.push.entries import Sink, Trouble, Wanted
 from patchsync.push.identity import Identity, Maintained, note_identity
 from patchsync.push.jobs import Job
-from patchsync.push.ledger_tables import Sink, Trouble, Wanted
-from patchsync.push.outcomes import Outcome
-from patchsync.push.session import Session, ledger_path
+from patchsync.push.sending import Outcome
+from patchsync.push.service import PushService, ledger_path
 from patchsync.store.layout import ContainerPaths
 from patchsync.store.writer import StoreWriter
 from patchsync.sync.projects import Project, settle
@@ -170,7 +170,7 @@ def stored(number: int) -> Mail:
     )
 
 
-Push = Callable[..., Session]
+Push = Callable[..., PushService]
 
 
 class There:
@@ -193,14 +193,14 @@ def there() -> There:
 @pytest.fixture
 def push(tmp_path: Path, there: There) -> Iterator[Push]:
     """Push with patches 1 to 9 of a project, each with a comment that is wanted."""
-    opened: list[Session] = []
+    opened: list[PushService] = []
 
     def begin(
         server: MailServer,
         security: str = "none",
         password: str | None = None,
         clock: Callable[[], float] = lambda: 1e9,
-    ) -> Session:
+    ) -> PushService:
         login = ""
         if password is not None:
             (tmp_path / "password").write_text(password)
@@ -214,7 +214,7 @@ def push(tmp_path: Path, there: There) -> Iterator[Push]:
         settle(config, Project(key="sample", name="sample", paths=paths))
         with StoreWriter(paths) as writer:
             writer.apply(FetchResult(mails=tuple(map(stored, range(1, 10)))))
-        session = Session(config, cast(Annotator, there), clock)
+        session = PushService(config, cast(Annotator, there), clock)
         opened.append(session)
         session.ledger.set_complete()
         ours = {1: Maintained(key="sample", link_name="sample", facts=ProjectFacts())}
@@ -228,12 +228,12 @@ def push(tmp_path: Path, there: There) -> Iterator[Push]:
         session.ledger.close()
 
 
-def sent(session: Session, *patch_ids: int) -> list[Outcome]:
+def sent(session: PushService, *patch_ids: int) -> list[Outcome]:
     """What came of the comments on these patches."""
     return list(session.do(Job(key="sample", sink=Sink.COMMENT, patch_ids=patch_ids or (1,))))
 
 
-def pending(session: Session) -> set[int]:
+def pending(session: PushService) -> set[int]:
     return {entry.patch_id for entry in session.pending({1})}
 
 
@@ -246,7 +246,7 @@ def test_a_comment_arrives_once(server: MailServer, push: Push) -> None:
     mail = email.message_from_bytes(content, policy=policy.default)
     assert recipient == mail["To"] == LIST
     assert mail["Subject"] == "Re: [PATCH] Zügel"
-    assert mail["In-Reply-To"] == "<1@x>"
+    assert mail["In-CommentMail-To"] == "<1@x>"
     assert mail.get_content().splitlines() == [*TEXT.splitlines()[:3], "  --- a", "Upstream."]
 
 

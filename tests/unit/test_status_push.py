@@ -16,11 +16,11 @@ from patchsync.config import Config, load
 from patchsync.fleet.heartbeat import Member
 from patchsync.patchwork.schemas import User
 from patchsync.push.annotations import ProjectFacts
+from patchsync.push.entries import Sink, Trouble, Wanted
 from patchsync.push.identity import Identity, Maintained, note_identity
 from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import Sink, Trouble, Wanted
-from patchsync.push.session import CONFIRMED, UNDONE, ledger_path
-from patchsync.push.standing import LATEST_TROUBLES, LONGEST_TEXT, PushStatus, push_status
+from patchsync.push.service import CONFIRMED, UNDONE, ledger_path
+from patchsync.push.status import LATEST_TROUBLES, LONGEST_TEXT, PushStatus, push_status
 from patchsync.status import FleetStatus
 from patchsync.sync.projects import Project, find_project, locate_project_offline, settle
 from patchsync.sync.records import RoundRecord

@@ -20,7 +20,7 @@ from patchsync.push.annotations import (
     Revision,
     annotate,
 )
-from patchsync.push.wording import Wording
+from patchsync.push.templates import Templates
 
 COMMIT, OTHER = "1a2b3c4d5e6f" + "0" * 28, "f" * 40
 ALL: dict[str, Any] = {
@@ -55,7 +55,7 @@ def wanted(
 ) -> dict[int, Annotation]:
     """What is wanted with all sinks on, unless `push` says otherwise."""
     table = PushTable.model_validate(_texts(push or ALL))
-    return annotate(revisions, commits, facts or {}, table, Wording(table))
+    return annotate(revisions, commits, facts or {}, table, Templates(table))
 
 
 def _texts(push: dict[str, Any]) -> dict[str, Any]:
@@ -300,7 +300,7 @@ def test_sinks_that_are_off_want_nothing() -> None:
 def test_a_template_that_fails_is_named_at_once(table: dict[str, Any], key: str) -> None:
     """Before any group is looked at: every kind of group is tried."""
     with pytest.raises(ConfigError) as raised:
-        Wording(PushTable.model_validate(table))
+        Templates(PushTable.model_validate(table))
     assert str(raised.value).startswith(f"{key}: ")
 
 

@@ -13,9 +13,9 @@ from push_fakes import US, FakePatchwork, answer_lost
 
 from patchsync.errors import AnswerLost, ServerUnavailable
 from patchsync.push.checks import Checks
+from patchsync.push.entries import Sink, Wanted
 from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import Sink, Wanted
-from patchsync.push.outcomes import Outcome
+from patchsync.push.sending import Outcome
 
 SECONDS = 120.0
 

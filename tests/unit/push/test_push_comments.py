@@ -21,12 +21,12 @@ from patchsync.config import Config, load
 from patchsync.errors import AnswerLost, ConfigError, Mistake, Refused, ServerUnavailable
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import Mail
-from patchsync.push.comments import HOUR, Comments
+from patchsync.push.comment.mail import CommentMail, checked_address, subject_of
+from patchsync.push.comment.sender import HOUR, Comments
+from patchsync.push.comment.smtp import Envelope, SmtpServer
+from patchsync.push.entries import Sink, Trouble, Wanted
 from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import Sink, Trouble, Wanted
-from patchsync.push.outcomes import Outcome
-from patchsync.push.replies import Reply, checked_address, subject_of
-from patchsync.push.smtp import Envelope, Smtp
+from patchsync.push.sending import Outcome
 from patchsync.store.layout import ContainerPaths
 from patchsync.store.writer import StoreWriter
 from patchsync.sync.projects import Project, settle
@@ -50,7 +50,7 @@ sender = "pasta@example.org"
 per_hour = 5
 """
 
-REPLY = Reply(
+REPLY = CommentMail(
     instance="patchwork.example.org",
     sender="pasta@example.org",
     to=LIST,
@@ -126,12 +126,12 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
         ledger.set_complete()
         world = World(config, ledger, sites, [])
 
-        def deliver(_: Smtp, mail: Envelope) -> None:
+        def deliver(_: SmtpServer, mail: Envelope) -> None:
             if world.fault:
                 raise world.fault
             world.sent.append(mail)
 
-        monkeypatch.setattr(Smtp, "deliver", deliver)
+        monkeypatch.setattr(SmtpServer, "deliver", deliver)
         yield world
 
 
@@ -365,7 +365,7 @@ HEADERS = [
     "Subject",
     "Date",
     "Message-ID",
-    "In-Reply-To",
+    "In-CommentMail-To",
     "References",
     "Auto-Submitted",
     "Precedence",
@@ -381,7 +381,7 @@ def test_a_comment_is_a_reply_to_the_patch() -> None:
     assert mail["From"] == "pasta@example.org"
     assert mail["To"] == LIST
     assert mail["Subject"] == "Re: [PATCH v2 1/3] tools: fix it"
-    assert mail["In-Reply-To"] == mail["References"] == "<1@example.org>"
+    assert mail["In-CommentMail-To"] == mail["References"] == "<1@example.org>"
     assert mail["Date"] == "Tue, 14 Nov 2023 22:13:20 +0000"
     assert mail["Auto-Submitted"] == "auto-generated"
     assert mail["Precedence"] == "bulk"
@@ -460,7 +460,7 @@ def test_nothing_hostile_makes_a_header(subject: str, text: str, message_id: str
 def test_a_message_id_is_referred_to_as_it_is(message_id: str) -> None:
     """However long or odd: an encoded one would refer to nothing."""
     content = replace(REPLY, in_reply_to=message_id).content(NOW)
-    assert f"\r\nIn-Reply-To: {message_id}\r\n".encode() in content
+    assert f"\r\nIn-CommentMail-To: {message_id}\r\n".encode() in content
     assert f"\r\nReferences: {message_id}\r\n".encode() in content
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
+from patchsync.push.entries import Entry, Sink
 from patchsync.push.jobs import PER_JOB, Job, cut
-from patchsync.push.ledger_tables import Entry, Sink
 
 KEYS = {1: "linux", 2: "netdev"}
 

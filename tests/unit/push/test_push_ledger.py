@@ -23,8 +23,7 @@ import pytest
 
 from patchsync.errors import GiveUp, StoreDamaged, StoreUnavailable
 from patchsync.push import ledger_file
-from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import (
+from patchsync.push.entries import (
     Claimed,
     HandsOff,
     Needless,
@@ -35,6 +34,7 @@ from patchsync.push.ledger_tables import (
     Wait,
     Wanted,
 )
+from patchsync.push.ledger import Ledger
 
 ANSWER = 120.0  # seconds
 A, B = '{"state":"success"}', '{"state":"warning"}'

@@ -12,10 +12,10 @@ import pytest
 from push_fakes import IDENTITY, FakeSite, name_of
 
 from patchsync.config import Config, load
+from patchsync.push.entries import Entry, Sink
 from patchsync.push.jobs import cut
 from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import Entry, Sink
-from patchsync.push.planning import Planned, plan
+from patchsync.push.plan import Planned, plan
 
 GROUPS = 10_000
 

@@ -9,8 +9,8 @@ import pytest
 from push_fakes import IDENTITY, FakePatchwork
 
 from patchsync.push import rebuild as rebuilding
+from patchsync.push.entries import Sink
 from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import Sink
 from patchsync.push.rebuild import Ours, rebuild
 
 ANSWER_SECONDS = 90.0

@@ -15,12 +15,12 @@ from push_fakes import FakePatchwork, answer_lost
 from relation_server import apply, visible
 
 from patchsync.errors import AnswerLost, TryAgainLater
-from patchsync.push import neighbourhood
+from patchsync.push.entries import Sink, Wanted
 from patchsync.push.jobs import cut
 from patchsync.push.ledger import Ledger
 from patchsync.push.ledger_file import LedgerFile
-from patchsync.push.ledger_tables import Sink, Wanted
-from patchsync.push.relating import UNDER_WAY, Relating, Rules, under_way
+from patchsync.push.relation import neighbourhood
+from patchsync.push.relation.executor import UNDER_WAY, Relating, Rules, under_way
 
 Groups = list[frozenset[int]]
 ALL = range(1, 9)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from relation_server import Refused, State, apply, distances, partitions, visible
 
 from patchsync.errors import GiveUp, TryAgainLater
-from patchsync.push.relation_steps import Relation, Step, best_matching
-from patchsync.push.relations import Component, Reason, Report, Terms, plan
+from patchsync.push.relation.planner import Component, Reason, Report, Terms, plan
+from patchsync.push.relation.steps import Relation, Step, best_matching
 
 ALL = frozenset(range(1, 1001))
 

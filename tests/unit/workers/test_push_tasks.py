@@ -14,7 +14,7 @@ from patchsync.config import Config
 from patchsync.errors import AnswerLost, PatchsyncError, Refused
 from patchsync.fleet.leases import Leases
 from patchsync.push.jobs import Job
-from patchsync.push.planning import Planned
+from patchsync.push.plan import Planned
 from tests.support.inprocess import Workers
 from workers import context, enqueue, push
 

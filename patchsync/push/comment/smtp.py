@@ -37,7 +37,7 @@ class Envelope:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Smtp:
+class SmtpServer:
     """An SMTP server, and how it wants to be spoken to."""
 
     host: str

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from patchsync.errors import ChangedThere, GoneThere, Mistake, NoRight, NotWritten
-from patchsync.push.ledger_tables import Trouble
+from patchsync.push.entries import Trouble
 
 _TROUBLES: Mapping[type[NotWritten], Trouble] = {
     Mistake: Trouble.MISTAKE,

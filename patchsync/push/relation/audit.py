@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from patchsync.patchwork.annotator import Annotator
 from patchsync.patchwork.paging import LARGEST_PAGE
 from patchsync.patchwork.schemas import PatchView
+from patchsync.push.entries import Sink
 from patchsync.push.identity import Maintained
 from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import Sink
-from patchsync.push.neighbourhood import members_of, relation_of
+from patchsync.push.relation.neighbourhood import members_of, relation_of
 
 
 def look_on(

@@ -48,7 +48,7 @@ class View:
         return not self.later
 
 
-class Wording:
+class Templates:
     """The templates of a configuration, ready to use."""
 
     def __init__(self, push: PushTable) -> None:

@@ -16,12 +16,12 @@ from datetime import UTC, datetime, timedelta
 from patchsync.analysis.groups import Changes, Group, read_groups
 from patchsync.config import Config
 from patchsync.push.annotations import Annotation, ProjectFacts, annotate
+from patchsync.push.entries import Sink, Wanted
 from patchsync.push.identity import Identity
 from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import Sink, Wanted
-from patchsync.push.neighbourhood import members_of
-from patchsync.push.patches import Patches
-from patchsync.push.wording import Wording
+from patchsync.push.relation.neighbourhood import members_of
+from patchsync.push.stored_patches import Patches
+from patchsync.push.templates import Templates
 from patchsync.sync.projects import Project
 
 RULES = "rules"
@@ -45,7 +45,7 @@ def plan(config: Config, ledger: Ledger, sites: list[Project], identity: Identit
         TryAgainLater: patch-groups is not there, or is being written.
         StoreDamaged: it is something else.
     """
-    wording = Wording(config.push)
+    wording = Templates(config.push)
     facts = {number: project.facts for number, project in identity.projects.items()}
     rules = _fingerprint(config, identity)
     with Patches(sites) as patches, ledger.transaction():
@@ -113,7 +113,7 @@ def _rows(
     patches: Patches,
     group: Group,
     facts: Mapping[int, ProjectFacts],
-    wording: Wording,
+    wording: Templates,
 ) -> Iterator[Wanted]:
     revisions = [patches.revision(message_id) for message_id in group.message_ids]
     project_of = {ref.patch_id: ref.project_id for each in revisions for ref in each.patches}

@@ -18,9 +18,9 @@ from patchsync.errors import (
     TryAgainLater,
 )
 from patchsync.patchwork.annotator import Annotator
+from patchsync.push.entries import Sink, Trouble
 from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import Sink, Trouble
-from patchsync.push.neighbourhood import (
+from patchsync.push.relation.neighbourhood import (
     Neighbourhood,
     TooMuch,
     gather,
@@ -29,9 +29,9 @@ from patchsync.push.neighbourhood import (
     taken_away,
     taken_over,
 )
-from patchsync.push.outcomes import Outcome, trouble_of
-from patchsync.push.relation_steps import Step
-from patchsync.push.relations import Component, Report, Terms, plan
+from patchsync.push.relation.planner import Component, Report, Terms, plan
+from patchsync.push.relation.steps import Step
+from patchsync.push.sending import Outcome, trouble_of
 
 # What requests make of patches, until it is noted that they did
 UNDER_WAY = "relations under way"

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from patchsync.config import Config
 from patchsync.errors import PatchsyncError
+from patchsync.push.entries import Entry
 from patchsync.push.identity import Identity, noted_identity
 from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import Entry
-from patchsync.push.session import UNDONE, agreed, ledger_path
+from patchsync.push.service import UNDONE, agreed, ledger_path
 from patchsync.sync.projects import Project
 
 LATEST_TROUBLES = 5

@@ -14,17 +14,17 @@ from patchsync.config import Config
 from patchsync.errors import AnswerLost, ConfigError, GiveUp
 from patchsync.patchwork.annotator import Annotator
 from patchsync.patchwork.rate_limit import PATIENCE
-from patchsync.push import planning
-from patchsync.push.audit import look_on
+from patchsync.push import plan as planning
 from patchsync.push.checks import Checks
-from patchsync.push.comments import Comments
+from patchsync.push.comment.sender import Comments
+from patchsync.push.entries import Entry, Sink
 from patchsync.push.identity import Identity, ask_identity, note_identity, noted_identity
 from patchsync.push.jobs import Job, cut
 from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import Entry, Sink
-from patchsync.push.outcomes import Outcome
 from patchsync.push.rebuild import Ours, Reading, rebuild
-from patchsync.push.relating import Relating, Rules, under_way
+from patchsync.push.relation.audit import look_on
+from patchsync.push.relation.executor import Relating, Rules, under_way
+from patchsync.push.sending import Outcome
 from patchsync.push.states import States
 from patchsync.store.layout import OWN_FOLDER
 from patchsync.store.lock import store_lock
@@ -48,7 +48,7 @@ def agreed(ledger: Ledger) -> set[int]:
     return {int(number) for number in (ledger.note(CONFIRMED) or "").split()}
 
 
-class Session:
+class PushService:
     """Push at work; a context."""
 
     def __init__(

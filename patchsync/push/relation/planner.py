@@ -12,7 +12,7 @@ from enum import StrEnum
 from itertools import chain
 
 from patchsync.errors import GiveUp, TryAgainLater
-from patchsync.push.relation_steps import Relation, Step, Steps, Target
+from patchsync.push.relation.steps import Relation, Step, Steps, Target
 
 _NAMED = 10  # patches in a text
 

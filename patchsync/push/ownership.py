@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from patchsync.push.entries import HandsOff, slots
 from patchsync.push.ledger_file import LedgerFile
-from patchsync.push.ledger_tables import HandsOff, slots
 
 
 class Hands:

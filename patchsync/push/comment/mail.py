@@ -48,7 +48,7 @@ _POLICY = _Policy(linesep="\r\n", cte_type="7bit", refold_source="none")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reply:
+class CommentMail:
     """What is said to whom of which patch."""
 
     # Of the Patchwork, see `Config.instance`
@@ -82,7 +82,7 @@ class Reply:
         mail["Subject"] = _subject(_one_line(self.subject))
         mail["Date"] = datetime.fromtimestamp(now, UTC)
         mail["Message-ID"] = _reference(self.message_id)
-        mail["In-Reply-To"] = _reference(self.in_reply_to)
+        mail["In-CommentMail-To"] = _reference(self.in_reply_to)
         mail["References"] = _reference(self.in_reply_to)
         mail["Auto-Submitted"] = "auto-generated"
         mail["Precedence"] = "bulk"

@@ -11,11 +11,11 @@ from typing import Any
 
 from patchsync.config import Config
 from patchsync.errors import AnswerLost, NotWritten, PatchsyncError
+from patchsync.push.comment.mail import CommentMail, checked_address, subject_of
+from patchsync.push.comment.smtp import Envelope, SmtpServer
+from patchsync.push.entries import Claimed, Entry, Sink, Trouble, Unsure, Wait
 from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import Claimed, Entry, Sink, Trouble, Unsure, Wait
-from patchsync.push.outcomes import Outcome, trouble_of
-from patchsync.push.replies import Reply, checked_address, subject_of
-from patchsync.push.smtp import Envelope, Smtp
+from patchsync.push.sending import Outcome, trouble_of
 from patchsync.sync.projects import Project
 
 # The message-ids of the comments that Patchwork has on a patch of a project
@@ -105,7 +105,7 @@ class Comments:
         names = {site.key.lower(), site.name.lower(), str(site.paths.project_id)}
         return Sink.COMMENT in self._config.push.sinks and not listed.isdisjoint(names)
 
-    def _reply(self, site: Project, patch_id: int, wanted: dict[str, Any]) -> Reply | None:
+    def _reply(self, site: Project, patch_id: int, wanted: dict[str, Any]) -> CommentMail | None:
         """The mail that says it; None where the patch is gone."""
         with site.open() as box:
             found = box.entry(patch_id)
@@ -113,7 +113,7 @@ class Comments:
                 return None
             subject = subject_of(box[found.message_id][0])
         address = self._config.project(site.key).list_email or site.paths.listaddr
-        return Reply(
+        return CommentMail(
             instance=self._config.instance,
             sender=checked_address("[push.comment] sender", self._table.sender),
             to=checked_address(f"list_email of project {site.key}", address),
@@ -123,7 +123,7 @@ class Comments:
             about=tuple(wanted.get("about", ())),
         )
 
-    def _take(self, entry: Entry, reply: Reply | None, now: float) -> int | Outcome | None:
+    def _take(self, entry: Entry, reply: CommentMail | None, now: float) -> int | Outcome | None:
         """Claim a mail and its place in the hour, durably.
 
         Returns the claim; or why it must wait; or None where it is needless.
@@ -158,7 +158,7 @@ class Comments:
     def _show(self, entry: Entry, now: float, claim: int) -> None:
         self._ledger.show(entry.patch_id, Sink.COMMENT, entry.wanted, now, claim=claim)
 
-    def _said(self, entry: Entry, reply: Reply, now: float, claim: int) -> None:
+    def _said(self, entry: Entry, reply: CommentMail, now: float, claim: int) -> None:
         with self._ledger.transaction():
             self._ledger.write_notes({_name(reply): str(now)})
             self._show(entry, now, claim)
@@ -199,8 +199,8 @@ class Comments:
             )
         return _outcome(entry, text, trouble=True)
 
-    def _smtp(self) -> Smtp:
-        return Smtp(
+    def _smtp(self) -> SmtpServer:
+        return SmtpServer(
             host=self._table.smtp_host,
             port=self._table.port,
             security=self._table.smtp_security,
@@ -210,12 +210,12 @@ class Comments:
         )
 
 
-def _name(reply: Reply) -> str:
+def _name(reply: CommentMail) -> str:
     """The ledger's note that it was said on this list."""
     return f"said {reply.message_id} {reply.to.lower()}"
 
 
-def _told(reply: Reply) -> str:
+def _told(reply: CommentMail) -> str:
     return f"mail to {reply.to}: {reply.text.splitlines()[0]}"
 
 

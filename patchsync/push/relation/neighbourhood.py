@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from patchsync.errors import GiveUp
 from patchsync.patchwork.schemas import PatchView
+from patchsync.push.entries import Entry, HandsOff, Sink
 from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import Entry, HandsOff, Sink
-from patchsync.push.relation_steps import Relation
+from patchsync.push.relation.steps import Relation
 
 # What is larger is nothing that a person could look through either.
 MOST_PATCHES = 2000
