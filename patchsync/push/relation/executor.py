@@ -29,7 +29,7 @@ from patchsync.push.relation.neighbourhood import (
     taken_away,
     taken_over,
 )
-from patchsync.push.relation.planner import Component, Report, Terms, plan
+from patchsync.push.relation.planner import Component, Notice, Terms, plan_steps
 from patchsync.push.relation.steps import Step
 from patchsync.push.sending import Outcome, trouble_of
 
@@ -124,14 +124,14 @@ class Relating:
         if dry_run:
             for component in found.components:
                 yield from map(_told, component.steps)
-                yield from map(_reported, component.reports)
+                yield from map(_noticed, component.notices)
             return
         troubles: dict[int, tuple[Trouble, str]] = {}
         there = found.around.present()
         for component in found.components:
-            for report in component.reports:
-                troubles |= dict.fromkeys(report.group, (Trouble.REPORT, str(report)))
-                yield _reported(report)
+            for notice in component.notices:
+                troubles |= dict.fromkeys(notice.group, (Trouble.REPORT, str(notice)))
+                yield _noticed(notice)
             try:
                 yield from self._do_all(component.steps, found.around, there, now)
             except NotWritten as error:
@@ -148,7 +148,7 @@ class Relating:
             join=self._rules.join,
         )
         current = around.relations(self._ledger.hands.made(around.views))
-        return plan(current, around.groups(), terms)
+        return plan_steps(current, around.groups(), terms)
 
     def _do_all(
         self,
@@ -298,8 +298,8 @@ def _told(step: Step) -> Outcome:
     return Outcome(patch_id=step.patch_id, sink=Sink.RELATION, text=text, written=True)
 
 
-def _reported(report: Report) -> Outcome:
-    return _failed(report.patches[0], str(report))
+def _noticed(notice: Notice) -> Outcome:
+    return _failed(notice.patches[0], str(notice))
 
 
 def _failed(patch_id: int, text: str) -> Outcome:

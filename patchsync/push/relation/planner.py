@@ -5,13 +5,14 @@ What a person related is never taken apart: the rest of a group joins it, or it 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
 
 from patchsync.errors import GiveUp, TryAgainLater
+from patchsync.push.components import components
 from patchsync.push.relation.steps import Relation, Step, Steps, Target
 
 _NAMED = 10  # patches in a text
@@ -39,7 +40,7 @@ _TEXTS = {
 
 
 @dataclass(frozen=True)
-class Report:
+class Notice:
     """What somebody should know of a group, or of a relation of ours that we cannot change."""
 
     reason: Reason
@@ -59,7 +60,7 @@ class Component:
 
     patches: tuple[int, ...]
     steps: tuple[Step, ...]
-    reports: tuple[Report, ...]
+    notices: tuple[Notice, ...]
 
 
 @dataclass(frozen=True)
@@ -74,28 +75,28 @@ class Terms:
     join: bool
 
 
-def plan(
-    current: Iterable[Relation], wanted: Iterable[Set[int]], terms: Terms
+def plan_steps(
+    current: Iterable[Relation], desired: Iterable[Set[int]], terms: Terms
 ) -> tuple[Component, ...]:
-    """The fewest requests, in order, by component; one that needs and reports nothing is left out.
+    """The fewest requests, in order, by component; one that has no steps and notices is left out.
 
-    `current`: every relation with a patch of `wanted`, whole, and every one that is ours.
-    `wanted`: PaStA's groups as patch ids; a patch in none of them, or alone, shall be in no
+    `current`: every relation with a patch of `desired`, whole, and every one that is ours.
+    `desired`: PaStA's groups as patch ids; a patch in none of them, or alone, shall be in no
     relation of ours. Interrupted anywhere, the next plan has just the requests that are left.
     Raises TryAgainLater where relations overlap, as if read while they changed; GiveUp where groups
     overlap.
     """
     relations = sorted((r for r in current if r.members), key=lambda r: min(r.members))
-    groups = sorted((frozenset(group) for group in wanted if group), key=min)
+    groups = sorted((frozenset(group) for group in desired if group), key=min)
     if twice := _first_twice(relation.members for relation in relations):
         raise TryAgainLater(f"the relations of patch {twice} changed while they were read")
     if twice := _first_twice(groups):
         raise GiveUp(f"patch {twice} is in more than one group")
-    components = (
-        _plan_component(patches, relations, groups, terms)
+    components = [
+        _Planner(relations, groups, terms).component(patches)
         for patches, relations, groups in _connected(relations, groups)
-    )
-    return tuple(found for found in components if found.steps or found.reports)
+    ]
+    return tuple(each for each in components if each.steps or each.notices)
 
 
 def _first_twice(sets: Iterable[frozenset[int]]) -> int | None:
@@ -110,97 +111,120 @@ def _connected(
     """The components by their lowest patch: patches, relations and groups, all in order."""
     relation_of = {patch_id: relation for relation in relations for patch_id in relation.members}
     group_of = {patch_id: group for group in groups for patch_id in group}
-    seen: set[int] = set()
-    for start in sorted(relation_of.keys() | group_of.keys()):
-        if start in seen:
-            continue
-        found = {start}
-        waiting = [start]
-        inner: dict[Relation, None] = {}
-        wanted: dict[frozenset[int], None] = {}
-        while waiting:
-            patch_id = waiting.pop()
-            linked: set[int] = set()
-            if (relation := relation_of.get(patch_id)) and relation not in inner:
-                inner[relation] = None
-                linked |= relation.members
-            if (group := group_of.get(patch_id)) and group not in wanted:
-                wanted[group] = None
-                linked |= group
-            waiting += linked - found
-            found |= linked
-        seen |= found
+    linked_sets = components([*(relation.members for relation in relations), *groups])
+    for linked in sorted(linked_sets, key=min):
         yield (
-            sorted(found),
-            sorted(inner, key=lambda relation: min(relation.members)),
-            sorted(wanted, key=min),
+            sorted(linked),
+            sorted(_holders(linked, relation_of), key=lambda relation: min(relation.members)),
+            sorted({group_of[each] for each in linked if each in group_of}, key=min),
         )
 
 
-def _plan_component(
-    patches: list[int], relations: list[Relation], groups: list[frozenset[int]], terms: Terms
-) -> Component:
-    """The steps and reports of what is linked."""
-    # Adding through a patch that is in no relation would pass the server's test of rights here; a
-    # later removal would not.
-    frozen = [r for r in relations if not r.members <= terms.may]
-    free = [r for r in relations if r.members <= terms.may]
-    targets, reports = _targets(free, frozen, groups, terms)
-    return Component(tuple(patches), tuple(Steps(free).towards(targets)), tuple(reports))
-
-
-def _targets(
-    free: list[Relation], frozen: list[Relation], groups: list[frozenset[int]], terms: Terms
-) -> tuple[list[Target], list[Report]]:
-    """The relations as they shall be, and what the groups lack in them.
+class _Planner:
+    """Plans what is linked: relations and groups, none of which reaches beyond it.
 
     What people related decides, and no step changes that: so a plan that is made half-way has the
     same targets.
     """
-    wanted = [group for group in groups if len(group) > 1]
-    whole = set(wanted)
-    by_person = {patch_id: r for r in free for patch_id in r.kept}
-    stuck = {patch_id: r for r in frozen for patch_id in r.members}
-    touched = Counter(r for group in wanted for r in _those_of(group, by_person))
-    reports = [
-        Report(Reason.NO_RIGHT, _ordered(r.members), _ordered(r.members - terms.may))
-        for r in frozen
-        if r.ours and r.members not in whole
-    ]
-    targets = {r: Target(r.kept, r) for r in by_person.values()}
-    made: list[Target] = []
-    for group in wanted:
-        persons = _those_of(group, by_person)
-        joinable = [r for r in persons if terms.join and touched[r] == 1]
-        base = max(joinable, key=lambda r: (len(r.kept & group), -min(r.kept)), default=None)
+
+    def __init__(
+        self, relations: list[Relation], groups: list[frozenset[int]], terms: Terms
+    ) -> None:
+        self._terms = terms
+        self._groups = [group for group in groups if len(group) > 1]
+        self._free = [relation for relation in relations if relation.members <= terms.may]
+        # Adding through a patch that is in no relation would pass the server's test of rights here;
+        # a later removal would not.
+        self._locked = [relation for relation in relations if relation not in self._free]
+        # By patch: the relation that a person placed it in, and the one that we cannot change.
+        self._by_person = {patch_id: r for r in self._free for patch_id in r.kept}
+        self._in_locked = {patch_id: r for r in self._locked for patch_id in r.members}
+        # How many groups have patches that a person placed in a relation.
+        self._groups_in = Counter(
+            relation for group in self._groups for relation in _holders(group, self._by_person)
+        )
+
+    def component(self, patches: list[int]) -> Component:
+        """The steps and notices; `patches`: all that is linked."""
+        notices = list(self._out_of_reach())
+        of_people = {r: Target(r.kept, r) for r in self._by_person.values()}
+        of_us = []
+        for group in self._groups:
+            place = self._place(group)
+            notices += place.notices()
+            if place.base:
+                of_people[place.base] = Target(place.base.kept | place.added, place.base)
+            elif len(place.added) > 1:
+                of_us.append(Target(place.added))
+        targets = sorted([*of_people.values(), *of_us], key=lambda target: min(target.members))
+        steps = Steps(self._free).towards(targets)
+        return Component(tuple(patches), tuple(steps), tuple(notices))
+
+    def _out_of_reach(self) -> Iterator[Notice]:
+        """What is ours and not as PaStA has it, and cannot be changed."""
+        for relation in self._locked:
+            if relation.ours and relation.members not in self._groups:
+                foreign = relation.members - self._terms.may
+                yield Notice(Reason.NO_RIGHT, _ordered(relation.members), _ordered(foreign))
+
+    def _place(self, group: frozenset[int]) -> _Place:
+        """Where the patches of a group shall be, and why some of them not there."""
+        persons = _holders(group, self._by_person)
+        shared = {relation for relation in persons if self._groups_in[relation] > 1}
+        base = self._base(group, persons - shared)
         kept = base.kept if base else frozenset()
-        barred = {i for i in group if i in stuck or i not in terms.may}
-        rest = sorted(group - barred - by_person.keys())
-        added = rest[: max(terms.most - len(kept), 0)]
-        if base:
-            targets[base] = Target(kept.union(added), base)
-        elif len(added) > 1:
-            made.append(Target(frozenset(added)))
+        barred = (group - self._terms.may).union(group & self._in_locked.keys())
+        rest = sorted(group - barred - self._by_person.keys())
+        room = max(self._terms.most - len(kept), 0)
+        return _Place(
+            group=group,
+            base=base,
+            added=frozenset(rest[:room]),
+            lacking={
+                Reason.JOINED: kept if rest[:room] else frozenset(),
+                Reason.SEVERAL if base else Reason.LEFT: _kept(persons - shared - {base}),
+                Reason.SHARED: _kept(shared),
+                Reason.NO_RIGHT: barred,
+                Reason.ABOVE_CAP: frozenset(rest[room:]),
+            },
+            whole=any(group <= relation.kept for relation in persons)
+            or any(group <= relation.members for relation in _holders(group, self._in_locked)),
+        )
 
-        lacking: dict[Reason, set[int]] = defaultdict(set)
-        lacking[Reason.JOINED] |= kept & group if added else set()
-        lacking[Reason.ABOVE_CAP] |= set(rest[len(added) :])
-        lacking[Reason.NO_RIGHT] |= barred
-        for r in persons - {base}:
-            left = Reason.SEVERAL if base else Reason.LEFT
-            lacking[Reason.SHARED if touched[r] > 1 else left] |= r.kept & group
-        shown = any(group <= r.kept for r in persons)
-        shown |= any(group <= r.members for r in _those_of(group, stuck))
-        reports += [
-            Report(reason, _ordered(group), _ordered(lacking[reason]))
-            for reason in Reason
-            if lacking[reason] and (not shown or reason is Reason.SHARED)
-        ]
-    return sorted([*targets.values(), *made], key=lambda target: min(target.members)), reports
+    def _base(self, group: frozenset[int], persons: Set[Relation]) -> Relation | None:
+        """The person's relation that the rest of a group joins: the one that has most of it."""
+        joinable = persons if self._terms.join else ()
+        return max(joinable, key=lambda r: (len(r.kept & group), -min(r.kept)), default=None)
 
 
-def _those_of(group: Set[int], relations: dict[int, Relation]) -> set[Relation]:
-    return {relations[patch_id] for patch_id in group if patch_id in relations}
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where the patches of a group shall be."""
+
+    group: frozenset[int]
+    # The person's relation that others of it join, if any, and those others
+    base: Relation | None
+    added: frozenset[int]
+    # What is not as PaStA has it, by the reason
+    lacking: Mapping[Reason, frozenset[int]]
+    # Whether all of it is in one relation already, that of a person or one that we cannot change
+    whole: bool
+
+    def notices(self) -> Iterator[Notice]:
+        """What somebody should know of it."""
+        for reason, patches in self.lacking.items():
+            lacking = patches & self.group
+            if lacking and (not self.whole or reason is Reason.SHARED):
+                yield Notice(reason, _ordered(self.group), _ordered(lacking))
+
+
+def _holders(group: Set[int], relation_of: Mapping[int, Relation]) -> set[Relation]:
+    """The relations that patches of a group are in."""
+    return {relation_of[patch_id] for patch_id in group if patch_id in relation_of}
+
+
+def _kept(relations: Iterable[Relation]) -> frozenset[int]:
+    return frozenset().union(*(relation.kept for relation in relations))
 
 
 def _ordered(patches: Set[int]) -> tuple[int, ...]:
