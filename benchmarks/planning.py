@@ -15,10 +15,9 @@ import click
 from patchsync.config import load
 from patchsync.patchwork.schemas import User
 from patchsync.push.annotations import ProjectFacts
-from patchsync.push.identity import Identity, Maintained
-from patchsync.push.ledger import Ledger
+from patchsync.push.identity import Identity, MaintainedProject
+from patchsync.push.ledger import Ledger, ledger_path
 from patchsync.push.plan import Planned, plan
-from patchsync.push.service import ledger_path
 from patchsync.store.layout import ContainerPaths
 from patchsync.sync.projects import Project, settle
 
@@ -27,7 +26,7 @@ CHANGED = 10
 SIZES = (3, 1, 1, 1)
 IDENTITY = Identity(
     user=User(id=1, username="pasta"),
-    projects={1: Maintained(key="1", link_name="sample", facts=ProjectFacts())},
+    projects={1: MaintainedProject(key="1", link_name="sample", facts=ProjectFacts())},
 )
 
 

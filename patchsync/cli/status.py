@@ -12,7 +12,7 @@ import click
 from patchsync.analysis.update import UpdateRecord
 from patchsync.config import Config, load
 from patchsync.fleet.services import wanted_services
-from patchsync.push.entries import Trouble
+from patchsync.push.entries import TroubleKind
 from patchsync.push.status import PushStatus
 from patchsync.status import (
     FleetStatus,
@@ -138,37 +138,20 @@ def _lines(each: ProjectStatus) -> list[str]:
 
 def _push_lines(key: str, push: PushStatus) -> list[str]:
     lines = [
-        f"push        {sink}: {each.wanted} wanted, {each.shown} shown, {each.pending} pending,"
-        f" {each.trouble} in trouble"
-        for sink, each in push.sinks.items()
+        f"push        {sink}: {counts.wanted} wanted, {counts.shown} shown,"
+        f" {counts.pending} pending, {counts.trouble} in trouble"
+        for sink, counts in push.sinks.items()
     ]
-    why_not = _why_not(key, push)
-    if why_not:
-        lines.append(f"NOT PUSHING {why_not}")
+    if obstacle := push.obstacle(key):
+        lines.append(f"NOT PUSHING {obstacle}")
     lines += [
-        f"{f'patch {each.patch_id}':<11} {each.sink}, {each.kind.replace('_', ' ')},"
-        f" {_time(each.at)}: {each.text}"
-        for each in push.troubles
+        f"{f'patch {trouble.patch_id}':<11} {trouble.sink}, {trouble.kind.replace('_', ' ')},"
+        f" {_time(trouble.at)}: {trouble.text}"
+        for trouble in push.troubles
     ]
-    if any(each.kind != Trouble.CHANGED for each in push.troubles):
+    if any(trouble.kind != TroubleKind.CHANGED for trouble in push.troubles):
         lines.append("            after a remedy: `patchsync push --retry`")
     return lines
-
-
-def _why_not(key: str, push: PushStatus) -> str | None:
-    """Why the service `push` leaves a project alone; None where it does not."""
-    remedy = f"run `patchsync push --project {key}` once"
-    if push.ledger_trouble:
-        return push.ledger_trouble
-    if push.maintained is False:
-        return "the token's user does not maintain this project"
-    if push.undone:
-        return f"all of ours was withdrawn; to begin again {remedy}"
-    if push.begun and not push.complete:
-        return f"the ledger does not know yet all that Patchwork shows from us; {remedy}"
-    if not push.confirmed:
-        return f"nobody agreed to it yet; {remedy}"
-    return None
 
 
 def _how(each: ProjectStatus) -> str:

@@ -1,50 +1,19 @@
-"""The ledger's tables, and their rows as the rest of push sees them."""
+"""What the ledger holds of a patch in a sink: what is desired there, and what was observed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import islice
-from typing import NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
-VERSION = 1  # of the tables below
-SLOTS = 500  # ids looked up by one statement
+from pydantic import TypeAdapter
 
-# What is to be sent, or to be read back: another value is wanted than is shown, and no trouble but
-# a 409 is in the way; or a claim has no outcome. A query must repeat it to use the index.
-UNSETTLED = """
-project_id IS NOT NULL AND (claim IS NOT NULL
-    OR (wanted IS NOT shown AND (trouble IS NULL OR trouble = 'changed')))
-"""
-
-TABLES = f"""
-BEGIN IMMEDIATE;
-CREATE TABLE IF NOT EXISTS entry (
-    sink TEXT NOT NULL, patch_id INTEGER NOT NULL, project_id INTEGER,
-    wanted TEXT,
-    shown TEXT, remote_id INTEGER, shown_at REAL,
-    claim INTEGER, claimed TEXT, claimed_at REAL,
-    trouble TEXT, trouble_text TEXT, trouble_at REAL,
-    PRIMARY KEY (sink, patch_id)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS unsettled ON entry (sink, project_id, patch_id) WHERE {UNSETTLED};
-CREATE INDEX IF NOT EXISTS troubled ON entry (trouble_at, trouble) WHERE trouble IS NOT NULL;
-CREATE TABLE IF NOT EXISTS made (patch_id INTEGER PRIMARY KEY);
-CREATE TABLE IF NOT EXISTS hands_off (
-    sink TEXT NOT NULL, patch_id INTEGER NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL,
-    PRIMARY KEY (sink, patch_id)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS planned (complete INTEGER NOT NULL, lines BLOB NOT NULL);
-INSERT INTO planned SELECT 0, x'' WHERE NOT EXISTS (SELECT * FROM planned);
-PRAGMA user_version = {VERSION};
-COMMIT;
-"""  # noqa: S608
+from patchsync.errors import ChangedThere, GoneThere, Mistake, NoRight, NotWritten
 
 
 class Sink(StrEnum):
-    """Where in Patchwork something of ours is shown."""
+    """Where in Patchwork something of ours shows."""
 
     CHECK = "check"
     RELATION = "relation"
@@ -52,8 +21,8 @@ class Sink(StrEnum):
     COMMENT = "comment"
 
 
-class Trouble(StrEnum):
-    """Why a wanted value could not be shown. All but `CHANGED` hold that value back."""
+class TroubleKind(StrEnum):
+    """Why a desired value could not be shown. All but `CHANGED` hold that value back."""
 
     MISTAKE = "mistake"  # 400
     NO_RIGHT = "no_right"  # 403
@@ -61,65 +30,127 @@ class Trouble(StrEnum):
     CHANGED = "changed"  # 409
     REPORT = "report"  # a person's decision is in the way
 
+    @classmethod
+    def of(cls, error: NotWritten) -> TroubleKind:
+        """The kind of what the server refused."""
+        kinds: dict[type[NotWritten], TroubleKind] = {
+            Mistake: cls.MISTAKE,
+            NoRight: cls.NO_RIGHT,
+            GoneThere: cls.GONE,
+            ChangedThere: cls.CHANGED,
+        }
+        return kinds[type(error)]
 
-class Wanted(NamedTuple):
-    """What a plan wants; None: nothing of ours should be there."""
+
+# All patches of a relation, two at least.
+RelationValue = frozenset[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckValue:
+    """A check, in the terms of `POST patches/<id>/checks/`."""
+
+    state: str
+    description: str
+    target_url: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateValue:
+    """A state, in the terms of `PATCH patches/<id>/`."""
+
+    state: str
+    commit_ref: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommentValue:
+    """A comment's text, and what it is about: commits and earlier message-ids, in order."""
+
+    text: str
+    about: tuple[str, ...] = ()
+
+
+Value = RelationValue | CheckValue | StateValue | CommentValue
+V = TypeVar("V", bound=Value)
+
+_FORMATS: dict[str, TypeAdapter[Any]] = {
+    Sink.CHECK: TypeAdapter(CheckValue),
+    Sink.RELATION: TypeAdapter(RelationValue),
+    Sink.STATE: TypeAdapter(StateValue),
+    Sink.COMMENT: TypeAdapter(CommentValue),
+}
+
+
+def encode(value: Value | None) -> str | None:
+    """The JSON that the file holds of a value; the same for equal ones, by which SQL compares."""
+    if value is None:
+        return None
+    if isinstance(value, frozenset):
+        return json.dumps(sorted(value))
+    # A comment of an earlier version was about nothing, and is spelt as it was.
+    fields = {name: content for name, content in vars(value).items() if content != ()}
+    return json.dumps(fields, sort_keys=True)
+
+
+def decode(sink: str, text: str | None) -> Any:
+    """The value that `encode` made this of, or None."""
+    return None if text is None else _FORMATS[sink].validate_json(text)
+
+
+class Desired(NamedTuple):
+    """What a plan wants of a patch in a sink; None: nothing of ours should be there."""
 
     patch_id: int
     project_id: int
-    sink: str
-    value: str | None
+    sink: Sink
+    value: Value | None
 
 
-class Entry(NamedTuple):
+class Entry(NamedTuple, Generic[V]):
     """All that is known of one patch in one sink, but for its claim."""
 
-    sink: str
+    sink: Sink
     patch_id: int
     # None: no plan ever said anything of it
     project_id: int | None
-    wanted: str | None
-    shown: str | None
-    # Patchwork's, of the check
-    remote_id: int | None
-    trouble: str | None
+    desired: V | None
+    observed: V | None
+    # Whether we know that we sent what was observed: what a rebuild found a person may have sent
+    sent_by_us: bool
+    trouble: TroubleKind | None
     # Of the latest trouble, also when that is over
     trouble_text: str | None
     trouble_at: float | None
 
 
-class HandsOff(NamedTuple):
-    """A patch that a person changed after us: we leave it alone."""
+@dataclass(frozen=True, kw_only=True)
+class SinkCounts:
+    """How many patches, in one sink; named as in `patchsync status --json`."""
 
-    sink: str
-    patch_id: int
-    reason: str
-    at: float
-
-
-class Numbers(NamedTuple):
-    """How many entries of a sink want something, show something, are unsettled, in trouble."""
-
-    wanted: int
-    shown: int
-    pending: int
-    trouble: int
+    # Something of ours is desired
+    wanted: int = 0
+    # Something of ours was observed
+    shown: int = 0
+    # To be sent, or to be read back
+    pending: int = 0
+    # Patchwork refused, or a person's decision is in the way
+    trouble: int = 0
 
 
 @dataclass(frozen=True)
 class Claimed:
-    """The caller, and nobody else, may send the value; then `show`, `release` or `trouble`."""
+    """The caller, and nobody else, may send the value, and then tells the ledger how it ended."""
 
     claim: int
 
 
 @dataclass(frozen=True)
-class Unsure:
-    """`value` was claimed at `at` and may have been sent: read back, then `show` or `release`."""
+class Unsure(Generic[V]):
+    """`value` was claimed and may have been sent: read back, then `observe` or `release`."""
 
     claim: int
-    value: str | None
-    at: float
+    value: V | None
 
 
 @dataclass(frozen=True)
@@ -131,21 +162,4 @@ class Wait:
 
 @dataclass(frozen=True)
 class Needless:
-    """There is nothing to send: another value is wanted by now, or it is shown, or held back."""
-
-
-def within(sinks: Iterable[str], project_ids: Iterable[int] | None) -> tuple[str, list[object]]:
-    """A condition for these sinks and projects, with its values."""
-    some: list[object] = [str(sink) for sink in sinks]
-    where = f"sink IN ({','.join('?' * len(some))})"
-    if project_ids is None:
-        return where, some
-    projects = list(project_ids)
-    return f"{where} AND project_id IN ({','.join('?' * len(projects))})", [*some, *projects]
-
-
-def slots(patch_ids: Iterable[int]) -> Iterator[tuple[str, list[int]]]:
-    """The ids in pieces that one statement takes, each with its placeholders."""
-    left = iter(patch_ids)
-    while some := list(islice(left, SLOTS)):
-        yield ",".join("?" * len(some)), some
+    """There is nothing to send: another value is desired by now, or it is there, or held back."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 from patchsync.errors import GiveUp, StoreDamaged, StoreUnavailable
-from patchsync.push.entries import TABLES, VERSION
 from patchsync.store.files import make_folder, storing
 
+SLOTS = 500  # ids looked up by one statement
 _BUSY = 60.0  # seconds to wait for another process' transaction: a first plan takes its time
 _WAL_SIZE = 16 << 20  # bytes to which the write-ahead log shrinks again after a plan
 
@@ -28,8 +29,10 @@ _OUR_FAULTS = (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.DataErr
 class LedgerFile:
     """The connection to the SQLite file `path`, which is opened, and made, when it is needed."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tables: str, version: int) -> None:
         self._path = path
+        self._tables = tables
+        self._version = version
         self._connection: sqlite3.Connection | None = None
         self._opened: os.stat_result | None = None
 
@@ -100,13 +103,15 @@ class LedgerFile:
         sql = sqlite3.connect(self._path, timeout=_BUSY, isolation_level=None)
         try:
             version = sql.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, VERSION):
-                raise GiveUp(f"{self._path} is of version {version}, not {VERSION}; {self._remedy}")
+            if version not in (0, self._version):
+                raise GiveUp(
+                    f"{self._path} is of version {version}, not {self._version}; {self._remedy}"
+                )
             sql.execute("PRAGMA journal_mode = WAL")
             sql.execute("PRAGMA synchronous = FULL")  # a claim must not be lost once it was sent
             sql.execute(f"PRAGMA journal_size_limit = {_WAL_SIZE}")
             if version == 0:
-                sql.executescript(TABLES)
+                sql.executescript(self._tables)
         except BaseException:
             sql.close()
             raise
@@ -119,3 +124,10 @@ class LedgerFile:
             f"stop patchsync and delete it, with {self._path.name}-wal and {self._path.name}-shm: "
             "it is rebuilt from Patchwork"
         )
+
+
+def slots(patch_ids: Iterable[int]) -> Iterator[tuple[str, list[int]]]:
+    """The ids in pieces that one statement takes, each with its placeholders."""
+    rest = iter(patch_ids)
+    while some := list(islice(rest, SLOTS)):
+        yield ",".join("?" * len(some)), some

@@ -1,47 +1,49 @@
-"""Whose hand it was: what of Patchwork's is ours to change, and what a person changed after us."""
+"""Whose a relation's patches are: placed there by us, or left alone since a person changed them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from patchsync.push.entries import HandsOff, slots
-from patchsync.push.ledger_file import LedgerFile
+from patchsync.push.ledger_file import LedgerFile, slots
+
+_REASON = "a person took it out of its relation"
 
 
-class Hands:
+class Ownership:
     """A part of the ledger, see there."""
 
     def __init__(self, file: LedgerFile) -> None:
         self._file = file
 
-    def note_made(self, patch_ids: Iterable[int]) -> None:
+    def note_placed(self, patch_ids: Iterable[int]) -> None:
         """We placed these patches into a relation."""
         with self._file.transaction() as sql:
             sql.executemany("INSERT OR IGNORE INTO made VALUES (?)", ((n,) for n in patch_ids))
 
-    def forget_made(self, patch_ids: Iterable[int]) -> None:
+    def forget_placed(self, patch_ids: Iterable[int]) -> None:
         """These patches are in no relation by us any more."""
         with self._file.transaction() as sql:
             sql.executemany("DELETE FROM made WHERE patch_id = ?", ((n,) for n in patch_ids))
 
-    def made(self, patch_ids: Iterable[int] | None = None) -> set[int]:
+    def placed_by_us(self, patch_ids: Iterable[int] | None = None) -> set[int]:
         """Which of these patches, or of all, we placed into a relation."""
         with self._file.using() as sql:
             if patch_ids is None:
                 return {row[0] for row in sql.execute("SELECT patch_id FROM made")}
-            found: set[int] = set()
+            placed: set[int] = set()
             for marks, some in slots(patch_ids):
                 query = f"SELECT patch_id FROM made WHERE patch_id IN ({marks})"  # noqa: S608
-                found.update(row[0] for row in sql.execute(query, some))
-            return found
+                placed.update(row[0] for row in sql.execute(query, some))
+            return placed
 
-    def keep_hands_off(self, found: Iterable[HandsOff]) -> None:
-        """A person changed these after us; of a patch that is noted already the first stays."""
+    def leave_alone(self, patch_ids: Iterable[int], at: float) -> None:
+        """A person took these out of a relation of ours: they stay out of all."""
+        rows = (("relation", patch_id, _REASON, at) for patch_id in patch_ids)
         with self._file.transaction() as sql:
-            sql.executemany("INSERT OR IGNORE INTO hands_off VALUES (?, ?, ?, ?)", found)
+            sql.executemany("INSERT OR IGNORE INTO hands_off VALUES (?, ?, ?, ?)", rows)
 
-    def hands_off(self, sink: str) -> dict[int, HandsOff]:
-        """By patch id."""
-        query = "SELECT sink, patch_id, reason, at FROM hands_off WHERE sink = ?"
+    def left_alone(self) -> set[int]:
+        """All patches that are."""
+        query = "SELECT patch_id FROM hands_off WHERE sink = 'relation'"
         with self._file.using() as sql:
-            return {row[1]: HandsOff._make(row) for row in sql.execute(query, (sink,))}
+            return {row[0] for row in sql.execute(query)}

@@ -1,4 +1,4 @@
-"""Brings what is wanted in Patchwork up to date with PaStA's groups, by what changed in them.
+"""Brings what is desired in Patchwork up to date with PaStA's groups, by what changed in them.
 
 Asks nobody. What it costs follows the change: a group whose line in patch-groups is the one that
 was looked at before, and whose mails are the same patches, is passed over.
@@ -9,22 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from patchsync.analysis.groups import Changes, Group, read_groups
 from patchsync.config import Config
-from patchsync.push.annotations import Annotation, ProjectFacts, annotate
-from patchsync.push.entries import Sink, Wanted
-from patchsync.push.identity import Identity
+from patchsync.push.annotations import Rules, annotate
+from patchsync.push.comment.sender import gets_comments
+from patchsync.push.entries import Desired, Sink
+from patchsync.push.identity import Identity, identity_json
 from patchsync.push.ledger import Ledger
-from patchsync.push.relation.neighbourhood import members_of
-from patchsync.push.stored_patches import Patches
+from patchsync.push.stored_patches import StoredPatches
 from patchsync.push.templates import Templates
 from patchsync.sync.projects import Project
 
-RULES = "rules"
+_RULES = "rules"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,7 @@ class Planned:
 
     # Groups that were looked at
     groups: int
-    # Annotations that are wanted otherwise than before
+    # Annotations that are desired otherwise than before
     changed: int
 
 
@@ -45,38 +45,40 @@ def plan(config: Config, ledger: Ledger, sites: list[Project], identity: Identit
         TryAgainLater: patch-groups is not there, or is being written.
         StoreDamaged: it is something else.
     """
-    wording = Templates(config.push)
-    facts = {number: project.facts for number, project in identity.projects.items()}
-    rules = _fingerprint(config, identity)
-    with Patches(sites) as patches, ledger.transaction():
+    rules = Rules(
+        push=config.push,
+        templates=Templates(config.push),
+        facts={number: project.facts for number, project in identity.projects.items()},
+        commented={site.paths.project_id for site in sites if gets_comments(config, site)},
+    )
+    fingerprint = _fingerprint(config, identity)
+    with StoredPatches(sites) as patches, ledger.transaction():
         positions = patches.positions()
         moved = patches.moved_since({name: ledger.note(name) for name in positions})
         done = array("q")
-        if moved is not None and ledger.note(RULES) == rules:
+        if moved is not None and ledger.note(_RULES) == fingerprint:
             done.frombytes(ledger.lines)
         changes = Changes(config.patch_groups, done)
-        left = _Left(ledger)
-        count = 0
+        dropped = _Dropped(ledger)
+        groups = 0
 
-        def rows() -> Iterator[Wanted]:
-            nonlocal count
+        def desired() -> Iterator[Desired]:
+            nonlocal groups
             for group in _groups(config, changes, moved if done else None):
-                count += 1
-                found = list(_rows(config, patches, group, facts, wording))
-                left.note({row.patch_id for row in found})
-                yield from found
-            for patch_id, project_id in left.patches():
-                for sink, value in _values(Annotation()):
-                    if sink in config.push.sinks:
-                        yield Wanted(patch_id, project_id, sink, value)
+                groups += 1
+                rows = list(_desired(patches, group, rules))
+                dropped.note({row.patch_id for row in rows})
+                yield from rows
+            for patch_id, project_id in dropped.patches():
+                for sink in config.push.sinks:
+                    yield Desired(patch_id, project_id, Sink(sink), None)
 
-        changed = ledger.want(rows())
-        notes: Mapping[str, str | None] = positions | {RULES: rules}
-        ledger.commit_plan((), changes.hashes.tobytes(), notes)
-    return Planned(groups=count, changed=changed)
+        changed = ledger.set_desired(desired())
+        ledger.finish_plan(changes.hashes.tobytes(), positions | {_RULES: fingerprint})
+    return Planned(groups=groups, changed=changed)
 
 
-class _Left:
+class _Dropped:
     """The patches that were in a group that is another now, and that no line names any more."""
 
     def __init__(self, ledger: Ledger) -> None:
@@ -88,12 +90,11 @@ class _Left:
         """These are a group; to be told before the ledger is."""
         self._named |= patch_ids
         for entry in self._ledger.entries(Sink.RELATION, patch_ids).values():
-            self._before |= members_of(entry.wanted)
+            self._before |= entry.desired or set()
 
     def patches(self) -> Iterator[tuple[int, int]]:
         """Patch and project, once all groups were told."""
-        found = self._ledger.entries(Sink.RELATION, self._before - self._named)
-        for entry in found.values():
+        for entry in self._ledger.entries(Sink.RELATION, self._before - self._named).values():
             if entry.project_id is not None:
                 yield entry.patch_id, entry.project_id
 
@@ -108,48 +109,25 @@ def _groups(config: Config, changes: Changes, moved: set[str] | None) -> Iterato
                 yield group
 
 
-def _rows(
-    config: Config,
-    patches: Patches,
-    group: Group,
-    facts: Mapping[int, ProjectFacts],
-    wording: Templates,
-) -> Iterator[Wanted]:
+def _desired(patches: StoredPatches, group: Group, rules: Rules) -> Iterator[Desired]:
+    """What a group wants of each of its patches in each sink that is on."""
     revisions = [patches.revision(message_id) for message_id in group.message_ids]
-    project_of = {ref.patch_id: ref.project_id for each in revisions for ref in each.patches}
-    found = annotate(revisions, group.commits, facts, config.push, wording)
-    recent = _days_ago(config.push.comment.max_age_days)
-    too_old = {ref.patch_id for each in revisions if each.date < recent for ref in each.patches}
-    for patch_id, annotation in found.items():
-        if patch_id in too_old:
-            annotation = replace(annotation, comment=None)
-        for sink, value in _values(annotation):
-            if sink in config.push.sinks:
-                yield Wanted(patch_id, project_of[patch_id], sink, value)
-
-
-def _values(annotation: Annotation) -> Iterator[tuple[Sink, str | None]]:
-    """As the ledger has them."""
-    yield Sink.CHECK, _json(asdict(annotation.check)) if annotation.check else None
-    yield Sink.RELATION, _json(annotation.relation) if annotation.relation else None
-    yield Sink.STATE, _json(asdict(annotation.state)) if annotation.state else None
-    comment = {"about": sorted(annotation.about), "text": annotation.comment}
-    yield Sink.COMMENT, _json(comment) if annotation.comment else None
-
-
-def _days_ago(days: int) -> str:
-    """The date, as in the index, UTC."""
-    return (datetime.now(UTC) - timedelta(days=days)).strftime("%Y/%m/%d")
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, sort_keys=True)
+    annotations = annotate(revisions, group.commits, rules)
+    max_age = timedelta(days=rules.push.comment.max_age_days)
+    oldest = (datetime.now(UTC) - max_age).strftime("%Y/%m/%d")  # as in the index
+    for revision in revisions:
+        for patch in revision.patches:
+            annotation = annotations[patch.patch_id]
+            if revision.date < oldest:
+                annotation = replace(annotation, comment=None)
+            for sink in map(Sink, rules.push.sinks):
+                yield Desired(patch.patch_id, patch.project_id, sink, annotation.of(sink))
 
 
 def _fingerprint(config: Config, identity: Identity) -> str:
-    """Of all that decides what is wanted, beside groups and patches."""
+    """Of all that decides what is desired, beside groups and patches."""
     rules = config.push.model_dump(
         mode="json", include={"sinks", "check", "relation", "state", "comment"}
     )
-    text = _json([rules, asdict(identity)])
+    text = json.dumps([rules, identity_json(identity)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

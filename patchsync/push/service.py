@@ -6,46 +6,30 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from patchsync.config import Config
-from patchsync.errors import AnswerLost, ConfigError, GiveUp
+from patchsync.errors import ConfigError, GiveUp
 from patchsync.patchwork.annotator import Annotator
 from patchsync.patchwork.rate_limit import PATIENCE
-from patchsync.push import plan as planning
-from patchsync.push.checks import Checks
-from patchsync.push.comment.sender import Comments
-from patchsync.push.entries import Entry, Sink
+from patchsync.push.checks import CheckSender
+from patchsync.push.comment.sender import CommentSender
+from patchsync.push.entries import Entry, Sink, SinkCounts
 from patchsync.push.identity import Identity, ask_identity, note_identity, noted_identity
 from patchsync.push.jobs import Job, cut
-from patchsync.push.ledger import Ledger
-from patchsync.push.rebuild import Ours, Reading, rebuild
-from patchsync.push.relation.audit import look_on
-from patchsync.push.relation.executor import Relating, Rules, under_way
-from patchsync.push.sending import Outcome
-from patchsync.push.states import States
-from patchsync.store.layout import OWN_FOLDER
+from patchsync.push.ledger import Ledger, ledger_path
+from patchsync.push.plan import Planned, plan
+from patchsync.push.rebuild import Rebuild
+from patchsync.push.relation.audit import audit
+from patchsync.push.relation.executor import RelationSender, under_way
+from patchsync.push.sending import Outcome, Sender
+from patchsync.push.states import StateSender
+from patchsync.push.status import PushStatus, ledger_status
 from patchsync.store.lock import store_lock
 from patchsync.sync.projects import find_project
 
-CONFIRMED = "confirmed"
-UNDONE = "undone"
 # Relations are changed by one process at a time, on this machine.
 RELATIONS_WAIT = 60.0
-# So many lost answers in one job: then the server is in trouble, not a patch.
-MOST_LOST = 3
-
-
-def ledger_path(config: Config) -> Path:
-    """Where the ledger of a configuration lies: beside the stores, one for each Patchwork."""
-    return config.d_mbox / OWN_FOLDER / f"push.{config.instance}.sqlite"
-
-
-def agreed(ledger: Ledger) -> set[int]:
-    """The ids of the projects to which somebody agreed to push."""
-    return {int(number) for number in (ledger.note(CONFIRMED) or "").split()}
 
 
 class PushService:
@@ -77,13 +61,10 @@ class PushService:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.ledger.close()
+
+    # Who we are
 
     @property
     def identity(self) -> Identity:
@@ -111,9 +92,9 @@ class PushService:
             return ""
         return hashlib.sha256(f"patchsync {token.get_secret_value()}".encode()).hexdigest()[:16]
 
-    # Before anything is sent
+    # What is to be sent
 
-    def learn(self) -> Iterator[Reading]:
+    def learn(self) -> Iterator[str]:
         """Have a new ledger know what Patchwork shows from us; yields how far it is.
 
         Raises:
@@ -125,25 +106,19 @@ class PushService:
             # Another one may just have done it: what it pushed since would be overwritten.
             if self.ledger.complete:
                 return
-            self.refresh_identity()
-            push = self._config.push
-            yield from rebuild(
-                self.ledger,
-                self._annotator,
-                self.identity,
-                Ours(
-                    context=push.check.context, states=(push.state.superseded, push.state.accepted)
-                ),
-                # Who was at work with a lost ledger has ended.
-                push.answer_seconds,
-                self._clock,
-            )
+            yield from Rebuild(
+                ledger=self.ledger,
+                annotator=self._annotator,
+                identity=self.refresh_identity(),
+                push=self._config.push,
+                clock=self._clock,
+            ).run()
 
-    def plan(self) -> planning.Planned:
-        """Take over what changed in PaStA's groups; see `planning.plan`."""
-        return planning.plan(self._config, self.ledger, self.sites, self.identity)
+    def plan(self) -> Planned:
+        """Take over what changed in PaStA's groups; see `plan.plan`."""
+        return plan(self._config, self.ledger, self.sites, self.identity)
 
-    def look_on(self, project_ids: set[int]) -> list[Job]:
+    def audit(self, project_ids: set[int]) -> list[Job]:
         """Look at some of the list pages, in rotation; the jobs that what people did makes."""
         if Sink.RELATION not in self._config.push.sinks:
             return []
@@ -151,26 +126,18 @@ class PushService:
         for number, project in self.identity.projects.items():
             if number in project_ids:
                 pages = self._config.push.audit_pages
-                changed = look_on(self.ledger, self._annotator, number, project, pages)
+                changed = audit(self.ledger, self._annotator, number, project, pages)
                 entries = self.ledger.entries(Sink.RELATION, changed).values()
+                # A patch may be in a project that is not ours, or that no plan spoke of.
                 keys = dict.fromkeys(self.identity.projects, project.key)
                 jobs += cut(entries, keys | {0: project.key})
         return jobs
 
-    def confirmed(self) -> set[int]:
-        """The ids of the projects that we maintain, and to which somebody agreed to push."""
-        return agreed(self.ledger) & self.identity.projects.keys()
-
-    def confirm(self, project_ids: set[int]) -> None:
-        """Note that somebody agreed."""
-        numbers = " ".join(map(str, sorted(self.confirmed() | project_ids)))
-        self.ledger.write_notes({CONFIRMED: numbers, UNDONE: None})
-
-    def pending(self, project_ids: set[int], limit: int | None = None) -> list[Entry]:
+    def pending(self, project_ids: set[int], limit: int | None = None) -> list[Entry[Any]]:
         """What is to be sent now to some projects."""
         return self.ledger.pending(
             # What is undone is so whatever is switched on by now.
-            (Sink.CHECK, Sink.RELATION) if self.undone else self._config.push.sinks,
+            (Sink.CHECK, Sink.RELATION) if self.ledger.undone else self._config.push.sinks,
             project_ids & self.identity.projects.keys(),
             limit,
             now=self._clock(),
@@ -179,112 +146,88 @@ class PushService:
 
     def jobs(self, project_ids: set[int], limit: int | None = None) -> list[Job]:
         """As `pending`, cut into jobs."""
-        keys = {number: each.key for number, each in self.identity.projects.items()}
-        found = {(each.sink, each.patch_id): each for each in self.pending(project_ids, limit)}
+        entries = {(each.sink, each.patch_id): each for each in self.pending(project_ids, limit)}
         if Sink.RELATION in self._config.push.sinks:
             unknown = self.ledger.entries(Sink.RELATION, under_way(self.ledger))
             for entry in unknown.values():
-                if entry.project_id in project_ids & keys.keys():
-                    found.setdefault((entry.sink, entry.patch_id), entry)
-        comments = [each for each in found.values() if each.sink == Sink.COMMENT]
+                if entry.project_id in project_ids & self.identity.projects.keys():
+                    entries.setdefault((entry.sink, entry.patch_id), entry)
+        comments = [key for key in entries if key[0] == Sink.COMMENT]
         # No more mails than an hour takes, and behind all else: they wait for a slow server.
-        for each in comments[self._config.push.comment.per_hour :]:
-            del found[(each.sink, each.patch_id)]
-        return sorted(cut(found.values(), keys), key=lambda job: job.sink == Sink.COMMENT)
+        for key in comments[self._config.push.comment.per_hour :]:
+            del entries[key]
+        jobs = cut(entries.values(), self.identity.keys)
+        return sorted(jobs, key=lambda job: job.sink == Sink.COMMENT)
 
-    def count_ours(self) -> dict[str, int]:
+    # Who agreed to it
+
+    def confirmed(self) -> set[int]:
+        """The ids of the projects that we maintain, and to which somebody agreed to push."""
+        return self.ledger.agreed & self.identity.projects.keys()
+
+    def confirm(self, project_ids: set[int]) -> None:
+        """Note that somebody agreed."""
+        self.ledger.set_agreed(self.confirmed() | project_ids)
+
+    def may_push(self, project_id: int) -> bool:
+        """Whether a fleet may push to a project by itself; asks who we are only if it may."""
+        if self.ledger.undone or not self.ledger.complete:
+            return False
+        return project_id in self.confirmed()
+
+    def status(self, project_id: int) -> PushStatus:
+        """Where push stands with a project that we maintain."""
+        name = self.identity.projects[project_id].link_name
+        return ledger_status(self.ledger, self._config, project_id, name)
+
+    def count_ours(self) -> tuple[int, int]:
         """How many patches show a check of ours, and how many we placed in a relation."""
-        return {
-            Sink.CHECK: sum(1 for _ in self.ledger.showing(Sink.CHECK)),
-            Sink.RELATION: len(self.ledger.hands.made()),
-        }
+        checks = self.ledger.counts().get(Sink.CHECK, SinkCounts())
+        return checks.shown, len(self.ledger.ownership.placed_by_us())
 
-    def want_nothing(self) -> None:
-        """Have our checks and relations withdrawn by the next jobs, and nothing planned again.
-
-        Until somebody agrees to push again.
-        """
-        with self.ledger.transaction():
-            self.ledger.want_nothing()
-            self.ledger.commit_plan((), b"", {CONFIRMED: None, UNDONE: str(self._clock())})
-
-    @property
-    def undone(self) -> bool:
-        """Whether somebody had everything withdrawn, and nobody agreed to push since."""
-        return self.ledger.note(UNDONE) is not None
+    def undo(self) -> None:
+        """Have our checks and relations withdrawn by the next jobs; see `Ledger.undo`."""
+        self.ledger.undo(self._clock())
 
     # Sending
 
     def do(self, job: Job, *, dry_run: bool = False) -> Iterator[Outcome]:
-        """Do a job, or only say what would be done; yields what came of each patch.
-
-        Raises:
-            AnswerLost, ServerUnavailable: the next round goes on.
-            Refused, NotPatchwork: nothing can be written at all.
-        """
-        if job.sink == Sink.RELATION:
-            yield from self._relate(job, dry_run)
+        """Do a job, or only say what would be done; yields and raises as `Sender.send`."""
+        if job.sink != Sink.RELATION:
+            yield from self._patch_sender(job.sink, dry_run).send(job)
             return
-        lost = 0
-        for entry in self.ledger.entries(job.sink, job.patch_ids).values():
-            if entry.wanted == entry.shown and (dry_run or job.sink == Sink.STATE):
-                continue
-            try:
-                outcome = self._send(job, entry, dry_run)
-            except AnswerLost as error:
-                # One patch that the server fails at does not hold up those behind it.
-                lost += 1
-                if lost == MOST_LOST or job.sink == Sink.COMMENT:
-                    raise
-                outcome = Outcome(
-                    patch_id=entry.patch_id, sink=job.sink, text=str(error), trouble=True
-                )
-            if outcome:
-                yield outcome
-
-    def _send(self, job: Job, entry: Entry, dry_run: bool) -> Outcome | None:
-        now = self._clock()
-        if job.sink == Sink.CHECK:
-            checks = Checks(
-                self.ledger,
-                self._annotator,
-                self.identity.user,
-                context=self._config.push.check.context,
-                answer_seconds=self._answer_seconds,
-                clock=self._clock,
-            )
-            return checks.would_send(entry) if dry_run else checks.send(job.key, entry)
-        if job.sink == Sink.STATE:
-            states = States(self.ledger, self._annotator, self._config.push.state.only_from)
-            return states.send(job.key, entry, now, dry_run=dry_run)
-        if job.sink == Sink.COMMENT:
-            comments = Comments(
-                self.ledger,
-                self._config,
-                self.sites,
-                self._answer_seconds,
-                self._annotator.comment_ids,
-            )
-            return comments.send(job.key, entry, now, dry_run=dry_run)
-        raise GiveUp(f"there is no sink {job.sink!r}")
-
-    def _relate(self, job: Job, dry_run: bool) -> Iterator[Outcome]:
-        # Nobody agreed to what is done in other projects; to undo it, nobody needs to.
-        free = dry_run or self.undone
-        open_to_us = self.identity.projects.keys() if free else self.confirmed()
-        rules = Rules(
-            key_of={
-                number: each.key
-                for number, each in self.identity.projects.items()
-                if number in open_to_us
-            },
-            most=self._config.push.relation.most,
-            join=self._config.push.relation.foreign == "join",
-        )
-        relating = Relating(self.ledger, self._annotator, rules)
         # Also for a dry run: half a step of another one would look like a person's.
         with self._alone():
-            yield from relating.outcomes(job.patch_ids, self._clock(), dry_run=dry_run)
+            yield from self._relation_sender(dry_run).send(job)
+
+    def _patch_sender(self, sink: Sink, dry_run: bool) -> Sender:
+        push = self._config.push
+        shared: dict[str, Any] = {
+            "ledger": self.ledger,
+            "annotator": self._annotator,
+            "clock": self._clock,
+            "answer_seconds": self._answer_seconds,
+            "dry_run": dry_run,
+        }
+        if sink == Sink.CHECK:
+            return CheckSender(**shared, user=self.identity.user, context=push.check.context)
+        if sink == Sink.STATE:
+            return StateSender(**shared, only_from=push.state.only_from)
+        sites = {site.key: site for site in self.sites}
+        return CommentSender(**shared, config=self._config, sites=sites)
+
+    def _relation_sender(self, dry_run: bool) -> Sender:
+        # Nobody agreed to what is done in other projects; to undo it, nobody needs to.
+        free = dry_run or self.ledger.undone
+        open_to_us = self.identity.projects.keys() if free else self.confirmed()
+        return RelationSender(
+            ledger=self.ledger,
+            annotator=self._annotator,
+            keys={n: key for n, key in self.identity.keys.items() if n in open_to_us},
+            table=self._config.push.relation,
+            clock=self._clock,
+            dry_run=dry_run,
+        )
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

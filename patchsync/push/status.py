@@ -1,35 +1,22 @@
-"""What push stands at with a project, as the ledger tells; nobody is asked, nothing is made."""
+"""Where push stands with a project, as the ledger tells; nobody is asked, nothing is made."""
 
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from patchsync.config import Config
 from patchsync.errors import PatchsyncError
-from patchsync.push.entries import Entry
-from patchsync.push.identity import Identity, noted_identity
-from patchsync.push.ledger import Ledger
-from patchsync.push.service import UNDONE, agreed, ledger_path
+from patchsync.push.entries import Entry, SinkCounts
+from patchsync.push.identity import noted_identity
+from patchsync.push.ledger import Ledger, ledger_path
 from patchsync.sync.projects import Project
 
 LATEST_TROUBLES = 5
 LONGEST_TEXT = 300  # characters
-
-
-@dataclass(frozen=True, kw_only=True)
-class SinkStatus:
-    """How many patches of a project, in one sink."""
-
-    # Something of ours should be there
-    wanted: int = 0
-    # Something of ours is there
-    shown: int = 0
-    # To be sent, or to be read back
-    pending: int = 0
-    # Patchwork refused, or a person's decision is in the way
-    trouble: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +25,7 @@ class PatchTrouble:
 
     patch_id: int
     sink: str
-    # One of `ledger_tables.Trouble`
+    # One of `entries.TroubleKind`
     kind: str
     text: str
     # Seconds since 1970
@@ -47,7 +34,7 @@ class PatchTrouble:
 
 @dataclass(frozen=True, kw_only=True)
 class PushStatus:
-    """What push stands at with a project."""
+    """Where push stands with a project; named as in `patchsync status --json`."""
 
     # Why the ledger cannot be read; None where it can, or where there is none yet
     ledger_trouble: str | None = None
@@ -60,47 +47,72 @@ class PushStatus:
     # Whether the token's user maintains the project; None where nobody asked yet
     maintained: bool | None = None
     # Those that are switched on
-    sinks: Mapping[str, SinkStatus] = field(default_factory=dict)
+    sinks: Mapping[str, SinkCounts] = field(default_factory=dict)
     # The latest first
     troubles: tuple[PatchTrouble, ...] = ()
 
+    @property
+    def pending(self) -> Counter[str]:
+        """How many annotations are to be sent, by sink."""
+        return Counter({sink: counts.pending for sink, counts in self.sinks.items()})
+
+    def obstacle(self, key: str) -> str | None:
+        """Why the service `push` leaves the project alone, and the remedy; None where it does not.
+
+        `key`: the project, as the configuration spells it.
+        """
+        remedy = f"run `patchsync push --project {key}` once"
+        if self.ledger_trouble:
+            return self.ledger_trouble
+        if self.maintained is False:
+            return "the token's user does not maintain this project"
+        if self.undone:
+            return f"all of ours was withdrawn; to begin again {remedy}"
+        if self.begun and not self.complete:
+            return f"the ledger does not know yet all that Patchwork shows from us; {remedy}"
+        if not self.confirmed:
+            return f"nobody agreed to it yet; {remedy}"
+        return None
+
+
+def summary(counts: Mapping[str, int]) -> str:
+    """How many annotations of which sinks, as `2 x check, 1 x relation`; `nothing` for none."""
+    told = (f"{count} x {sink}" for sink, count in sorted(counts.items()) if count)
+    return ", ".join(told) or "nothing"
+
 
 def push_status(config: Config, site: Project) -> PushStatus:
-    """Read what push stands at with a project. Looks at all entries of the ledger."""
-    project_id = site.paths.project_id
+    """Read where push stands with a project. Looks at all entries of the ledger."""
     path = ledger_path(config)
-    sinks: dict[str, SinkStatus] = {sink: SinkStatus() for sink in config.push.sinks}
+    sinks: dict[str, SinkCounts] = {sink: SinkCounts() for sink in config.push.sinks}
     # To open a ledger would make it.
     if not path.exists():
         return PushStatus(sinks=sinks)
     try:
         with Ledger(path) as ledger:
-            numbers = ledger.numbers([project_id])
-            identity = noted_identity(ledger)
-            return PushStatus(
-                begun=True,
-                complete=ledger.complete,
-                confirmed=project_id in agreed(ledger),
-                undone=ledger.note(UNDONE) is not None,
-                maintained=_maintained(identity, site) if identity else None,
-                sinks=sinks
-                | {
-                    sink: SinkStatus(**numbers[sink]._asdict())
-                    for sink in sinks.keys() & numbers.keys()
-                },
-                troubles=tuple(map(_trouble, ledger.troubles(LATEST_TROUBLES, [project_id]))),
-            )
+            return ledger_status(ledger, config, site.paths.project_id, site.name)
     except PatchsyncError as error:
         return PushStatus(begun=True, ledger_trouble=str(error), sinks=sinks)
 
 
-def _maintained(identity: Identity, site: Project) -> bool | None:
-    if site.name not in identity.names:  # It is configured since.
-        return None
-    return site.paths.project_id in identity.projects
+def ledger_status(ledger: Ledger, config: Config, project_id: int, name: str) -> PushStatus:
+    """As `push_status`, of a ledger that is open; `name`: the project's link name."""
+    counts = ledger.counts([project_id])
+    identity = noted_identity(ledger)
+    # It may be configured since.
+    asked = identity is not None and name in identity.names
+    return PushStatus(
+        begun=True,
+        complete=ledger.complete,
+        confirmed=project_id in ledger.agreed,
+        undone=ledger.undone,
+        maintained=project_id in identity.projects if identity and asked else None,
+        sinks={str(sink): counts.get(sink, SinkCounts()) for sink in config.push.sinks},
+        troubles=tuple(map(_trouble, ledger.troubles(LATEST_TROUBLES, [project_id]))),
+    )
 
 
-def _trouble(entry: Entry) -> PatchTrouble:
+def _trouble(entry: Entry[Any]) -> PatchTrouble:
     return PatchTrouble(
         patch_id=entry.patch_id,
         sink=entry.sink,

@@ -82,7 +82,7 @@ class CommentMail:
         mail["Subject"] = _subject(_one_line(self.subject))
         mail["Date"] = datetime.fromtimestamp(now, UTC)
         mail["Message-ID"] = _reference(self.message_id)
-        mail["In-CommentMail-To"] = _reference(self.in_reply_to)
+        mail["In-Reply-To"] = _reference(self.in_reply_to)
         mail["References"] = _reference(self.in_reply_to)
         mail["Auto-Submitted"] = "auto-generated"
         mail["Precedence"] = "bulk"

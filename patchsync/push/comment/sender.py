@@ -6,220 +6,160 @@ What was said stays said: other words about the same commits and revisions are n
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 from patchsync.config import Config
 from patchsync.errors import AnswerLost, NotWritten, PatchsyncError
 from patchsync.push.comment.mail import CommentMail, checked_address, subject_of
-from patchsync.push.comment.smtp import Envelope, SmtpServer
-from patchsync.push.entries import Claimed, Entry, Sink, Trouble, Unsure, Wait
-from patchsync.push.ledger import Ledger
-from patchsync.push.sending import Outcome, trouble_of
+from patchsync.push.comment.smtp import SmtpServer
+from patchsync.push.entries import (
+    Claimed,
+    CommentValue,
+    Entry,
+    Sink,
+    TroubleKind,
+    Unsure,
+    Wait,
+)
+from patchsync.push.sending import Outcome, PatchSender
 from patchsync.sync.projects import Project
-
-# The message-ids of the comments that Patchwork has on a patch of a project
-SaidThere = Callable[[str, int], Collection[str]]
 
 HOUR = 3600.0  # seconds
 
 # The ledger's note of the mails of the last hour: [time, mail] each.
-RECENT = "comments of the last hour"
+_RECENT = "comments of the last hour"
 
 # The answers that one mail waits for, about: all come before its claim is over.
 _ANSWERS = 12
 
 
-class Comments:
-    """Mails what is wanted to be said."""
+@dataclass(kw_only=True)
+class CommentSender(PatchSender[CommentValue]):
+    """Mails what is desired to be said."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        config: Config,
-        sites: Iterable[Project],
-        answer_seconds: float,
-        said_there: SaidThere | None = None,
-    ) -> None:
-        """Nothing is sent yet.
+    sink: ClassVar[Sink] = Sink.COMMENT
+    most_lost: ClassVar[int] = 1
+    config: Config
+    # By the configuration's spelling
+    sites: dict[str, Project]
 
-        Args:
-            ledger: what is wanted, and what was said.
-            config: the configuration.
-            sites: the projects.
-            answer_seconds: from a claim on, by then the answer is there or never comes.
-            said_there: what Patchwork has, for what the ledger does not know any more.
-        """
-        self._ledger = ledger
-        self._config = config
-        self._table = config.push.comment
-        self._sites = {site.key: site for site in sites}
-        self._answer_seconds = answer_seconds
-        self._said_there = said_there
-
-    def send(self, key: str, entry: Entry, now: float, *, dry_run: bool = False) -> Outcome | None:
-        """Mail the comment that is wanted of a patch; None where that is needless by now.
-
-        `key`: the patch's project, as the configuration spells it.
-
-        Raises:
-            AnswerLost: it may have been sent, and is sent again when that is certain to be over.
-            ServerUnavailable: it was not.
-            Refused, ConfigError: nothing can be mailed at all.
-        """
-        site = self._sites.get(key)
+    def send_one(self, key: str, entry: Entry[CommentValue]) -> Outcome | None:
+        """Mail the comment; after a lost answer, again when that is certain to be over."""
+        site = self.sites.get(key)
         # What was planned before may wait for its hour still when comments are switched off.
-        if site is None or not self._is_on(site):
+        if site is None or not gets_comments(self.config, site):
             return None
-        reply = None
-        if entry.wanted is not None:
-            reply = self._reply(site, entry.patch_id, json.loads(entry.wanted))
-            if reply is None:
-                return self._trouble(entry, Trouble.GONE, "it is gone from Patchwork", now, dry_run)
-        if dry_run:
-            return None if reply is None else _outcome(entry, _told(reply), written=True)
-        # Before the claim, which has time for one mail only.
-        if reply and self._said_there:
-            there = reply.message_id in self._said_there(key, entry.patch_id)
-            reply = None if there else reply
-        claim = self._take(entry, reply, now)
-        if reply is None or not isinstance(claim, int):
+        mail = None
+        if entry.desired is not None:
+            mail = self._mail(site, entry.patch_id, entry.desired)
+            if mail is None:
+                return self.note_trouble(entry, TroubleKind.GONE, "it is gone from Patchwork")
+        if self.dry_run:
+            return None if mail is None else self.outcome(entry, _text(mail), written=True)
+        # Before the claim, which has time for one mail only. What the ledger does not know any more
+        # Patchwork may.
+        if mail and mail.message_id in self.annotator.comment_ids(key, entry.patch_id):
+            mail = None
+        now = self.clock()
+        claim = self._claim(entry, mail, now)
+        if mail is None or not isinstance(claim, Claimed):
             return claim if isinstance(claim, Outcome) else None
-        mail = Envelope(sender=reply.sender, recipient=reply.to, content=reply.content(now))
+        server = SmtpServer.of(self.config, self.answer_seconds / _ANSWERS)
         try:
-            self._smtp().deliver(mail)
+            server.deliver(mail.sender, mail.to, mail.content(now))
         except AnswerLost:
             raise
         except NotWritten as error:
-            return self._trouble(entry, trouble_of(error), str(error), now, claim=claim)
+            return self.note_trouble(entry, TroubleKind.of(error), str(error), claim.claim)
         except PatchsyncError:
-            with self._ledger.transaction():
-                self._ledger.release(entry.patch_id, Sink.COMMENT, claim)
-                self._keep_recent([each for each in self._recent(now) if each[1] != _name(reply)])
+            with self.ledger.transaction():
+                self.ledger.release(entry, claim.claim)
+                self._keep_recent([each for each in self._recent(now) if each[1] != _note(mail)])
             raise
-        self._said(entry, reply, now, claim)
-        return _outcome(entry, _told(reply), written=True)
+        with self.ledger.transaction():
+            self.ledger.write_notes({_note(mail): str(now)})
+            self.ledger.arrived(entry, claim.claim, entry.desired, now)
+        return self.outcome(entry, _text(mail), written=True)
 
-    def _is_on(self, site: Project) -> bool:
-        listed = {key.lower() for key in self._table.projects}
-        names = {site.key.lower(), site.name.lower(), str(site.paths.project_id)}
-        return Sink.COMMENT in self._config.push.sinks and not listed.isdisjoint(names)
-
-    def _reply(self, site: Project, patch_id: int, wanted: dict[str, Any]) -> CommentMail | None:
+    def _mail(self, site: Project, patch_id: int, comment: CommentValue) -> CommentMail | None:
         """The mail that says it; None where the patch is gone."""
-        with site.open() as box:
-            found = box.entry(patch_id)
-            if found is None or patch_id in box.gone():
+        with site.open() as container:
+            stored = container.entry(patch_id)
+            if stored is None or patch_id in container.gone():
                 return None
-            subject = subject_of(box[found.message_id][0])
-        address = self._config.project(site.key).list_email or site.paths.listaddr
+            subject = subject_of(container[stored.message_id][0])
+        address = self.config.project(site.key).list_email or site.paths.listaddr
         return CommentMail(
-            instance=self._config.instance,
-            sender=checked_address("[push.comment] sender", self._table.sender),
+            instance=self.config.instance,
+            sender=checked_address("[push.comment] sender", self.config.push.comment.sender),
             to=checked_address(f"list_email of project {site.key}", address),
-            in_reply_to=found.message_id,
+            in_reply_to=stored.message_id,
             subject=subject,
-            text=wanted["text"],
-            about=tuple(wanted.get("about", ())),
+            text=comment.text,
+            about=comment.about,
         )
 
-    def _take(self, entry: Entry, reply: CommentMail | None, now: float) -> int | Outcome | None:
+    def _claim(
+        self, entry: Entry[CommentValue], mail: CommentMail | None, now: float
+    ) -> Claimed | Outcome | None:
         """Claim a mail and its place in the hour, durably.
 
-        Returns the claim; or why it must wait; or None where it is needless.
+        Returns the claim; or why it must wait; or None where there is nothing to send.
         """
-        with self._ledger.transaction():
-            claim = self._claim(entry, now)
+        with self.ledger.transaction():
+            claim = self.ledger.claim(entry, now, self.answer_seconds)
             if isinstance(claim, Unsure):
                 # It is not looked for, and sent again at worst: Patchwork and list software drop a
                 # second mail with the same message-id.
-                self._ledger.release(entry.patch_id, Sink.COMMENT, claim.claim)
-                claim = self._claim(entry, now)
+                self.ledger.release(entry, claim.claim)
+                claim = self.ledger.claim(entry, now, self.answer_seconds)
             if isinstance(claim, Wait):
-                return _outcome(entry, f"an answer was lost; again in {claim.seconds:.0f} s")
+                return self.outcome(entry, f"an answer was lost; again in {claim.seconds:.0f} s")
             if not isinstance(claim, Claimed):
                 return None
-            if reply is None or self._ledger.note(_name(reply)) is not None:
-                self._show(entry, now, claim.claim)
+            if mail is None or self.ledger.note(_note(mail)) is not None:
+                self.ledger.arrived(entry, claim.claim, entry.desired, now)
                 return None
             recent = self._recent(now)
-            why = self._in_the_way(recent, _name(reply), now)
-            if why:
-                self._ledger.release(entry.patch_id, Sink.COMMENT, claim.claim)
-                return _outcome(entry, why)
-            self._keep_recent([*recent, (now, _name(reply))])
-            return claim.claim
+            if obstacle := self._obstacle(recent, _note(mail), now):
+                self.ledger.release(entry, claim.claim)
+                return self.outcome(entry, obstacle)
+            self._keep_recent([*recent, (now, _note(mail))])
+            return claim
 
-    def _claim(self, entry: Entry, now: float) -> object:
-        return self._ledger.claim(
-            entry.patch_id, Sink.COMMENT, entry.wanted, now, self._answer_seconds
-        )
-
-    def _show(self, entry: Entry, now: float, claim: int) -> None:
-        self._ledger.show(entry.patch_id, Sink.COMMENT, entry.wanted, now, claim=claim)
-
-    def _said(self, entry: Entry, reply: CommentMail, now: float, claim: int) -> None:
-        with self._ledger.transaction():
-            self._ledger.write_notes({_name(reply): str(now)})
-            self._show(entry, now, claim)
-
-    def _in_the_way(self, recent: list[tuple[float, str]], name: str, now: float) -> str:
+    def _obstacle(self, recent: list[tuple[float, str]], note: str, now: float) -> str:
+        """Why a mail must wait; empty where it need not."""
         # A mail to a list that has the patch in several projects is one for all of them.
-        if any(each == name and now - at < self._answer_seconds for at, each in recent):
+        if any(each == note and now - at < self.answer_seconds for at, each in recent):
             return "the same mail is on its way for another project of the list"
-        if len(recent) >= self._table.per_hour:
+        per_hour = self.config.push.comment.per_hour
+        if len(recent) >= per_hour:
             seconds = recent[0][0] + HOUR - now
-            return f"waits: {self._table.per_hour} mails an hour; next in {seconds:.0f} s"
+            return f"waits: {per_hour} mails an hour; next in {seconds:.0f} s"
         return ""
 
     def _recent(self, now: float) -> list[tuple[float, str]]:
         """The mails of the last hour, the oldest first."""
-        kept = json.loads(self._ledger.note(RECENT) or "[]")
-        recent = sorted((min(at, now), name) for at, name in kept if at > now - HOUR)
+        kept = json.loads(self.ledger.note(_RECENT) or "[]")
+        recent = sorted((min(at, now), note) for at, note in kept if at > now - HOUR)
         if any(at > now for at, _ in kept):
             self._keep_recent(recent)  # A clock was set back: their hour begins anew.
         return recent
 
     def _keep_recent(self, recent: list[tuple[float, str]]) -> None:
-        self._ledger.write_notes({RECENT: json.dumps(recent)})
-
-    def _trouble(
-        self,
-        entry: Entry,
-        kind: Trouble,
-        text: str,
-        now: float,
-        dry_run: bool = False,
-        *,
-        claim: int | None = None,
-    ) -> Outcome:
-        if not dry_run:
-            self._ledger.trouble(
-                entry.patch_id, Sink.COMMENT, kind, text, entry.wanted, now, claim=claim
-            )
-        return _outcome(entry, text, trouble=True)
-
-    def _smtp(self) -> SmtpServer:
-        return SmtpServer(
-            host=self._table.smtp_host,
-            port=self._table.port,
-            security=self._table.smtp_security,
-            user=self._table.smtp_user,
-            password=self._config.smtp_password(),
-            timeout=self._answer_seconds / _ANSWERS,
-        )
+        self.ledger.write_notes({_RECENT: json.dumps(recent)})
 
 
-def _name(reply: CommentMail) -> str:
-    """The ledger's note that it was said on this list."""
-    return f"said {reply.message_id} {reply.to.lower()}"
+def gets_comments(config: Config, site: Project) -> bool:
+    """Whether the configuration has comments mailed to the list of a project."""
+    return Sink.COMMENT in config.push.sinks and site.key in config.push.comment.projects
 
 
-def _told(reply: CommentMail) -> str:
-    return f"mail to {reply.to}: {reply.text.splitlines()[0]}"
+def _note(mail: CommentMail) -> str:
+    """The name of the ledger's note that it was said on this list."""
+    return f"said {mail.message_id} {mail.to.lower()}"
 
 
-def _outcome(entry: Entry, text: str, *, written: bool = False, trouble: bool = False) -> Outcome:
-    return Outcome(
-        patch_id=entry.patch_id, sink=Sink.COMMENT, text=text, written=written, trouble=trouble
-    )
+def _text(mail: CommentMail) -> str:
+    return f"mail to {mail.to}: {mail.text.splitlines()[0]}"

@@ -7,9 +7,10 @@ done: killed anywhere, the next round tells what we did from what a person did s
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from patchsync.config.push_tables import RelationTable
 from patchsync.errors import (
     AnswerLost,
     ChangedThere,
@@ -18,26 +19,24 @@ from patchsync.errors import (
     TryAgainLater,
 )
 from patchsync.patchwork.annotator import Annotator
-from patchsync.push.entries import Sink, Trouble
+from patchsync.push.entries import Sink, TroubleKind
+from patchsync.push.jobs import Job
 from patchsync.push.ledger import Ledger
 from patchsync.push.relation.neighbourhood import (
     Neighbourhood,
+    Relations,
     TooMuch,
-    gather,
-    members_of,
+    read_neighbourhood,
     relation_of,
-    taken_away,
+    taken_out,
     taken_over,
 )
 from patchsync.push.relation.planner import Component, Notice, Terms, plan_steps
 from patchsync.push.relation.steps import Step
-from patchsync.push.sending import Outcome, trouble_of
+from patchsync.push.sending import Outcome
 
-# What requests make of patches, until it is noted that they did
+# The ledger's note of what requests make of patches, until it is noted that they did
 UNDER_WAY = "relations under way"
-
-# The relation of each patch; a patch that is in none is alone in its own
-Relations = dict[int, frozenset[int]]
 
 
 def under_way(ledger: Ledger) -> Mapping[int, frozenset[int] | None]:
@@ -48,142 +47,112 @@ def under_way(ledger: Ledger) -> Mapping[int, frozenset[int] | None]:
     noted = json.loads(ledger.note(UNDER_WAY) or "{}")
     if isinstance(noted, list):
         return dict.fromkeys(noted)
-    return {int(each): frozenset(members) for each, members in noted.items()}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rules:
-    """What the configuration and our rights say of relations."""
-
-    # Link name or number, for the requests of each project that we maintain, by its id
-    key_of: Mapping[int, str]
-    # Patches in one relation
-    most: int
-    # Whether what a person related is joined
-    join: bool
+    return {int(patch_id): frozenset(members) for patch_id, members in noted.items()}
 
 
 @dataclass(kw_only=True)
-class Look:
-    """What there is, and what is to be done."""
-
-    around: Neighbourhood
-    components: tuple[Component, ...]
-
-
-class Relating:
+class RelationSender:
     """Makes Patchwork's relations those of the groups, as far as people let it."""
 
-    def __init__(self, ledger: Ledger, annotator: Annotator, rules: Rules) -> None:
-        self._ledger = ledger
-        self._annotator = annotator
-        self._rules = rules
+    ledger: Ledger
+    annotator: Annotator
+    # How the configuration spells the projects whose patches we may relate, by id
+    keys: Mapping[int, str]
+    table: RelationTable
+    # Seconds since 1970
+    clock: Callable[[], float]
+    dry_run: bool = False
 
-    def look(self, patch_ids: Iterable[int], now: float) -> Look:
+    def send(self, job: Job) -> Iterator[Outcome]:
+        """See `Sender`; all that is linked to the job's patches, and how it ended is noted."""
+        try:
+            around, components = self._look(job.patch_ids)
+        except TooMuch as error:
+            if not self.dry_run:
+                self._give_up(job.patch_ids, error)
+            yield _trouble(min(job.patch_ids), str(error))
+            return
+        if self.dry_run:
+            for component in components:
+                yield from map(_written, component.steps)
+                yield from map(_noticed, component.notices)
+            return
+        relations = around.present()
+        troubles: dict[int, tuple[TroubleKind, str]] = {}
+        for component in components:
+            for notice in component.notices:
+                troubles |= dict.fromkeys(notice.group, (TroubleKind.REPORT, str(notice)))
+                yield _noticed(notice)
+            try:
+                yield from self._take_all(component.steps, around, relations)
+            except NotWritten as error:
+                trouble = TroubleKind.of(error), str(error)
+                troubles |= dict.fromkeys(component.patches, trouble)
+                yield _trouble(component.patches[0], str(error))
+        self._settle(around, relations, troubles)
+
+    def _look(self, patch_ids: Iterable[int]) -> tuple[Neighbourhood, tuple[Component, ...]]:
         """Read from Patchwork what is linked to some patches, and plan; writes nothing there.
 
         Raises:
             TooMuch: it cannot be one patch's revisions.
             TryAgainLater: it changed while it was read.
         """
-        key = next(iter(self._rules.key_of.values()))
-        around = gather(self._ledger, lambda each: self._annotator.view(key, each), patch_ids)
+        ownership = self.ledger.ownership
+        key = next(iter(self.keys.values()))
+        around = read_neighbourhood(
+            self.ledger, lambda patch_id: self.annotator.view(key, patch_id), patch_ids
+        )
         if overlap(around.present().values()):
             # Nothing is noted: who stands where is not known.
             raise TryAgainLater(f"the relations of patch {min(around.views)} changed meanwhile")
-        with self._ledger.transaction():
+        with self.ledger.transaction():
             self._note_arrived(around)
-            made = self._ledger.hands.made(around.views)
-            away = taken_away(around, made, now)
-            self._ledger.hands.keep_hands_off(away)
+            placed_by_us = ownership.placed_by_us(around.views)
+            out = taken_out(around, placed_by_us)
+            ownership.leave_alone(out, self.clock())
             # What a person placed since is not ours any more, wherever it is put.
-            self._ledger.hands.forget_made(each.patch_id for each in away)
-            self._ledger.hands.forget_made(taken_over(around, made))
-            self._show(around.present(), around, now)
+            ownership.forget_placed(out | taken_over(around, placed_by_us))
+            self._observe(around.present(), around)
             # Also those that are gone
-            self._end(around.shown)
-        off = self._ledger.hands.hands_off(Sink.RELATION)
-        around.hands_off = frozenset(off.keys() & around.views.keys())
-        return Look(around=around, components=self._plan(around))
-
-    def outcomes(
-        self, patch_ids: Collection[int], now: float, *, dry_run: bool = False
-    ) -> Iterator[Outcome]:
-        """Do what `look` says, or only say so, and note how it ended.
-
-        Raises:
-            AnswerLost, ServerUnavailable: the next round reads what came of it.
-        """
-        try:
-            found = self.look(patch_ids, now)
-        except TooMuch as error:
-            if not dry_run:
-                self._give_up(patch_ids, error, now)
-            yield _failed(min(patch_ids), str(error))
-            return
-        if dry_run:
-            for component in found.components:
-                yield from map(_told, component.steps)
-                yield from map(_noticed, component.notices)
-            return
-        troubles: dict[int, tuple[Trouble, str]] = {}
-        there = found.around.present()
-        for component in found.components:
-            for notice in component.notices:
-                troubles |= dict.fromkeys(notice.group, (Trouble.REPORT, str(notice)))
-                yield _noticed(notice)
-            try:
-                yield from self._do_all(component.steps, found.around, there, now)
-            except NotWritten as error:
-                troubles |= dict.fromkeys(component.patches, (trouble_of(error), str(error)))
-                yield _failed(component.patches[0], str(error))
-        self._settle(found.around, there, troubles, now)
-
-    def _plan(self, around: Neighbourhood) -> tuple[Component, ...]:
+            self._end(around.observed)
+        around.left_alone = frozenset(ownership.left_alone() & around.views.keys())
         terms = Terms(
-            may={
-                view.id for view in around.views.values() if view.project_id in self._rules.key_of
-            },
-            most=self._rules.most,
-            join=self._rules.join,
+            may={view.id for view in around.views.values() if view.project_id in self.keys},
+            most=self.table.most,
+            join=self.table.foreign == "join",
         )
-        current = around.relations(self._ledger.hands.made(around.views))
-        return plan_steps(current, around.groups(), terms)
+        current = around.relations(ownership.placed_by_us(around.views))
+        return around, plan_steps(current, around.groups(), terms)
 
-    def _do_all(
-        self,
-        steps: Iterable[Step],
-        around: Neighbourhood,
-        there: Relations,
-        now: float,
+    def _take_all(
+        self, steps: Iterable[Step], around: Neighbourhood, relations: Relations
     ) -> Iterator[Outcome]:
-        """Take the steps; `there`: the relation of each patch, which changes with them."""
+        """Take the steps; `relations`: what is there, which changes with them."""
         for step in steps:
-            self._take(step, around, there, now)
-            yield _told(step)
+            self._take(step, around, relations)
+            yield _written(step)
         # An answer does not tell what is now.
-        for members in {there[step.patch_id] for step in steps if step.related}:
-            view = self._annotator.view(self._key(min(members), around), min(members))
+        for members in {relations[step.patch_id] for step in steps if step.related}:
+            view = self.annotator.view(self._key(min(members), around), min(members))
             if view is None or relation_of(view) != members:
                 # What we made of them stays noted: the next look tells what a person did since.
-                for each in members:
-                    del there[each]
+                for patch_id in members:
+                    del relations[patch_id]
                 raise ChangedThere(f"the relation of patch {min(members)} is not as we left it")
 
-    def _key(self, patch_id: int, around: Neighbourhood) -> str:
-        return self._rules.key_of[around.views[patch_id].project_id]
-
-    def _take(self, step: Step, around: Neighbourhood, there: Relations, now: float) -> None:
-        """Send a step, and note what is there by it; `there` changes with it."""
+    def _take(self, step: Step, around: Neighbourhood, relations: Relations) -> None:
+        """Send a step, and note what is there by it; `relations` changes with it."""
+        ownership = self.ledger.ownership
         after = step.leaves.members if step.leaves else frozenset()
         ours = step.leaves.ours if step.leaves and step.related else frozenset()
-        new = ours - self._ledger.hands.made(ours)
+        new = ours - ownership.placed_by_us(ours)
         becomes = {
-            each: after if each in after else frozenset({each})
-            for each in there[step.patch_id] | after
+            patch_id: after if patch_id in after else frozenset({patch_id})
+            for patch_id in relations[step.patch_id] | after
         }
-        with self._ledger.transaction():
-            self._ledger.hands.note_made(ours)
+        with self.ledger.transaction():
+            ownership.note_placed(ours)
             self._begin(becomes)
         try:
             self._relate(step, around)
@@ -191,91 +160,92 @@ class Relating:
             raise
         except PatchsyncError:
             # Certainly not sent: what comes to be there is not ours.
-            with self._ledger.transaction():
-                self._ledger.hands.forget_made(new)
+            with self.ledger.transaction():
+                ownership.forget_placed(new)
                 self._end(becomes)
             raise
-        with self._ledger.transaction():
-            self._ledger.hands.forget_made(_alone(becomes))
-            self._show(becomes, around, now)
+        with self.ledger.transaction():
+            ownership.forget_placed(_alone(becomes))
+            self._observe(becomes, around)
             self._end(becomes)
-        there |= becomes
+        relations |= becomes
 
     def _relate(self, step: Step, around: Neighbourhood) -> None:
         """Send a step; at a 409 a patch may stand in a relation alone, which nobody sees."""
         key = self._key(step.patch_id, around)
         try:
-            self._annotator.relate(key, step.patch_id, step.related)
+            self.annotator.relate(key, step.patch_id, step.related)
         except ChangedThere:
             alone = [
-                each
-                for each in (step.patch_id, *step.related)
-                if (view := self._annotator.view(key, each)) is not None and not view.related
+                patch_id
+                for patch_id in (step.patch_id, *step.related)
+                if (view := self.annotator.view(key, patch_id)) is not None and not view.related
             ]
-            for each in alone:
-                self._annotator.relate(self._key(each, around), each, ())
+            for patch_id in alone:
+                self.annotator.relate(self._key(patch_id, around), patch_id, ())
             if not alone:
                 raise
-            self._annotator.relate(key, step.patch_id, step.related)
+            self.annotator.relate(key, step.patch_id, step.related)
+
+    def _key(self, patch_id: int, around: Neighbourhood) -> str:
+        return self.keys[around.views[patch_id].project_id]
 
     def _settle(
         self,
         around: Neighbourhood,
-        there: Relations,
-        troubles: Mapping[int, tuple[Trouble, str]],
-        now: float,
+        relations: Relations,
+        troubles: Mapping[int, tuple[TroubleKind, str]],
     ) -> None:
-        """Note what each patch has now; where that is not what is wanted, why."""
-        with self._ledger.transaction():
-            self._ledger.hands.forget_made(_alone(there))
+        """Note what each patch has now; where that is not what is desired, why."""
+        with self.ledger.transaction():
+            self.ledger.ownership.forget_placed(_alone(relations))
             gone = around.entries.keys() - around.views.keys()
-            self._show(there | dict.fromkeys(gone, frozenset()), around, now)
-            for each, entry in around.entries.items():
-                if _value(there.get(each, frozenset())) != entry.wanted:
-                    kind, text = troubles.get(each, (Trouble.REPORT, _why(each, around)))
-                    self._ledger.trouble(each, Sink.RELATION, kind, text, entry.wanted, now)
+            self._observe(relations | dict.fromkeys(gone, frozenset()), around)
+            for patch_id, entry in around.entries.items():
+                if _value(relations.get(patch_id, frozenset())) != entry.desired:
+                    unsaid = TroubleKind.REPORT, _why_not(patch_id, around)
+                    self.ledger.set_trouble(entry, *troubles.get(patch_id, unsaid), self.clock())
 
-    def _give_up(self, patch_ids: Collection[int], error: TooMuch, now: float) -> None:
-        with self._ledger.transaction():
-            for each, entry in self._ledger.entries(Sink.RELATION, patch_ids).items():
-                kind, wanted = Trouble.REPORT, entry.wanted
-                self._ledger.trouble(each, Sink.RELATION, kind, str(error), wanted, now)
+    def _give_up(self, patch_ids: Iterable[int], error: TooMuch) -> None:
+        with self.ledger.transaction():
+            for entry in self.ledger.entries(Sink.RELATION, patch_ids).values():
+                self.ledger.set_trouble(entry, TroubleKind.REPORT, str(error), self.clock())
 
     def _note_arrived(self, around: Neighbourhood) -> None:
-        """Have what requests did, that nobody saw the end of, count as shown by us."""
-        present, noted = around.present(), under_way(self._ledger)
+        """Have what requests did, that nobody saw the end of, count as observed and ours."""
+        present, noted = around.present(), under_way(self.ledger)
         for after in set(noted.values()):
             patches = {each for each in noted if noted[each] == after and each in present}
             if after is None:
-                around.shown |= {each: present[each] for each in patches}
+                around.observed |= {each: present[each] for each in patches}
                 continue
             if any(present[each] != after for each in patches):
-                if not any(present[each] & after - around.shown[each] for each in patches):
+                if not any(present[each] & after - around.observed[each] for each in patches):
                     # It did not arrive: where a person places a patch now, it is not ours.
-                    alone = [each for each in patches if len(around.shown[each]) == 1]
-                    self._ledger.hands.forget_made(alone)
+                    alone = [each for each in patches if len(around.observed[each]) == 1]
+                    self.ledger.ownership.forget_placed(alone)
                     continue
                 # A person changed it since: what is left of it is in doubt, and so that person's.
                 related = [each for each in patches if len(present[each]) > 1]
-                self._ledger.hands.forget_made(related)
-            around.shown |= dict.fromkeys(patches, after)
+                self.ledger.ownership.forget_placed(related)
+            around.observed |= dict.fromkeys(patches, after)
 
-    def _show(self, relations: Relations, around: Neighbourhood, now: float) -> None:
+    def _observe(self, relations: Relations, around: Neighbourhood) -> None:
         """Note what is there, of the patches that a plan ever said anything of."""
-        for each in relations.keys() & around.entries.keys():
-            self._ledger.show(each, Sink.RELATION, _value(relations[each]), now)
+        for patch_id in relations.keys() & around.entries.keys():
+            value = _value(relations[patch_id])
+            self.ledger.observe(Sink.RELATION, patch_id, value, self.clock())
 
     def _begin(self, becomes: Relations) -> None:
-        self._set_under_way({**under_way(self._ledger), **becomes})
+        self._set_under_way({**under_way(self.ledger), **becomes})
 
     def _end(self, patch_ids: Iterable[int]) -> None:
-        over = set(patch_ids)
-        noted = under_way(self._ledger)
+        over, noted = set(patch_ids), under_way(self.ledger)
         self._set_under_way({each: noted[each] for each in noted if each not in over})
 
     def _set_under_way(self, becomes: Mapping[int, frozenset[int] | None]) -> None:
-        values = {each: members and sorted(members) for each, members in becomes.items()}
-        self._ledger.write_notes({UNDER_WAY: json.dumps(values) if values else None})
+        values = {patch_id: members and sorted(members) for patch_id, members in becomes.items()}
+        self.ledger.write_notes({UNDER_WAY: json.dumps(values) if values else None})
 
 
 def overlap(relations: Iterable[frozenset[int]]) -> bool:
@@ -285,31 +255,31 @@ def overlap(relations: Iterable[frozenset[int]]) -> bool:
 
 
 def _alone(relations: Relations) -> list[int]:
-    return [each for each, members in relations.items() if len(members) == 1]
+    return [patch_id for patch_id, members in relations.items() if len(members) == 1]
 
 
-def _value(members: frozenset[int]) -> str | None:
+def _value(members: frozenset[int]) -> frozenset[int] | None:
     """As the ledger has a relation."""
-    return json.dumps(sorted(members)) if len(members) > 1 else None
+    return members if len(members) > 1 else None
 
 
-def _told(step: Step) -> Outcome:
+def _written(step: Step) -> Outcome:
     text = f"related to {_listed(step.related)}" if step.related else "taken out of its relation"
     return Outcome(patch_id=step.patch_id, sink=Sink.RELATION, text=text, written=True)
 
 
 def _noticed(notice: Notice) -> Outcome:
-    return _failed(notice.patches[0], str(notice))
+    return _trouble(notice.patches[0], str(notice))
 
 
-def _failed(patch_id: int, text: str) -> Outcome:
+def _trouble(patch_id: int, text: str) -> Outcome:
     return Outcome(patch_id=patch_id, sink=Sink.RELATION, text=text, trouble=True)
 
 
-def _why(patch_id: int, around: Neighbourhood) -> str:
-    """Why a patch has not all that is wanted, where the planner has nothing to report."""
-    wanted = members_of(around.entries[patch_id].wanted)
-    out, gone = wanted & around.hands_off, wanted - around.views.keys()
+def _why_not(patch_id: int, around: Neighbourhood) -> str:
+    """Why a patch has not all that is desired, where the planner has nothing to say."""
+    desired = around.entries[patch_id].desired or frozenset()
+    out, gone = desired & around.left_alone, desired - around.views.keys()
     if out:
         return f"a person took patches {_listed(out)} out of their relation: they stay out"
     if gone:

@@ -1,66 +1,63 @@
 """What must be looked at together before a relation is changed: what relations or groups link.
 
-What the ledger says is where to look; what is so is read from Patchwork, all of it, before the
-first step.
+The ledger says where to look; what is there is read from Patchwork, all of it, before the first
+step. What people did since our last step shows in the difference.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from patchsync.errors import GiveUp
 from patchsync.patchwork.schemas import PatchView
-from patchsync.push.entries import Entry, HandsOff, Sink
+from patchsync.push.entries import Entry, RelationValue, Sink
 from patchsync.push.ledger import Ledger
 from patchsync.push.relation.steps import Relation
 
 # What is larger is nothing that a person could look through either.
 MOST_PATCHES = 2000
 
+# The relation of each patch; a patch that is in none is alone in its own
+Relations = dict[int, frozenset[int]]
+
 
 class TooMuch(GiveUp):
     """It is too much to be one patch's revisions."""
-
-
-# The view of a patch of any project; None if it is gone
-Look = Callable[[int], PatchView | None]
 
 
 @dataclass
 class Neighbourhood:
     """Patches, whole relations and whole groups."""
 
-    entries: dict[int, Entry]
+    entries: dict[int, Entry[RelationValue]]
     views: dict[int, PatchView]
-    # The relation that each patch has by us; alone where it has none
-    shown: dict[int, frozenset[int]]
-    # Patches of which a person took our hand away
-    hands_off: frozenset[int] = frozenset()
+    # By us, as far as is known
+    observed: Relations
+    # Patches that a person took out of a relation of ours
+    left_alone: frozenset[int] = frozenset()
 
     def groups(self) -> list[frozenset[int]]:
-        """The wanted relations, of patches that are there and that people left to us."""
+        """The desired relations, of patches that are there and that people left to us."""
         groups: dict[frozenset[int], set[int]] = {}
-        for each in self.entries.keys() & self.views.keys() - self.hands_off:
+        for patch_id in self.entries.keys() & self.views.keys() - self.left_alone:
             # By what each wants itself: one that a plan did not reach claims no others.
-            wanted = members_of(self.entries[each].wanted) or frozenset({each})
-            groups.setdefault(wanted, set()).add(each)
+            desired = self.entries[patch_id].desired or frozenset({patch_id})
+            groups.setdefault(desired, set()).add(patch_id)
         return list(map(frozenset, groups.values()))
 
-    def present(self) -> dict[int, frozenset[int]]:
-        """The relation of each patch, as Patchwork shows it."""
-        return {each: relation_of(view) for each, view in self.views.items()}
+    def present(self) -> Relations:
+        """As Patchwork showed them."""
+        return {patch_id: relation_of(view) for patch_id, view in self.views.items()}
 
-    def relations(self, made: Collection[int]) -> list[Relation]:
-        """What Patchwork shows; `made`: the patches that we placed there."""
-        found = {relation_of(view) for view in self.views.values()}
-        return [Relation(each, each.intersection(made)) for each in found if len(each) > 1]
-
-
-def members_of(value: str | None) -> frozenset[int]:
-    """The patches of a relation as the ledger has it."""
-    return frozenset(json.loads(value)) if value else frozenset()
+    def relations(self, placed_by_us: Collection[int]) -> list[Relation]:
+        """What Patchwork showed, and of it what is ours."""
+        relations = set(self.present().values())
+        return [
+            Relation(members, members.intersection(placed_by_us))
+            for members in relations
+            if len(members) > 1
+        ]
 
 
 def relation_of(view: PatchView) -> frozenset[int]:
@@ -68,8 +65,12 @@ def relation_of(view: PatchView) -> frozenset[int]:
     return frozenset({view.id, *view.related})
 
 
-def gather(ledger: Ledger, look: Look, patch_ids: Iterable[int]) -> Neighbourhood:
+def read_neighbourhood(
+    ledger: Ledger, view_of: Callable[[int], PatchView | None], patch_ids: Iterable[int]
+) -> Neighbourhood:
     """Read all that is linked to some patches, by relations or by groups.
+
+    `view_of`: asks for a patch of any project; None if it is gone.
 
     Raises:
         TooMuch: there is no end to it.
@@ -80,42 +81,42 @@ def gather(ledger: Ledger, look: Look, patch_ids: Iterable[int]) -> Neighbourhoo
         seen |= waiting
         if len(seen) > MOST_PATCHES:
             raise TooMuch(f"more than {MOST_PATCHES} patches are linked to patch {min(seen)}")
-        views |= {each: view for each in sorted(waiting) if (view := look(each)) is not None}
+        views |= {each: view for each in sorted(waiting) if (view := view_of(each)) is not None}
         # All of them once more: a plan may have changed them while the server was asked.
         with ledger.transaction():
             entries = ledger.entries(Sink.RELATION, seen)
         linked = set[int]().union(*map(relation_of, views.values()))
         for entry in entries.values():
-            linked |= members_of(entry.wanted) | members_of(entry.shown)
+            linked |= (entry.desired or set()) | (entry.observed or set())
         waiting = linked - seen
-    shown = {each: frozenset({each}) for each in seen}
-    shown |= {each: found for each, entry in entries.items() if (found := members_of(entry.shown))}
-    return Neighbourhood(entries, views, shown)
+    observed = {patch_id: frozenset({patch_id}) for patch_id in seen}
+    observed |= {patch_id: entry.observed for patch_id, entry in entries.items() if entry.observed}
+    return Neighbourhood(entries, views, observed)
 
 
-def taken_away(found: Neighbourhood, made: Collection[int], now: float) -> list[HandsOff]:
+def taken_out(around: Neighbourhood, placed_by_us: Collection[int]) -> set[int]:
     """The patches that we related and that a person took out of that relation since."""
-    return [
-        HandsOff(Sink.RELATION, each, "a person took it out of its relation", now)
-        for each, view in found.views.items()
-        if each in made
+    return {
+        patch_id
+        for patch_id, view in around.views.items()
+        if patch_id in placed_by_us
         # Where all the others are gone from Patchwork, nobody took it out.
-        and (others := found.shown[each] & found.views.keys() - {each})
+        and (others := around.observed[patch_id] & around.views.keys() - {patch_id})
         and relation_of(view).isdisjoint(others)
-    ]
+    }
 
 
-def taken_over(found: Neighbourhood, made: Collection[int]) -> set[int]:
+def taken_over(around: Neighbourhood, placed_by_us: Collection[int]) -> set[int]:
     """The patches that we related, in relations to which a person added others since.
 
     Such a relation is that person's: none of it is taken apart.
     """
     over: set[int] = set()
-    for each, view in found.views.items():
-        before = found.shown[each]
-        if each in made and len(before) > 1:
+    for patch_id, view in around.views.items():
+        before = around.observed[patch_id]
+        if patch_id in placed_by_us and len(before) > 1:
             members = relation_of(view)
-            foreign = members.difference(made)
+            foreign = members.difference(placed_by_us)
             if foreign and foreign.isdisjoint(before):
-                over |= members & set(made)
+                over |= members & set(placed_by_us)
     return over

@@ -12,12 +12,12 @@ from relation_server import State, apply
 from patchsync.errors import AnswerLost, GoneThere
 from patchsync.patchwork.schemas import Check, CheckEvent, PatchView, RelationEvent, User
 from patchsync.push.annotations import ProjectFacts
-from patchsync.push.identity import Identity, Maintained
+from patchsync.push.identity import Identity, MaintainedProject
 
 US = User(id=1, username="pasta-bot")
 IDENTITY = Identity(
     user=US,
-    projects={1: Maintained(key="linux", link_name="linux", facts=ProjectFacts())},
+    projects={1: MaintainedProject(key="linux", link_name="linux", facts=ProjectFacts())},
 )
 
 
@@ -106,6 +106,9 @@ class FakePatchwork:
     def newest_check(self, key: str, patch_id: int, user_id: int, context: str) -> Check | None:
         self.reads += 1
         return self.checks.get(patch_id, [None])[-1]
+
+    def comment_ids(self, key: str, patch_id: int) -> frozenset[str]:
+        return frozenset()
 
     def own_checks(self, key: str, user: User) -> dict[tuple[int, str], CheckEvent | None]:
         self.reads += 1
