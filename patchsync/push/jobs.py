@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from patchsync.push.components import components
+from patchsync.analysis.components import components
 from patchsync.push.entries import Entry, RelationValue, Sink
 
 # Checks, states or comments in one job

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
 
+from patchsync.analysis.components import components
 from patchsync.errors import GiveUp, TryAgainLater
-from patchsync.push.components import components
 from patchsync.push.relation.steps import Relation, Step, Steps, Target
 
 _NAMED = 10  # patches in a text
