@@ -14,6 +14,7 @@ One object serves one thread of one process: do not carry it across a fork.
 from __future__ import annotations
 
 import secrets
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,11 +36,9 @@ from patchsync.push.entries import (
     decode,
     encode,
 )
-from patchsync.push.ledger_file import LedgerFile, slots
-from patchsync.push.ownership import Ownership
+from patchsync.push.ownership import SET, Ownership, as_set
 from patchsync.store.layout import OWN_FOLDER
-
-_VERSION = 1  # of the tables below
+from patchsync.store.sqlite_file import Schema, SqliteFile
 
 # What is to be sent, or to be read back: another value is desired than was observed, and no trouble
 # but a 409 is in the way; or a claim has no outcome. A query must repeat it to use the index.
@@ -51,7 +50,6 @@ project_id IS NOT NULL AND (claim IS NOT NULL
 # `wanted` is what is desired and `shown` what was observed; `remote_id` is not null where we know
 # that we sent it; `made` and `hands_off` are those of `Ownership`.
 _TABLES = f"""
-BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS entry (
     sink TEXT NOT NULL, patch_id INTEGER NOT NULL, project_id INTEGER,
     wanted TEXT,
@@ -69,9 +67,7 @@ CREATE TABLE IF NOT EXISTS hands_off (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS planned (complete INTEGER NOT NULL, lines BLOB NOT NULL);
-INSERT INTO planned SELECT 0, x'' WHERE NOT EXISTS (SELECT * FROM planned);
-PRAGMA user_version = {_VERSION};
-COMMIT;
+INSERT INTO planned SELECT 0, x'' WHERE NOT EXISTS (SELECT * FROM planned)
 """  # noqa: S608
 
 _ENTRY = """
@@ -88,11 +84,31 @@ def ledger_path(config: Config) -> Path:
     return config.d_mbox / OWN_FOLDER / f"push.{config.instance}.sqlite"
 
 
+class LedgerFile(SqliteFile):
+    """The file, which is opened, and made, when it is needed; after it was deleted anew."""
+
+    def __init__(self, path: Path) -> None:
+        remedy = (
+            f"stop patchsync and delete it, with {path.name}-wal and {path.name}-shm: "
+            "it is rebuilt from Patchwork"
+        )
+        # A claim must not be lost once it was sent.
+        pragmas = {"synchronous": "FULL"}
+        super().__init__(path, Schema(version=1, tables=_TABLES, remedy=remedy, pragmas=pragmas))
+
+    @property
+    def sql(self) -> sqlite3.Connection:
+        """The connection, to be used within `reporting` or `transaction`."""
+        if not (self._connection and self._connection.in_transaction) and not self.is_open:
+            self.open()
+        return super().sql
+
+
 class Ledger:
     """The ledger of one configuration and one Patchwork, in the SQLite file `path`."""
 
     def __init__(self, path: Path) -> None:
-        self._file = LedgerFile(path, _TABLES, _VERSION)
+        self._file = LedgerFile(path)
         self.ownership = Ownership(self._file)
 
     def __enter__(self) -> Self:
@@ -145,15 +161,13 @@ class Ledger:
     @property
     def lines(self) -> bytes:
         """As the last `finish_plan` gave it; empty before the first."""
-        with self._file.using() as sql:
-            lines: bytes = sql.execute("SELECT lines FROM planned").fetchone()[0]
-            return lines
+        lines: bytes = self._file.value("SELECT lines FROM planned")
+        return lines
 
     @property
     def complete(self) -> bool:
         """Whether it knows all that Patchwork shows from us; it does not before `set_complete`."""
-        with self._file.using() as sql:
-            return bool(sql.execute("SELECT complete FROM planned").fetchone()[0])
+        return bool(self._file.value("SELECT complete FROM planned"))
 
     def set_complete(self) -> None:
         """Everything that Patchwork shows from us is in the ledger."""
@@ -213,18 +227,13 @@ class Ledger:
             AND (SELECT complete FROM planned) LIMIT ?
         """  # noqa: S608
         times = (now - answer_seconds, now)
-        with self._file.using() as sql:
-            rows = sql.execute(query, (*values, *times, -1 if limit is None else limit))
-            return list(map(_entry, rows))
+        rows = self._file.rows(query, *values, *times, -1 if limit is None else limit)
+        return list(map(_entry, rows))
 
     def entries(self, sink: Sink, patch_ids: Iterable[int]) -> dict[int, Entry[Any]]:
         """The entries that there are of these patches in a sink, by patch id."""
-        entries: dict[int, Entry[Any]] = {}
-        with self._file.using() as sql:
-            for marks, some in slots(patch_ids):
-                query = f"SELECT {_ENTRY} FROM entry WHERE sink = ? AND patch_id IN ({marks})"  # noqa: S608
-                entries.update((row[1], _entry(row)) for row in sql.execute(query, (sink, *some)))
-        return entries
+        query = f"SELECT {_ENTRY} FROM entry WHERE sink = ? AND patch_id IN {SET}"  # noqa: S608
+        return {row[1]: _entry(row) for row in self._file.rows(query, sink, as_set(patch_ids))}
 
     def troubles(self, limit: int, project_ids: Iterable[int] | None = None) -> list[Entry[Any]]:
         """The entries in trouble, of all projects or of some, the latest first."""
@@ -233,8 +242,7 @@ class Ledger:
             SELECT {_ENTRY} FROM entry INDEXED BY troubled WHERE trouble IS NOT NULL AND {where}
             ORDER BY trouble_at DESC LIMIT ?
         """  # noqa: S608
-        with self._file.using() as sql:
-            return list(map(_entry, sql.execute(query, (*values, limit))))
+        return list(map(_entry, self._file.rows(query, *values, limit)))
 
     def counts(self, project_ids: Iterable[int] | None = None) -> dict[str, SinkCounts]:
         """By sink; looks at all entries."""
@@ -243,11 +251,10 @@ class Ledger:
             SELECT sink, count(wanted), count(shown), sum({_UNSETTLED}), count(trouble)
             FROM entry WHERE {where} GROUP BY sink
         """  # noqa: S608
-        with self._file.using() as sql:
-            return {
-                sink: SinkCounts(wanted=wanted, shown=shown, pending=pending, trouble=trouble)
-                for sink, wanted, shown, pending, trouble in sql.execute(query, values)
-            }
+        return {
+            sink: SinkCounts(wanted=wanted, shown=shown, pending=pending, trouble=trouble)
+            for sink, wanted, shown, pending, trouble in self._file.rows(query, *values)
+        }
 
     # Sending
 
@@ -350,21 +357,17 @@ class Ledger:
         with self._file.transaction() as sql:
             if patch_ids is None:
                 return sql.execute(clear).rowcount
-            where, values = _within(Sink, None)
-            return sum(
-                sql.execute(
-                    f"{clear} AND {where} AND patch_id IN ({marks})", (*values, *some)
-                ).rowcount
-                for marks, some in slots(patch_ids)
-            )
+            sinks, ids = as_set(Sink), as_set(patch_ids)
+            return sql.execute(
+                f"{clear} AND sink IN {SET} AND patch_id IN {SET}", (sinks, ids)
+            ).rowcount
 
     # Notes
 
     def note(self, name: str) -> str | None:
         """What was noted under this name, None when nothing was."""
-        with self._file.using() as sql:
-            row = sql.execute("SELECT text FROM note WHERE name = ?", (name,)).fetchone()
-            return None if row is None else str(row[0])
+        text: str | None = self._file.value("SELECT text FROM note WHERE name = ?", name)
+        return text
 
     def write_notes(self, notes: Mapping[str, str | None]) -> None:
         """Note texts under their names; None removes what there was."""
@@ -392,11 +395,8 @@ def _entry(row: tuple[Any, ...]) -> Entry[Any]:
     )
 
 
-def _within(sinks: Iterable[str], project_ids: Iterable[int] | None) -> tuple[str, list[object]]:
+def _within(sinks: Iterable[str], project_ids: Iterable[int] | None) -> tuple[str, list[str]]:
     """A condition for these sinks and projects, with its values."""
-    values: list[object] = [str(sink) for sink in sinks]
-    where = f"sink IN ({','.join('?' * len(values))})"
     if project_ids is None:
-        return where, values
-    projects = list(project_ids)
-    return f"{where} AND project_id IN ({','.join('?' * len(projects))})", [*values, *projects]
+        return f"sink IN {SET}", [as_set(sinks)]
+    return f"sink IN {SET} AND project_id IN {SET}", [as_set(sinks), as_set(project_ids)]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
-from patchsync.push.ledger_file import LedgerFile, slots
+from patchsync.store.sqlite_file import SqliteFile
 
+SET = "(SELECT value FROM json_each(?))"  # for `as_set`
 _REASON = "a person took it out of its relation"
 
 
 class Ownership:
     """A part of the ledger, see there."""
 
-    def __init__(self, file: LedgerFile) -> None:
+    def __init__(self, file: SqliteFile) -> None:
         self._file = file
 
     def note_placed(self, patch_ids: Iterable[int]) -> None:
@@ -27,14 +29,10 @@ class Ownership:
 
     def placed_by_us(self, patch_ids: Iterable[int] | None = None) -> set[int]:
         """Which of these patches, or of all, we placed into a relation."""
-        with self._file.using() as sql:
-            if patch_ids is None:
-                return {row[0] for row in sql.execute("SELECT patch_id FROM made")}
-            placed: set[int] = set()
-            for marks, some in slots(patch_ids):
-                query = f"SELECT patch_id FROM made WHERE patch_id IN ({marks})"  # noqa: S608
-                placed.update(row[0] for row in sql.execute(query, some))
-            return placed
+        if patch_ids is None:
+            return {row[0] for row in self._file.rows("SELECT patch_id FROM made")}
+        query = f"SELECT patch_id FROM made WHERE patch_id IN {SET}"  # noqa: S608
+        return {row[0] for row in self._file.rows(query, as_set(patch_ids))}
 
     def leave_alone(self, patch_ids: Iterable[int], at: float) -> None:
         """A person took these out of a relation of ours: they stay out of all."""
@@ -45,5 +43,9 @@ class Ownership:
     def left_alone(self) -> set[int]:
         """All patches that are."""
         query = "SELECT patch_id FROM hands_off WHERE sink = 'relation'"
-        with self._file.using() as sql:
-            return {row[0] for row in sql.execute(query)}
+        return {row[0] for row in self._file.rows(query)}
+
+
+def as_set(values: Iterable[int | str]) -> str:
+    """Any number of values as one parameter, in place of `SET`."""
+    return json.dumps(list(values))

@@ -23,7 +23,6 @@ from typing import Any
 import pytest
 
 from patchsync.errors import GiveUp, StoreDamaged, StoreUnavailable
-from patchsync.push import ledger_file
 from patchsync.push.entries import (
     CheckValue,
     Claimed,
@@ -40,6 +39,7 @@ from patchsync.push.entries import (
     Wait,
 )
 from patchsync.push.ledger import Ledger
+from patchsync.store import sqlite_file
 
 ANSWER = 120.0  # seconds
 A, B = (
@@ -164,10 +164,10 @@ def test_what_is_pending_is_found_without_looking_at_the_rest(ledger: Ledger) ->
             nonlocal steps
             steps += 100
 
-        with ledger._file.using() as sql:
-            sql.set_progress_handler(count, 100)
-            assert pending(ledger, projects=projects) == list(few)
-            sql.set_progress_handler(None, 0)
+        sql = ledger._file.sql
+        sql.set_progress_handler(count, 100)
+        assert pending(ledger, projects=projects) == list(few)
+        sql.set_progress_handler(None, 0)
         assert steps < 2000
 
 
@@ -598,7 +598,7 @@ def test_what_passes_is_told_apart(
     ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process that writes for too long, and a folder that cannot be made."""
-    monkeypatch.setattr(ledger_file, "_BUSY", 0.0)
+    monkeypatch.setattr(sqlite_file, "BUSY_SECONDS", 0.0)
     ledger.set_desired(checks([1]))
     with Ledger(path) as other, ledger.transaction(), pytest.raises(StoreUnavailable, match="lock"):
         claim(other)
@@ -608,9 +608,8 @@ def test_what_passes_is_told_apart(
 
 def test_a_claim_is_durable_before_anything_is_sent(ledger: Ledger) -> None:
     """SQLite waits for the disk at each commit."""
-    with ledger._file.using() as sql:
-        assert sql.execute("PRAGMA synchronous").fetchone() == (2,)
-        assert sql.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert ledger._file.value("PRAGMA synchronous") == 2
+    assert ledger._file.value("PRAGMA journal_mode") == "wal"
 
 
 if __name__ == "__main__":

@@ -18,8 +18,7 @@ from patchsync.config.push_tables import RelationTable
 from patchsync.errors import AnswerLost, TryAgainLater
 from patchsync.push.entries import Desired, Sink
 from patchsync.push.jobs import Job, cut
-from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_file import LedgerFile
+from patchsync.push.ledger import Ledger, LedgerFile
 from patchsync.push.relation import neighbourhood
 from patchsync.push.relation.executor import UNDER_WAY, RelationSender, under_way
 
@@ -122,8 +121,7 @@ class Killer:
 
         @contextmanager
         def transaction(file: LedgerFile) -> Iterator[sqlite3.Connection]:
-            with file.using() as sql:
-                outer = not sql.in_transaction
+            outer = not file.sql.in_transaction
             if outer:
                 self.chance()
             with whole(file) as sql:
