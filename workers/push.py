@@ -27,16 +27,16 @@ def plan(project: str, audit: bool = True) -> None:
     config = context.config()
     key = context.project_key(project)
     context.debounce(enqueue.planning(key)).begin()
-    site = find_project(config, key)
-    if site is None:
+    stored = find_project(config, key)
+    if stored is None:
         return  # Nothing is synced yet.
     with context.push() as service:
-        number = site.paths.project_id
+        number = stored.paths.project_id
         if not service.may_push(number):
             # No error: `patchsync status` tells it too.
             log.info(
                 "%s: nothing is pushed until somebody agrees: run `patchsync push -p %s` once",
-                site.name,
+                stored.name,
                 key,
             )
             return
@@ -45,7 +45,7 @@ def plan(project: str, audit: bool = True) -> None:
         jobs = [*audited, *service.jobs({number})]
     log.info(
         "%s: %d groups changed, %d annotations, %d jobs",
-        site.name,
+        stored.name,
         planned.groups,
         planned.changed,
         len(jobs),
@@ -60,8 +60,8 @@ def send(project: str, sink: str, patch_ids: list[int]) -> None:
     key = context.project_key(project)
     job = Job(key=key, sink=Sink(sink), patch_ids=tuple(int(each) for each in patch_ids))
     with context.push() as service:
-        site = find_project(context.config(), key)
-        if not site or not service.may_push(site.paths.project_id):
+        stored = service.projects.get(key)
+        if not stored or not service.may_push(stored.paths.project_id):
             log.info("%s of %s: nobody agrees to push any more", sink, key)
             return
         try:

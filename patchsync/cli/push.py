@@ -28,7 +28,7 @@ from patchsync.push.sending import Outcome
 from patchsync.push.service import PushService
 from patchsync.push.status import summary
 from patchsync.sync.connect import connect_annotator
-from patchsync.sync.projects import configured, find_project
+from patchsync.sync.projects import configured
 
 # So many rows are shown one by one; the rest is counted.
 MOST_ROWS = 100
@@ -94,12 +94,12 @@ def _project_ids(config: Config, service: PushService, keys: tuple[str, ...]) ->
         return set(service.identity.projects)
     ids = set()
     for table in [configured(config, key) for key in keys]:
-        site = find_project(config, table.id)
-        if site is None:
+        project = service.projects.get(table.id)
+        if project is None:
             raise GiveUp(f"{table.called} is not in the store yet; run `patchsync sync` first")
-        if site.paths.project_id not in service.identity.projects:
+        if project.paths.project_id not in service.identity.projects:
             raise GiveUp(f"{table.called}: the token's user does not maintain it")
-        ids.add(site.paths.project_id)
+        ids.add(project.paths.project_id)
     return ids
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,33 +52,33 @@ class Identity:
 _IDENTITY = TypeAdapter(Identity)
 
 
-def ask_identity(annotator: Annotator, sites: list[Project]) -> Identity:
+def ask_identity(annotator: Annotator, projects: Iterable[Project]) -> Identity:
     """Ask Patchwork who the token's user is.
 
     Raises:
         Refused: it is nobody's, or its user maintains none of the projects.
     """
-    projects = {site.key: annotator.project(str(site.paths.project_id)) for site in sites}
-    ours = {key: project for key, project in projects.items() if annotator.maintains(project)}
+    answers = {each.key: annotator.project(str(each.paths.project_id)) for each in projects}
+    ours = {key: answer for key, answer in answers.items() if annotator.maintains(answer)}
     if not ours:
-        names = ", ".join(project.link_name for project in projects.values())
+        names = ", ".join(answer.link_name for answer in answers.values())
         raise Refused(
             f"the token's user maintains none of {names}, which Patchwork wants for any annotation"
         )
     return Identity(
         user=annotator.me(next(iter(ours.values()))),
         projects={
-            project.id: MaintainedProject(
+            answer.id: MaintainedProject(
                 key=key,
-                link_name=project.link_name,
+                link_name=answer.link_name,
                 facts=ProjectFacts(
-                    commit_url_format=project.commit_url_format,
-                    list_archive_url_format=project.list_archive_url_format,
+                    commit_url_format=answer.commit_url_format,
+                    list_archive_url_format=answer.list_archive_url_format,
                 ),
             )
-            for key, project in ours.items()
+            for key, answer in ours.items()
         },
-        others=tuple(each.link_name for key, each in projects.items() if key not in ours),
+        others=tuple(answer.link_name for key, answer in answers.items() if key not in ours),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -37,7 +37,9 @@ class Planned:
     changed: int
 
 
-def plan(config: Config, ledger: Ledger, sites: list[Project], identity: Identity) -> Planned:
+def plan(
+    config: Config, ledger: Ledger, projects: Collection[Project], identity: Identity
+) -> Planned:
     """Take over what changed in patch-groups since the last plan.
 
     Raises:
@@ -49,10 +51,12 @@ def plan(config: Config, ledger: Ledger, sites: list[Project], identity: Identit
         push=config.push,
         templates=Templates(config.push),
         facts={number: project.facts for number, project in identity.projects.items()},
-        commented={site.paths.project_id for site in sites if gets_comments(config, site)},
+        commented={
+            project.paths.project_id for project in projects if gets_comments(config, project)
+        },
     )
     fingerprint = _fingerprint(config, identity)
-    with StoredPatches(sites) as patches, ledger.transaction():
+    with StoredPatches(projects) as patches, ledger.transaction():
         positions = patches.positions()
         moved = patches.moved_since({name: ledger.note(name) for name in positions})
         done = array("q")

@@ -26,7 +26,7 @@ from patchsync.push.sending import Outcome, Sender
 from patchsync.push.states import StateSender
 from patchsync.push.status import PushStatus, ledger_status
 from patchsync.store.lock import store_lock
-from patchsync.sync.projects import find_project
+from patchsync.sync.projects import Project, find_project
 
 # Relations are changed by one process at a time, on this machine.
 RELATIONS_WAIT = 60.0
@@ -48,11 +48,12 @@ class PushService:
                 f'{config.source}: nothing is switched on; set [push] sinks = ["check", "relation"]'
             )
         self.ledger = Ledger(ledger_path(config))
-        self.sites = [
-            site
+        # Those that are in the store, by the configuration's spelling
+        self.projects: dict[str, Project] = {
+            table.id: project
             for table in config.projects
-            if (site := find_project(config, table.id)) is not None
-        ]
+            if (project := find_project(config, table.id)) is not None
+        }
         self._config = config
         self._annotator = annotator
         self._clock = clock
@@ -72,16 +73,16 @@ class PushService:
         if self._identity is None:
             noted = noted_identity(self.ledger, self._token_mark())
             # A project that is configured since is not known by it.
-            if noted is None or noted.names != {site.name for site in self.sites}:
+            if noted is None or noted.names != {each.name for each in self.projects.values()}:
                 return self.refresh_identity()
             self._identity = noted
         return self._identity
 
     def refresh_identity(self) -> Identity:
         """Ask Patchwork anew who we are."""
-        if not self.sites:
+        if not self.projects:
             raise GiveUp("no project is in the store yet; run `patchsync sync` first")
-        self._identity = ask_identity(self._annotator, self.sites)
+        self._identity = ask_identity(self._annotator, self.projects.values())
         note_identity(self.ledger, self._identity, self._token_mark())
         return self._identity
 
@@ -116,7 +117,7 @@ class PushService:
 
     def plan(self) -> Planned:
         """Take over what changed in PaStA's groups; see `plan.plan`."""
-        return plan(self._config, self.ledger, self.sites, self.identity)
+        return plan(self._config, self.ledger, self.projects.values(), self.identity)
 
     def audit(self, project_ids: set[int]) -> list[Job]:
         """Look at some of the list pages, in rotation; the jobs that what people did makes."""
@@ -213,8 +214,7 @@ class PushService:
             return CheckSender(**shared, user=self.identity.user, context=push.check.context)
         if sink == Sink.STATE:
             return StateSender(**shared, only_from=push.state.only_from)
-        sites = {site.key: site for site in self.sites}
-        return CommentSender(**shared, config=self._config, sites=sites)
+        return CommentSender(**shared, config=self._config, projects=self.projects)
 
     def _relation_sender(self, dry_run: bool) -> Sender:
         # Nobody agreed to what is done in other projects; to undo it, nobody needs to.

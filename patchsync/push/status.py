@@ -81,7 +81,7 @@ def summary(counts: Mapping[str, int]) -> str:
     return ", ".join(told) or "nothing"
 
 
-def push_status(config: Config, site: Project) -> PushStatus:
+def push_status(config: Config, project: Project) -> PushStatus:
     """Read where push stands with a project. Looks at all entries of the ledger."""
     path = ledger_path(config)
     sinks: dict[str, SinkCounts] = {sink: SinkCounts() for sink in config.push.sinks}
@@ -90,7 +90,7 @@ def push_status(config: Config, site: Project) -> PushStatus:
         return PushStatus(sinks=sinks)
     try:
         with Ledger(path) as ledger:
-            return ledger_status(ledger, config, site.paths.project_id, site.name)
+            return ledger_status(ledger, config, project.paths.project_id, project.name)
     except PatchsyncError as error:
         return PushStatus(begun=True, ledger_trouble=str(error), sinks=sinks)
 

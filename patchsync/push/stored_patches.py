@@ -16,25 +16,25 @@ from patchsync.sync.projects import Project
 
 @dataclass(frozen=True)
 class _OpenStore:
-    site: Project
+    project: Project
     container: MboxPatchwork
     gone: frozenset[int]
 
     @property
     def number(self) -> int:
         """The project's."""
-        return self.site.paths.project_id
+        return self.project.paths.project_id
 
 
 class StoredPatches:
     """A view of the stores of some projects; a context."""
 
-    def __init__(self, sites: Iterable[Project]) -> None:
+    def __init__(self, projects: Iterable[Project]) -> None:
         self._stack = ExitStack()
         self._stores: list[_OpenStore] = []
-        for site in sites:
-            container = self._stack.enter_context(site.open())
-            self._stores.append(_OpenStore(site, container, container.gone()))
+        for project in projects:
+            container = self._stack.enter_context(project.open())
+            self._stores.append(_OpenStore(project, container, container.gone()))
 
     def __enter__(self) -> Self:
         return self
@@ -57,7 +57,7 @@ class StoredPatches:
         """How far each index goes, and what is gone: notes for `moved_since`."""
         notes = {}
         for store in self._stores:
-            notes[f"index {store.number}"] = json.dumps(_end_of(store.site))
+            notes[f"index {store.number}"] = json.dumps(_end_of(store.project))
             notes[f"gone {store.number}"] = json.dumps(sorted(store.gone))
         return notes
 
@@ -74,27 +74,27 @@ class StoredPatches:
             changed = store.gone.symmetric_difference(json.loads(gone))
             moved |= set(store.container.message_ids(changed).values())
             inode, offset = json.loads(position)
-            now = _end_of(store.site)
+            now = _end_of(store.project)
             if now[0] != inode or now[1] < offset:
                 return None
-            moved.update(_message_ids(store.site, offset, now[1]))
+            moved.update(_message_ids(store.project, offset, now[1]))
         return moved
 
 
-def _end_of(site: Project) -> tuple[int, int]:
+def _end_of(project: Project) -> tuple[int, int]:
     """Inode and size of a project's index; zeros where there is none."""
     try:
-        stat = site.paths.index.stat()
+        stat = project.paths.index.stat()
     except FileNotFoundError:
         return 0, 0
     return stat.st_ino, stat.st_size
 
 
-def _message_ids(site: Project, start: int, end: int) -> Iterator[str]:
+def _message_ids(project: Project, start: int, end: int) -> Iterator[str]:
     """Those in a project's index between two offsets."""
     if start >= end:
         return
-    with site.paths.index.open("rb") as index:
+    with project.paths.index.open("rb") as index:
         index.seek(start)
         for line in index.read(end - start).split(b"\n"):
             if line:

@@ -59,7 +59,7 @@ def ledger(config: Config) -> Iterator[Ledger]:
         yield ledger
 
 
-def site(config: Config) -> Project:
+def project(config: Config) -> Project:
     """The first project's place."""
     found = find_project(config, "1")
     assert found
@@ -193,7 +193,7 @@ def test_no_ledger_is_made(config: Config) -> None:
     """Where nothing was pushed yet all is zero, and the folder stays as it was."""
     path = ledger_path(config)
     before = sorted(path.parent.iterdir())
-    assert not push_status(config, site(config)).begun
+    assert not push_status(config, project(config)).begun
     assert "nobody agreed" in push_lines(config)[-1]
     assert sorted(path.parent.iterdir()) == before
 
@@ -246,6 +246,6 @@ def test_what_is_pending_does_not_change_the_exit_status(
     """A project in step is in step, whatever is still to be pushed."""
     want(ledger, 1)
     done = RoundRecord(at=1.0, highest=None, count=0, known=0, in_sync=True, pages=0, requests=1)
-    monkeypatch.setattr(module, "last_round", lambda site: done)
-    assert push_status(config, site(config)) != PushStatus()
+    monkeypatch.setattr(module, "last_round", lambda project: done)
+    assert push_status(config, project(config)) != PushStatus()
     assert told(config).exit_code == 0

@@ -6,6 +6,7 @@ What was said stays said: other words about the same commits and revisions are n
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -42,17 +43,17 @@ class CommentSender(PatchSender[CommentValue]):
     most_lost: ClassVar[int] = 1
     config: Config
     # By the configuration's spelling
-    sites: dict[str, Project]
+    projects: Mapping[str, Project]
 
     def send_one(self, key: str, entry: Entry[CommentValue]) -> Outcome | None:
         """Mail the comment; after a lost answer, again when that is certain to be over."""
-        site = self.sites.get(key)
+        project = self.projects.get(key)
         # What was planned before may wait for its hour still when comments are switched off.
-        if site is None or not gets_comments(self.config, site):
+        if project is None or not gets_comments(self.config, project):
             return None
         mail = None
         if entry.desired is not None:
-            mail = self._mail(site, entry.patch_id, entry.desired)
+            mail = self._mail(project, entry.patch_id, entry.desired)
             if mail is None:
                 return self.note_trouble(entry, TroubleKind.GONE, "it is gone from Patchwork")
         if self.dry_run:
@@ -82,18 +83,18 @@ class CommentSender(PatchSender[CommentValue]):
             self.ledger.arrived(entry, claim.claim, entry.desired, now)
         return self.outcome(entry, _text(mail), written=True)
 
-    def _mail(self, site: Project, patch_id: int, comment: CommentValue) -> CommentMail | None:
+    def _mail(self, project: Project, patch_id: int, comment: CommentValue) -> CommentMail | None:
         """The mail that says it; None where the patch is gone."""
-        with site.open() as container:
+        with project.open() as container:
             stored = container.entry(patch_id)
             if stored is None or patch_id in container.gone():
                 return None
             subject = subject_of(container[stored.message_id][0])
-        address = self.config.project(site.key).list_email or site.paths.listaddr
+        address = self.config.project(project.key).list_email or project.paths.listaddr
         return CommentMail(
             instance=self.config.instance,
             sender=checked_address("[push.comment] sender", self.config.push.comment.sender),
-            to=checked_address(f"list_email of project {site.key}", address),
+            to=checked_address(f"list_email of project {project.key}", address),
             in_reply_to=stored.message_id,
             subject=subject,
             text=comment.text,
@@ -151,9 +152,9 @@ class CommentSender(PatchSender[CommentValue]):
         self.ledger.write_notes({_RECENT: json.dumps(recent)})
 
 
-def gets_comments(config: Config, site: Project) -> bool:
+def gets_comments(config: Config, project: Project) -> bool:
     """Whether the configuration has comments mailed to the list of a project."""
-    return Sink.COMMENT in config.push.sinks and site.key in config.push.comment.projects
+    return Sink.COMMENT in config.push.sinks and project.key in config.push.comment.projects
 
 
 def _note(mail: CommentMail) -> str:

@@ -34,8 +34,8 @@ def name_of(patch_id: int) -> str:
 
 
 @dataclass
-class FakeSite:
-    """A project whose patch N is the mail <N@example.org>: site, paths and container in one."""
+class FakeProject:
+    """A project whose patch N is the mail <N@example.org>: project, paths and container in one."""
 
     index: Path
     patch_ids: range
@@ -45,21 +45,17 @@ class FakeSite:
     gone_ids: set[int] = field(default_factory=set)
 
     @property
-    def paths(self) -> FakeSite:
+    def paths(self) -> FakeProject:
         return self
 
-    def open(self) -> FakeSite:
+    def open(self) -> FakeProject:
         return self
 
-    def __enter__(self) -> FakeSite:
+    def __enter__(self) -> FakeProject:
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
-
-    @property
-    def site(self) -> FakeSite:
-        return self
 
     def gone(self) -> frozenset[int]:
         return frozenset(self.gone_ids)

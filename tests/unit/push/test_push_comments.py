@@ -67,7 +67,7 @@ class World:
 
     config: Config
     ledger: Ledger
-    sites: dict[str, Project]
+    projects: dict[str, Project]
     # Recipient and content of each mail
     sent: list[tuple[str, bytes]]
     # What the server does instead of taking a mail
@@ -88,7 +88,7 @@ class World:
             answer_seconds=ANSWER,
             dry_run=dry_run,
             config=self.config,
-            sites=self.sites,
+            projects=self.projects,
         )
         return comments.send_one(key, entry)
 
@@ -124,17 +124,17 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     file = tmp_path / "patchsync.toml"
     file.write_text(CONFIG)
     config = load(file)
-    sites = {}
+    projects = {}
     for number, (name, listaddr) in PROJECTS.items():
         paths = ContainerPaths(d_mbox=config.d_mbox, listaddr=listaddr, project_id=number)
-        site = Project(key="3" if number == 3 else name, name=name, paths=paths)
-        settle(config, site)
+        project = Project(key="3" if number == 3 else name, name=name, paths=paths)
+        settle(config, project)
         with StoreWriter(paths) as writer:
             writer.apply(FetchResult(mails=tuple(mails(number))))
-        sites[site.key] = site
+        projects[project.key] = project
     with Ledger(tmp_path / "push.sqlite") as ledger:
         ledger.set_complete()
-        world = World(config, ledger, sites, [])
+        world = World(config, ledger, projects, [])
 
         def deliver(_: SmtpServer, sender: str, recipient: str, content: bytes) -> None:
             if world.fault:
@@ -292,7 +292,7 @@ def test_the_configured_address_goes_before_the_stores(tmp_path: Path, world: Wo
 
 def test_a_patch_that_is_gone_is_not_written_about(world: World) -> None:
     """It is trouble of its own kind."""
-    with StoreWriter(world.sites["first"].paths) as writer:
+    with StoreWriter(world.projects["first"].paths) as writer:
         writer.apply(FetchResult(mails=(), gone=frozenset({1})))
     world.want(1, "hello")
     outcome = world.send(1)
@@ -354,7 +354,7 @@ def test_processes_share_the_limit(world: World, tmp_path: Path) -> None:
 
     def work(number: int) -> None:
         with Ledger(tmp_path / "push.sqlite") as ledger:
-            own = World(world.config, ledger, world.sites, [])
+            own = World(world.config, ledger, world.projects, [])
             for patch_id in range(1, 10):
                 own.send(patch_id + 100 * (number - 1))
 

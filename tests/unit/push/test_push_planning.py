@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from push_fakes import IDENTITY, FakeSite, name_of
+from push_fakes import IDENTITY, FakeProject, name_of
 
 from patchsync.config import Config, load
 from patchsync.push.entries import Entry, Sink, Value
@@ -42,12 +42,12 @@ class Planner:
 
     def __init__(self, config: Config, ledger: Ledger, patches: int) -> None:
         self.config, self.ledger = config, ledger
-        self.site = FakeSite(config.source.with_name("index"), range(1, patches + 1))
+        self.project = FakeProject(config.source.with_name("index"), range(1, patches + 1))
 
     def plan(self, groups: Iterable[Iterable[int]]) -> Planned:
         lines = (" ".join(map(name_of, group)) for group in groups)
         self.config.patch_groups.write_text("".join(f"{line}\n" for line in lines))
-        return plan(self.config, self.ledger, cast("Any", [self.site]), IDENTITY)
+        return plan(self.config, self.ledger, cast("Any", [self.project]), IDENTITY)
 
     def pending(self) -> list[Entry[Any]]:
         return self.ledger.pending(("check", "relation"), [1], now=0, answer_seconds=0)
@@ -106,6 +106,6 @@ def test_who_became_gone_is_wanted_by_nobody(config: Config, ledger: Ledger) -> 
     planner = Planner(config, ledger, 3)
     groups = [[1, 2, 3]]
     planner.plan(groups)
-    planner.site.gone_ids.add(3)
+    planner.project.gone_ids.add(3)
     assert planner.plan(groups).groups == 1
     assert [planner.desired(each) for each in (1, 2, 3)] == [{1, 2}, {1, 2}, None]

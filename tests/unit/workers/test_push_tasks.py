@@ -32,6 +32,7 @@ class FakeService:
     done: list[Job] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     closed: bool = False
+    projects: dict[str, SimpleNamespace] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         return self
@@ -75,8 +76,9 @@ def service(config: Config, monkeypatch: pytest.MonkeyPatch) -> FakeService:
     """What the tasks have for a service, of a project that is in the store."""
     service = FakeService()
     monkeypatch.setattr(context, "push", lambda: service)
-    site = SimpleNamespace(name="sample", paths=SimpleNamespace(project_id=NUMBER))
-    monkeypatch.setattr(push, "find_project", lambda config, key: site)
+    project = SimpleNamespace(name="sample", paths=SimpleNamespace(project_id=NUMBER))
+    service.projects = {"sample": project}
+    monkeypatch.setattr(push, "find_project", lambda config, key: service.projects.get(key))
     return service
 
 
@@ -136,11 +138,9 @@ def test_nothing_is_planned_until_somebody_agrees(
     assert "run `patchsync push -p sample` once" in workers.log.getvalue()
 
 
-def test_a_project_that_is_not_synced_yet(
-    service: FakeService, workers: Workers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_project_that_is_not_synced_yet(service: FakeService, workers: Workers) -> None:
     """There is nothing to say of it."""
-    monkeypatch.setattr(push, "find_project", lambda config, key: None)
+    service.projects.clear()
     deliver("push.plan", "sample")
     deliver("push.send", "sample", "check", [1])
     assert (workers.sent, service.asked, service.done) == ([], [], [])
