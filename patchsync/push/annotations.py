@@ -6,7 +6,7 @@ Pure. The same mail may be a patch in several projects: it is one revision, anno
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from string import Formatter
@@ -17,7 +17,7 @@ from patchsync.config.push_tables import PushTable
 from patchsync.push.entries import (
     CheckValue,
     CommentValue,
-    RelationValue,
+    Desired,
     Sink,
     StateValue,
     Value,
@@ -68,30 +68,16 @@ class Rules:
     templates: Templates
     # By project id
     facts: Mapping[int, ProjectFacts]
-    # The ids of the projects whose lists get comments
+    # The ids of the projects whose lists get comments, and the first day (as in `Revision`) of
+    # which patches do
     commented: Set[int] = frozenset()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Annotation:
-    """What is desired on a patch; None where a sink is off or has nothing to say."""
-
-    check: CheckValue | None = None
-    # All patches of the group; None where it is alone. Also told while the sink is off.
-    relation: RelationValue | None = None
-    state: StateValue | None = None
-    comment: CommentValue | None = None
-
-    def of(self, sink: Sink) -> Value | None:
-        """What is desired in a sink."""
-        value: Value | None = getattr(self, sink)
-        return value
+    oldest: str = ""
 
 
 def annotate(
     revisions: Iterable[Revision], commits: Iterable[str], rules: Rules
-) -> dict[int, Annotation]:
-    """Return what is desired on each patch of a group, by patch id.
+) -> Iterator[Desired]:
+    """Yield what is desired on each patch of a group, in each sink that is on.
 
     A revision without a patch is not counted. What is one mail and not upstream gets no check,
     state or comment: there is nothing to say.
@@ -100,11 +86,11 @@ def annotate(
         ConfigError: a template fails on this group; the message names its key.
     """
     group = _Group(revisions, commits, rules)
-    return {
-        patch.patch_id: group.annotation(place, patch)
-        for place, revision in enumerate(group.revisions)
-        for patch in revision.patches
-    }
+    for place, revision in enumerate(group.revisions):
+        for patch in revision.patches:
+            values = group.values(place, patch)
+            for sink in map(Sink, rules.push.sinks):
+                yield Desired(patch.patch_id, patch.project_id, sink, values.get(sink))
 
 
 class _Group:
@@ -119,10 +105,11 @@ class _Group:
         self._relation = related if len(related) > 1 else None
         self._mentions: dict[int, list[Mention]] = {}
 
-    def annotation(self, place: int, patch: PatchRef) -> Annotation:
-        """What is desired on a patch of the revision at this place."""
+    def values(self, place: int, patch: PatchRef) -> dict[Sink, Value | None]:
+        """What is desired on a patch of the revision at this place, if the sinks are on."""
+        values: dict[Sink, Value | None] = {Sink.RELATION: self._relation}
         if len(self.revisions) < 2 and not self._commits:
-            return Annotation(relation=self._relation)
+            return values
         push, templates = self._rules.push, self._rules.templates
         mentions = self._mentions_in(patch.project_id)
         url_format = self._facts_of(patch.project_id).commit_url_format
@@ -132,24 +119,23 @@ class _Group:
             commits=self._commits,
             commit_urls=[url for each in self._commits if (url := _filled(url_format, each))],
         )
-        check = state = comment = None
-        if Sink.CHECK in push.sinks and (check_state := templates.check_state(context)):
-            check = CheckValue(
-                state=check_state,
+        if Sink.CHECK in push.sinks and (state := templates.check_state(context)):
+            values[Sink.CHECK] = CheckValue(
+                state=state,
                 description=templates.description(context),
                 target_url=_first_usable([*context.commit_urls[:1], mentions[-1].url]),
             )
-        if Sink.STATE in push.sinks:
-            if context.later:
-                state = StateValue(state=push.state.superseded, commit_ref=None)
-            elif self._commits:
-                state = StateValue(state=push.state.accepted, commit_ref=self._commits[0])
+        if context.later:
+            values[Sink.STATE] = StateValue(state=push.state.superseded, commit_ref=None)
+        elif self._commits:
+            values[Sink.STATE] = StateValue(state=push.state.accepted, commit_ref=self._commits[0])
         # On older revisions nobody reads it, and each would be a mail to the whole list.
-        if context.newest and patch.project_id in self._rules.commented:
-            text = templates.comment(context)
+        newest = context.newest and self.revisions[place].date >= self._rules.oldest
+        is_on = patch.project_id in self._rules.commented
+        if newest and is_on and (text := templates.comment(context)):
             about = sorted([*self._commits, *(each.message_id for each in context.earlier)])
-            comment = CommentValue(text=text, about=tuple(about)) if text else None
-        return Annotation(check=check, relation=self._relation, state=state, comment=comment)
+            values[Sink.COMMENT] = CommentValue(text=text, about=tuple(about))
+        return values
 
     def _mentions_in(self, project_id: int) -> list[Mention]:
         """The revisions, each by its patch in this project, else by its first anywhere."""

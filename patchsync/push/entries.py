@@ -108,7 +108,7 @@ class Desired(NamedTuple):
 
 
 class Entry(NamedTuple, Generic[V]):
-    """All that is known of one patch in one sink, but for its claim."""
+    """What is known of one patch in one sink, but for its claim and trouble."""
 
     sink: Sink
     patch_id: int
@@ -118,10 +118,6 @@ class Entry(NamedTuple, Generic[V]):
     observed: V | None
     # Whether we know that we sent what was observed: what a rebuild found a person may have sent
     sent_by_us: bool
-    trouble: TroubleKind | None
-    # Of the latest trouble, also when that is over
-    trouble_text: str | None
-    trouble_at: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +132,18 @@ class SinkCounts:
     pending: int = 0
     # Patchwork refused, or a person's decision is in the way
     trouble: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatchTrouble:
+    """Why something could not be shown of a patch; named as in `patchsync status --json`."""
+
+    patch_id: int
+    sink: str
+    kind: TroubleKind
+    text: str
+    # Seconds since 1970
+    at: float
 
 
 @dataclass(frozen=True)

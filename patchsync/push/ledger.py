@@ -26,6 +26,7 @@ from patchsync.push.entries import (
     Desired,
     Entry,
     Needless,
+    PatchTrouble,
     Sink,
     SinkCounts,
     TroubleKind,
@@ -70,9 +71,7 @@ CREATE TABLE IF NOT EXISTS planned (complete INTEGER NOT NULL, lines BLOB NOT NU
 INSERT INTO planned SELECT 0, x'' WHERE NOT EXISTS (SELECT * FROM planned)
 """  # noqa: S608
 
-_ENTRY = """
-sink, patch_id, project_id, wanted, shown, remote_id IS NOT NULL, trouble, trouble_text, trouble_at
-"""
+_ENTRY = "sink, patch_id, project_id, wanted, shown, remote_id IS NOT NULL"
 
 # Names of notes
 _AGREED = "confirmed"
@@ -235,14 +234,18 @@ class Ledger:
         query = f"SELECT {_ENTRY} FROM entry WHERE sink = ? AND patch_id IN {SET}"  # noqa: S608
         return {row[1]: _entry(row) for row in self._file.rows(query, sink, as_set(patch_ids))}
 
-    def troubles(self, limit: int, project_ids: Iterable[int] | None = None) -> list[Entry[Any]]:
-        """The entries in trouble, of all projects or of some, the latest first."""
+    def troubles(self, limit: int, project_ids: Iterable[int] | None = None) -> list[PatchTrouble]:
+        """What is in trouble, of all projects or of some, the latest first."""
         where, values = _within(Sink, project_ids)
         query = f"""
-            SELECT {_ENTRY} FROM entry INDEXED BY troubled WHERE trouble IS NOT NULL AND {where}
+            SELECT patch_id, sink, trouble, trouble_text, trouble_at
+            FROM entry INDEXED BY troubled WHERE trouble IS NOT NULL AND {where}
             ORDER BY trouble_at DESC LIMIT ?
         """  # noqa: S608
-        return list(map(_entry, self._file.rows(query, *values, limit)))
+        return [
+            PatchTrouble(patch_id=patch_id, sink=sink, kind=TroubleKind(kind), text=text, at=at)
+            for patch_id, sink, kind, text, at in self._file.rows(query, *values, limit)
+        ]
 
     def counts(self, project_ids: Iterable[int] | None = None) -> dict[str, SinkCounts]:
         """By sink; looks at all entries."""
@@ -381,18 +384,9 @@ class Ledger:
 
 def _entry(row: tuple[Any, ...]) -> Entry[Any]:
     """The entry in the columns `_ENTRY`."""
-    sink, patch_id, project_id, desired, observed, sent_by_us, trouble, text, at = row
-    return Entry(
-        sink=Sink(sink),
-        patch_id=patch_id,
-        project_id=project_id,
-        desired=decode(sink, desired),
-        observed=decode(sink, observed),
-        sent_by_us=bool(sent_by_us),
-        trouble=TroubleKind(trouble) if trouble else None,
-        trouble_text=text,
-        trouble_at=at,
-    )
+    sink, patch_id, project_id, desired, observed, sent_by_us = row
+    values = decode(sink, desired), decode(sink, observed)
+    return Entry(Sink(sink), patch_id, project_id, *values, bool(sent_by_us))
 
 
 def _within(sinks: Iterable[str], project_ids: Iterable[int] | None) -> tuple[str, list[str]]:

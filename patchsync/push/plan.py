@@ -10,7 +10,7 @@ import hashlib
 import json
 from array import array
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from patchsync.analysis.groups import Changes, Group, read_groups
@@ -47,13 +47,13 @@ def plan(
         TryAgainLater: patch-groups is not there, or is being written.
         StoreDamaged: it is something else.
     """
+    max_age = timedelta(days=config.push.comment.max_age_days)
     rules = Rules(
         push=config.push,
         templates=Templates(config.push),
         facts={number: project.facts for number, project in identity.projects.items()},
-        commented={
-            project.paths.project_id for project in projects if gets_comments(config, project)
-        },
+        commented={each.paths.project_id for each in projects if gets_comments(config, each)},
+        oldest=(datetime.now(UTC) - max_age).strftime("%Y/%m/%d"),
     )
     fingerprint = _fingerprint(config, identity)
     with StoredPatches(projects) as patches, ledger.transaction():
@@ -70,7 +70,8 @@ def plan(
             nonlocal groups
             for group in _groups(config, changes, moved if done else None):
                 groups += 1
-                rows = list(_desired(patches, group, rules))
+                revisions = [patches.revision(message_id) for message_id in group.message_ids]
+                rows = list(annotate(revisions, group.commits, rules))
                 dropped.note({row.patch_id for row in rows})
                 yield from rows
             for patch_id, project_id in dropped.patches():
@@ -111,21 +112,6 @@ def _groups(config: Config, changes: Changes, moved: set[str] | None) -> Iterato
         for group in read_groups(config.patch_groups):
             if not moved.isdisjoint(group.message_ids):
                 yield group
-
-
-def _desired(patches: StoredPatches, group: Group, rules: Rules) -> Iterator[Desired]:
-    """What a group wants of each of its patches in each sink that is on."""
-    revisions = [patches.revision(message_id) for message_id in group.message_ids]
-    annotations = annotate(revisions, group.commits, rules)
-    max_age = timedelta(days=rules.push.comment.max_age_days)
-    oldest = (datetime.now(UTC) - max_age).strftime("%Y/%m/%d")  # as in the index
-    for revision in revisions:
-        for patch in revision.patches:
-            annotation = annotations[patch.patch_id]
-            if revision.date < oldest:
-                annotation = replace(annotation, comment=None)
-            for sink in map(Sink, rules.push.sinks):
-                yield Desired(patch.patch_id, patch.project_id, sink, annotation.of(sink))
 
 
 def _fingerprint(config: Config, identity: Identity) -> str:

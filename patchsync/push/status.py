@@ -5,31 +5,17 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from patchsync.config import Config
 from patchsync.errors import PatchsyncError
-from patchsync.push.entries import Entry, SinkCounts
+from patchsync.push.entries import PatchTrouble, SinkCounts
 from patchsync.push.identity import noted_identity
 from patchsync.push.ledger import Ledger, ledger_path
 from patchsync.sync.projects import Project
 
 LATEST_TROUBLES = 5
 LONGEST_TEXT = 300  # characters
-
-
-@dataclass(frozen=True, kw_only=True)
-class PatchTrouble:
-    """Why something could not be shown of a patch."""
-
-    patch_id: int
-    sink: str
-    # One of `entries.TroubleKind`
-    kind: str
-    text: str
-    # Seconds since 1970
-    at: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,15 +94,10 @@ def ledger_status(ledger: Ledger, config: Config, project_id: int, name: str) ->
         undone=ledger.undone,
         maintained=project_id in identity.projects if identity and asked else None,
         sinks={str(sink): counts.get(sink, SinkCounts()) for sink in config.push.sinks},
-        troubles=tuple(map(_trouble, ledger.troubles(LATEST_TROUBLES, [project_id]))),
+        troubles=tuple(map(_shortened, ledger.troubles(LATEST_TROUBLES, [project_id]))),
     )
 
 
-def _trouble(entry: Entry[Any]) -> PatchTrouble:
-    return PatchTrouble(
-        patch_id=entry.patch_id,
-        sink=entry.sink,
-        kind=entry.trouble or "",
-        text=textwrap.shorten(entry.trouble_text or "", LONGEST_TEXT, placeholder=" ..."),
-        at=entry.trouble_at,
-    )
+def _shortened(trouble: PatchTrouble) -> PatchTrouble:
+    text = textwrap.shorten(trouble.text, LONGEST_TEXT, placeholder=" ...")
+    return replace(trouble, text=text)

@@ -313,7 +313,7 @@ def test_a_5xx_is_trouble_of_the_patch(server: MailServer, push: Push, step: str
     assert outcome.trouble
     assert "not here" in outcome.text
     assert pending(service) == set(range(2, 10))
-    assert Counter(each.trouble for each in service.ledger.troubles(9)) == {TroubleKind.MISTAKE: 1}
+    assert Counter(each.kind for each in service.ledger.troubles(9)) == {TroubleKind.MISTAKE: 1}
     setattr(server, step, "250 OK")
     assert [outcome.written for outcome in sent(service, 1, 2)] == [True]
 

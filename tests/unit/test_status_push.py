@@ -73,7 +73,7 @@ def want(ledger: Ledger, *patch_ids: int, project_id: int = 1) -> None:
 
 def check(patch_id: int) -> Entry[CheckValue]:
     """The entry that `want` makes."""
-    return Entry(Sink.CHECK, patch_id, 1, VALUE, None, False, None, None, None)
+    return Entry(Sink.CHECK, patch_id, 1, VALUE, None, False)
 
 
 def told(config: Config, *arguments: str) -> Result:

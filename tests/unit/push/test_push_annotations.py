@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -12,15 +12,8 @@ from hypothesis import strategies as st
 
 from patchsync.config.push_tables import PushTable
 from patchsync.errors import ConfigError
-from patchsync.push.annotations import (
-    Annotation,
-    PatchRef,
-    ProjectFacts,
-    Revision,
-    Rules,
-    annotate,
-)
-from patchsync.push.entries import StateValue
+from patchsync.push.annotations import PatchRef, ProjectFacts, Revision, Rules, annotate
+from patchsync.push.entries import CheckValue, CommentValue, StateValue
 from patchsync.push.templates import Templates
 
 COMMIT, OTHER = "1a2b3c4d5e6f" + "0" * 28, "f" * 40
@@ -33,6 +26,15 @@ GIT = ProjectFacts(
     commit_url_format="https://git.example.org/?id={}",
     list_archive_url_format="https://lore.example.org/r/{}",
 )
+
+
+class Annotation(NamedTuple):
+    """What is desired on a patch, by sink."""
+
+    check: CheckValue | None = None
+    relation: frozenset[int] | None = None
+    state: StateValue | None = None
+    comment: CommentValue | None = None
 
 
 def revision(date: str, *patch_ids: int, project: int = 1, message_id: str = "") -> Revision:
@@ -56,7 +58,10 @@ def desired(
     table = PushTable.model_validate(push or ALL)
     commented = {int(number) for number in table.comment.projects}
     rules = Rules(push=table, templates=Templates(table), facts=facts or {}, commented=commented)
-    return annotate(revisions, commits, rules)
+    values: dict[int, dict[str, Any]] = {}
+    for row in annotate(revisions, commits, rules):
+        values.setdefault(row.patch_id, {})[row.sink] = row.value
+    return {patch_id: Annotation(**of_patch) for patch_id, of_patch in values.items()}
 
 
 def with_check(**texts: str) -> dict[str, Any]:
@@ -224,9 +229,9 @@ def test_an_address_that_patchwork_refuses_is_not_sent(bad: str) -> None:
 
 
 def test_the_relation_is_all_patches_in_all_projects() -> None:
-    """Each has the whole; one alone has none. It is told while the sink is off, too."""
+    """Each has the whole; one alone has none."""
     crossposted = [revision("02", 20, 21), revision("01", 10, 11)]
-    relations = {a.relation for a in desired(crossposted, push={"sinks": []}).values()}
+    relations = {a.relation for a in desired(crossposted).values()}
     assert relations == {frozenset({10, 11, 20, 21})}
     assert desired([revision("01", 10)], [COMMIT])[10].relation is None
     assert desired([revision("01", 10, 11)])[11] == Annotation(relation=frozenset({10, 11}))

@@ -126,5 +126,5 @@ def test_a_patch_that_is_gone(posting: Posting) -> None:
     outcome = posting.send()
     assert outcome
     assert outcome.trouble
-    assert Counter(each.trouble for each in posting.ledger.troubles(9)) == {"gone": 1}
+    assert Counter(each.kind for each in posting.ledger.troubles(9)) == {"gone": 1}
     assert posting.send() is None

@@ -249,7 +249,7 @@ def test_a_refused_mail_is_trouble_and_not_tried_again(world: World) -> None:
     assert world.send(1) is None
     assert world.pending() == []
     (entry,) = world.ledger.troubles(9)
-    assert (entry.trouble, entry.trouble_text) == (TroubleKind.MISTAKE, "550 no such list")
+    assert (entry.kind, entry.text) == (TroubleKind.MISTAKE, "550 no such list")
 
 
 def test_what_is_not_wanted_any_more_is_not_said(world: World) -> None:
@@ -299,7 +299,7 @@ def test_a_patch_that_is_gone_is_not_written_about(world: World) -> None:
     assert outcome is not None
     assert outcome.trouble
     assert world.sent == []
-    assert Counter(each.trouble for each in world.ledger.troubles(9)) == {TroubleKind.GONE: 1}
+    assert Counter(each.kind for each in world.ledger.troubles(9)) == {TroubleKind.GONE: 1}
 
 
 def test_a_dry_run_says_whom_and_what_and_does_nothing(world: World) -> None:

@@ -16,7 +16,7 @@ def entry(
 ) -> Entry[frozenset[int]]:
     """`values`: the patches of the desired and of the observed relation."""
     desired, observed, *_ = [*map(frozenset, values), None, None]
-    return Entry(sink, patch_id, project_id, desired, observed, False, None, None, None)
+    return Entry(sink, patch_id, project_id, desired, observed, False)
 
 
 def test_checks_go_by_project_and_in_bounded_jobs() -> None:

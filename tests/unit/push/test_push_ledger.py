@@ -66,7 +66,7 @@ def checks(ids: Iterable[int], value: Value | None = A, project_id: int = 1) -> 
 
 def check(patch_id: int = 1, value: Value | None = A) -> Entry[Any]:
     """The entry of a patch, as who is about to send `value` read it."""
-    return Entry(Sink.CHECK, patch_id, 1, value, None, False, None, None, None)
+    return Entry(Sink.CHECK, patch_id, 1, value, None, False)
 
 
 def pending(
@@ -202,7 +202,7 @@ def test_a_ledger_of_the_version_before_is_read(
         columns = "sink, patch_id, project_id, wanted, remote_id"
         sql.execute(f"INSERT INTO entry ({columns}) VALUES (?, ?, ?, ?, ?)", (sink, 10, 1, text, 0))
         sql.execute("INSERT INTO note VALUES ('confirmed', '1 22')")
-    entry = Entry(sink, 10, 1, value, None, True, None, None, None)
+    entry = Entry(sink, 10, 1, value, None, True)
     assert ledger.entries(sink, [10]) == {10: entry}
     assert ledger.set_desired([Desired(10, 1, sink, value)]) == 0
     assert pending(ledger) == [10]
@@ -488,11 +488,11 @@ def test_trouble_holds_back_only_the_value_it_was_about(ledger: Ledger, kind: Tr
     ledger.set_desired(checks([1]))
     assert pending(ledger) == held
     (entry,) = ledger.troubles(10)
-    assert (entry.patch_id, entry.trouble, entry.trouble_text, entry.trouble_at) == (
+    assert (entry.patch_id, entry.kind, entry.text, entry.at) == (
         *(1, kind, "why"),
         6.0,
     )
-    assert Counter(each.trouble for each in ledger.troubles(9)) == {kind: 1}
+    assert Counter(each.kind for each in ledger.troubles(9)) == {kind: 1}
     ledger.set_desired(checks([1], B))
     assert pending(ledger) == [1]
     assert ledger.troubles(10) == []
@@ -515,9 +515,9 @@ def test_trouble_with_what_is_desired_no_more_is_not_noted(ledger: Ledger) -> No
     assert claimed(ledger, 1, B)
     ledger.set_trouble(check(2, A), TroubleKind.MISTAKE, "400", 5.0)
     ledger.observe(Sink.CHECK, 2, B, 6.0)
-    assert Counter(each.trouble for each in ledger.troubles(9)) == {TroubleKind.MISTAKE: 1}
+    assert Counter(each.kind for each in ledger.troubles(9)) == {TroubleKind.MISTAKE: 1}
     ledger.observe(Sink.CHECK, 2, A, 6.0)
-    assert Counter(each.trouble for each in ledger.troubles(9)) == {}
+    assert Counter(each.kind for each in ledger.troubles(9)) == {}
 
 
 def test_troubles_are_told_latest_first(ledger: Ledger) -> None:
