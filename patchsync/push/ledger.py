@@ -84,7 +84,7 @@ def ledger_path(config: Config) -> Path:
 
 
 class LedgerFile(SqliteFile):
-    """The file, which is opened, and made, when it is needed; after it was deleted anew."""
+    """A file that is opened, and made, when it is used; and anew where it was deleted meanwhile."""
 
     def __init__(self, path: Path) -> None:
         remedy = (
@@ -169,7 +169,7 @@ class Ledger:
         return bool(self._file.value("SELECT complete FROM planned"))
 
     def set_complete(self) -> None:
-        """Everything that Patchwork shows from us is in the ledger."""
+        """Note that all that Patchwork shows from us is in the ledger."""
         with self._file.transaction() as sql:
             sql.execute("UPDATE planned SET complete = 1")
 
@@ -186,11 +186,11 @@ class Ledger:
         return self.note(_UNDONE) is not None
 
     def set_agreed(self, project_ids: Iterable[int]) -> None:
-        """Somebody agreed to push to these projects, and to no others."""
+        """Note that somebody agreed to push to these projects, and to no others."""
         self.write_notes({_AGREED: " ".join(map(str, sorted(project_ids))), _UNDONE: None})
 
     def undo(self, at: float) -> None:
-        """No check and no relation of ours is desired anywhere; all else stays as it was observed.
+        """Desire no check and no relation of ours anywhere, and all else as it was observed.
 
         Nothing is planned again until somebody agrees to push again.
         """
@@ -248,7 +248,7 @@ class Ledger:
         ]
 
     def counts(self, project_ids: Iterable[int] | None = None) -> dict[str, SinkCounts]:
-        """By sink; looks at all entries."""
+        """How many entries, by sink, of all projects or of some; looks at all of them."""
         where, values = _within(Sink, project_ids)
         query = f"""
             SELECT sink, count(wanted), count(shown), sum({_UNSETTLED}), count(trouble)
@@ -264,7 +264,7 @@ class Ledger:
     def claim(
         self, entry: Entry[V], now: float, answer_seconds: float
     ) -> Claimed | Unsure[V] | Wait | Needless:
-        """To be called before what an entry desires is sent, if it must be there once; durable.
+        """Claim what an entry desires, durably, before it is sent: so it is there once.
 
         Of several callers one gets Claimed. It must have its answer, or have given up waiting for
         it, within `answer_seconds`: by then another may find out that nothing came of it.
@@ -294,7 +294,7 @@ class Ledger:
             return Wait(left) if left > 0 else Unsure(earlier, decode(entry.sink, claimed))
 
     def release(self, entry: Entry[Any], claim: int) -> bool:
-        """It is certain that nothing came, nor will come, of the claim.
+        """End a claim of which it is certain that nothing came, nor will come.
 
         False when it is over already: who wants to send claims anew, and is told.
         """
@@ -305,7 +305,10 @@ class Ledger:
     def observe(
         self, sink: Sink, patch_id: int, value: Value | None, at: float, *, sent_by_us: bool = False
     ) -> None:
-        """Patchwork shows this from us; ends the trouble with it. A claim stays as it is."""
+        """Note that Patchwork shows this from us, which ends the trouble with it.
+
+        A claim stays as it is. `sent_by_us`: see `Entry`.
+        """
         with self._file.transaction() as sql:
             sql.execute(
                 """
@@ -319,7 +322,7 @@ class Ledger:
             )
 
     def arrived(self, entry: Entry[V], claim: int, value: V | None, at: float) -> bool:
-        """What was claimed is there; ends the claim.
+        """Note that what was claimed is there, and end the claim.
 
         With a claim that is over by now nothing is noted and False returned: somebody else has
         looked since.
@@ -339,7 +342,7 @@ class Ledger:
         *,
         claim: int | None = None,
     ) -> None:
-        """What an entry desires could not be shown, and nothing was written; ends `claim`.
+        """Note why what an entry desires could not be shown, nothing being written; end `claim`.
 
         Nothing is noted when another value is desired by now.
         """

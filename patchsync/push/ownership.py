@@ -12,18 +12,18 @@ _REASON = "a person took it out of its relation"
 
 
 class Ownership:
-    """A part of the ledger, see there."""
+    """The part of a ledger that says whose a relation's patches are; raises as the ledger."""
 
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
 
     def note_placed(self, patch_ids: Iterable[int]) -> None:
-        """We placed these patches into a relation."""
+        """Note that we placed these patches into a relation."""
         with self._file.transaction() as sql:
             sql.executemany("INSERT OR IGNORE INTO made VALUES (?)", ((n,) for n in patch_ids))
 
     def forget_placed(self, patch_ids: Iterable[int]) -> None:
-        """These patches are in no relation by us any more."""
+        """Note that these patches are in no relation by us any more."""
         with self._file.transaction() as sql:
             sql.executemany("DELETE FROM made WHERE patch_id = ?", ((n,) for n in patch_ids))
 
@@ -35,13 +35,13 @@ class Ownership:
         return {row[0] for row in self._file.rows(query, as_set(patch_ids))}
 
     def leave_alone(self, patch_ids: Iterable[int], at: float) -> None:
-        """A person took these out of a relation of ours: they stay out of all."""
+        """Note that a person took these out of a relation of ours: we place them in none."""
         rows = (("relation", patch_id, _REASON, at) for patch_id in patch_ids)
         with self._file.transaction() as sql:
             sql.executemany("INSERT OR IGNORE INTO hands_off VALUES (?, ?, ?, ?)", rows)
 
     def left_alone(self) -> set[int]:
-        """All patches that are."""
+        """All patches that a person took out of a relation of ours."""
         query = "SELECT patch_id FROM hands_off WHERE sink = 'relation'"
         return {row[0] for row in self._file.rows(query)}
 

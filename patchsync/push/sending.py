@@ -29,10 +29,10 @@ class Outcome:
 
 
 class Sender(Protocol):
-    """Brings what one sink shows to what is desired."""
+    """Has Patchwork show what is desired in one sink; for a dry run, only says what it would do."""
 
     def send(self, job: Job) -> Iterator[Outcome]:
-        """Do a job, or with `dry_run` only say what would be done; yields what came of each patch.
+        """Do a job; yields what came of each patch.
 
         Raises:
             AnswerLost, ServerUnavailable: the next round goes on.

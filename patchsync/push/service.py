@@ -129,7 +129,7 @@ class PushService:
                 pages = self._config.push.audit_pages
                 changed = audit(self.ledger, self._annotator, number, project, pages)
                 entries = self.ledger.entries(Sink.RELATION, changed).values()
-                # A patch may be in a project that is not ours, or that no plan spoke of.
+                # All of them are in this project, also those that no plan spoke of yet.
                 keys = dict.fromkeys(self.identity.projects, project.key)
                 jobs += cut(entries, keys | {0: project.key})
         return jobs
@@ -137,7 +137,7 @@ class PushService:
     def pending(self, project_ids: set[int], limit: int | None = None) -> list[Entry[Any]]:
         """What is to be sent now to some projects."""
         return self.ledger.pending(
-            # What is undone is so whatever is switched on by now.
+            # To undo goes on whatever is switched on by now.
             (Sink.CHECK, Sink.RELATION) if self.ledger.undone else self._config.push.sinks,
             project_ids & self.identity.projects.keys(),
             limit,
