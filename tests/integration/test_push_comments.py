@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import email
-import shutil
-import ssl
-import subprocess
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from email import policy
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
-from aiosmtpd.smtp import SMTP, AuthResult
 
 from patchsync.config import load
 from patchsync.errors import AnswerLost, ConfigError, GiveUp, Refused, ServerUnavailable
@@ -36,8 +27,14 @@ from patchsync.push.service import PushService
 from patchsync.store.layout import ContainerPaths
 from patchsync.store.writer import StoreWriter
 from patchsync.sync.projects import Project, settle
+from tests.support.mail_server import (
+    PASSWORD,
+    MailServer,
+    make_certificate,
+    running,
+    secured,
+)
 
-PASSWORD = "geh heim-7f3a"
 LIST = "list@lists.example.org"
 TEXT = "Earlier revisions: ä\n.\n..\n--- a\nUpstream."
 # Longer than any test takes.
@@ -60,79 +57,6 @@ sender = "pasta@example.org"
 """
 
 
-@dataclass
-class MailServer:
-    """What an SMTP server got, and how it answers."""
-
-    port: int = 0
-    # Recipient and content of each mail that it took
-    got: list[tuple[str, bytes]] = field(default_factory=list)
-    to_sender: str = "250 OK"
-    to_recipient: str = "250 OK"
-    to_mail: str = "250 OK"
-    # Whether each login was right
-    logins: list[bool] = field(default_factory=list)
-    # After it took a mail it says nothing more.
-    goes_silent: bool = False
-
-    async def handle_MAIL(  # noqa: N802 - aiosmtpd's name
-        self, server: SMTP, service: Any, envelope: Any, address: str, options: list[str]
-    ) -> str:
-        if self.to_sender.startswith("250"):
-            envelope.mail_from = address
-        return self.to_sender
-
-    async def handle_RCPT(  # noqa: N802
-        self, server: SMTP, service: Any, envelope: Any, address: str, options: list[str]
-    ) -> str:
-        if self.to_recipient.startswith("250"):
-            envelope.rcpt_tos.append(address)
-        return self.to_recipient
-
-    async def handle_DATA(self, server: SMTP, service: Any, envelope: Any) -> str:  # noqa: N802
-        if self.to_mail.startswith("250"):
-            self.got.append((*envelope.rcpt_tos, envelope.content))
-        if self.goes_silent:
-            cast(asyncio.WriteTransport, server.transport).abort()
-        return self.to_mail
-
-    def authenticate(self, _: SMTP, __: Any, ___: Any, mechanism: str, login: Any) -> AuthResult:
-        """Let the right one in, and repeat what another one said."""
-        right = (login.login, login.password) == (b"pasta", PASSWORD.encode())
-        self.logins.append(right)
-        said = f"535 5.7.8 {login.password!r} is wrong"
-        return AuthResult(success=right, handled=False, message=None if right else said)
-
-
-@contextmanager
-def running(
-    server: MailServer, ssl_context: ssl.SSLContext | None = None, **options: Any
-) -> Iterator[MailServer]:
-    """An SMTP server on a free port of this machine, in a thread of its own."""
-    ready: Future[Callable[[], object]] = Future()
-
-    async def serve() -> None:
-        loop, end = asyncio.get_running_loop(), asyncio.Event()
-
-        def protocol() -> SMTP:
-            return SMTP(server, loop=loop, **options)
-
-        listening = await loop.create_server(protocol, "127.0.0.1", 0, ssl=ssl_context)
-        async with listening:
-            server.port = listening.sockets[0].getsockname()[1]
-            ready.set_result(lambda: loop.call_soon_threadsafe(end.set))
-            await end.wait()
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    end = ready.result(60)
-    try:
-        yield server
-    finally:
-        end()
-        thread.join()
-
-
 @pytest.fixture
 def server() -> Iterator[MailServer]:
     with running(MailServer()) as server:
@@ -141,24 +65,7 @@ def server() -> Iterator[MailServer]:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of localhost, signed by itself; with its key."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("needs the openssl command to make a certificate")
-    file = tmp_path_factory.mktemp("tls") / "localhost.pem"
-    command = (
-        f"{openssl} req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
-        " -addext subjectAltName=DNS:localhost -keyout - -out -"
-    )
-    made = subprocess.run(command.split(), capture_output=True, check=True)
-    file.write_bytes(made.stdout)
-    return file
-
-
-def tls(certificate: Path) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate)
-    return context
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 def stored(number: int) -> Mail:
@@ -385,14 +292,3 @@ def test_a_wrong_password_is_told_without_it(
         assert "7f3a" not in f"{error!r} {error}"
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     assert pending(service) == set(range(1, 10))
-
-
-def secured(security: str, certificate: Path) -> Any:
-    """An SMTP server over TLS, from the start or from STARTTLS on, that lets one log in."""
-    server = MailServer()
-    options: dict[str, Any] = {"authenticator": server.authenticate}
-    if security == "tls":
-        options |= {"ssl_context": tls(certificate), "auth_require_tls": False}
-    else:
-        options |= {"tls_context": tls(certificate), "require_starttls": True}
-    return running(server, **options)
