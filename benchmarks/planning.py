@@ -15,10 +15,9 @@ import click
 from patchsync.config import load
 from patchsync.patchwork.schemas import User
 from patchsync.push.annotations import ProjectFacts
-from patchsync.push.identity import Identity, Maintained
-from patchsync.push.ledger import Ledger
-from patchsync.push.planning import Planned, plan
-from patchsync.push.session import ledger_path
+from patchsync.push.identity import Identity, MaintainedProject
+from patchsync.push.ledger import Ledger, ledger_path
+from patchsync.push.plan import Planned, plan
 from patchsync.store.layout import ContainerPaths
 from patchsync.sync.projects import Project, settle
 
@@ -27,7 +26,7 @@ CHANGED = 10
 SIZES = (3, 1, 1, 1)
 IDENTITY = Identity(
     user=User(id=1, username="pasta"),
-    projects={1: Maintained(key="1", link_name="sample", facts=ProjectFacts())},
+    projects={1: MaintainedProject(key="1", link_name="sample", facts=ProjectFacts())},
 )
 
 
@@ -64,14 +63,14 @@ class Pushing:
         self._groups = groups
         d_mbox = self._config.d_mbox
         paths = ContainerPaths(d_mbox=d_mbox, listaddr="list@example.org", project_id=1)
-        self._site = Project(key="1", name="sample", paths=paths)
-        settle(self._config, self._site)
+        self._project = Project(key="1", name="sample", paths=paths)
+        settle(self._config, self._project)
         paths.index.parent.mkdir(parents=True)
         md5 = hashlib.md5(b"").hexdigest()
         with paths.index.open("w") as index:
             for number in range(groups * sum(SIZES) // len(SIZES)):
                 index.write(f"2026/11/21 <{number + 1}@example.org> {md5} {number + 1}\n")
-        with self._site.open():
+        with self._project.open():
             pass  # The side index is made, as a sync does.
         self._ledger = Ledger(ledger_path(self._config))
 
@@ -86,7 +85,7 @@ class Pushing:
                 output.write(" ".join(names) + commit + "\n")
                 first += size
         begin = time.monotonic()
-        planned = plan(self._config, self._ledger, [self._site], IDENTITY)
+        planned = plan(self._config, self._ledger, [self._project], IDENTITY)
         return time.monotonic() - begin, planned
 
 

@@ -44,7 +44,7 @@ def findings(config: Config) -> Iterator[Finding]:
             yield _finding(f"project {project.table.id}", project.look)
         yield _finding("[mbox.patchwork] token", lambda: _token(config, client, projects))
         if config.push.sinks:
-            yield _finding("[push] sinks", lambda: preconditions.sinks(config, client))
+            yield _finding("[push] sinks", lambda: preconditions.supported_sinks(config, client))
         if "comment" in config.push.sinks:
             yield _finding("[push.comment] projects", lambda: _lists(config, projects))
     yield _finding("[patchwork] contact", lambda: _contact(config))
@@ -70,7 +70,7 @@ def _push(config: Config) -> Iterator[Finding]:
     if not config.push.sinks:
         yield Finding("[push] sinks", True, "none: nothing is pushed")
         return
-    yield _finding("[push] templates", lambda: preconditions.wording(config))
+    yield _finding("[push] templates", lambda: preconditions.templates(config))
     yield _finding("[push] groups", lambda: preconditions.groups(config))
     if "comment" in config.push.sinks:
         yield _finding("[push.comment]", lambda: preconditions.mail_server(config))

@@ -1,5 +1,5 @@
-"""What is so: who is alive; how the analysis went; per project what the server had, what the store
-has, what is wrong.
+"""The status of fleet, analysis and projects: who is alive, how the last update of the groups
+ended, what the server had and the store has. From Redis and files; the server is asked nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from patchsync.fleet.heartbeat import Heartbeats, Member
 from patchsync.fleet.leases import Leases
 from patchsync.fleet.trouble import Trouble, last_trouble
 from patchsync.patchwork.rate_limit import Hold, fleet_rate_limiter
-from patchsync.push.standing import PushStatus, push_status
+from patchsync.push.status import PushStatus, push_status
 from patchsync.store.lock import is_locked
 from patchsync.store.record import halted
 from patchsync.sync.holdings import Holdings, holdings
@@ -72,7 +72,7 @@ class ProjectStatus:
 
 
 def fleet_status(config: Config) -> FleetStatus:
-    """How this configuration's fleet is, on whatever machines. Asks the server nothing."""
+    """Who of this configuration's fleet is alive, on whatever machines. Asks the server nothing."""
     client = redis.Redis.from_url(config.redis_url, socket_connect_timeout=5, socket_timeout=5)
     # It brings no count back: there may be no store here.
     limiter = fleet_rate_limiter(config, client)
@@ -98,7 +98,7 @@ def analysis_status(config: Config) -> UpdateRecord | None:
 
 
 def project_status(config: Config, key: str) -> ProjectStatus:
-    """What is so with the project that the configuration spells `key`. Asks the server nothing."""
+    """How far the project is that the configuration spells `key`. Asks the server nothing."""
     client = redis.Redis.from_url(config.redis_url)
     leases = Leases(client, config.namespace, key, lease_seconds=config.fleet.lease_seconds)
     in_flight: int | None = None

@@ -14,7 +14,7 @@ from patchsync.fleet.leases import Leases
 from patchsync.patchwork.annotator import Annotator
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.rate_limit import RedisRateLimiter, fleet_rate_limiter
-from patchsync.push.session import Session
+from patchsync.push.service import PushService
 from patchsync.sync.connect import connect, connect_annotator
 from patchsync.sync.request_count import kept_requests
 
@@ -64,9 +64,9 @@ def annotator() -> Annotator:
     return connect_annotator(config(), limiter(has_store=True))
 
 
-def push() -> Session:
+def push() -> PushService:
     """What is to be pushed, and how; a context."""
-    return Session(config(), annotator())
+    return PushService(config(), annotator())
 
 
 def project_key(project: str) -> str:

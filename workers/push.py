@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from patchsync.errors import AnswerLost
+from patchsync.push.entries import Sink
 from patchsync.push.jobs import Job
 from patchsync.sync.projects import find_project
 from workers import context, enqueue
@@ -26,25 +27,25 @@ def plan(project: str, audit: bool = True) -> None:
     config = context.config()
     key = context.project_key(project)
     context.debounce(enqueue.planning(key)).begin()
-    site = find_project(config, key)
-    if site is None:
+    stored = find_project(config, key)
+    if stored is None:
         return  # Nothing is synced yet.
-    with context.push() as session:
-        number = site.paths.project_id
-        if session.undone or not session.ledger.complete or number not in session.confirmed():
+    with context.push() as service:
+        number = stored.paths.project_id
+        if not service.may_push(number):
             # No error: `patchsync status` tells it too.
             log.info(
                 "%s: nothing is pushed until somebody agrees: run `patchsync push -p %s` once",
-                site.name,
+                stored.name,
                 key,
             )
             return
-        planned = session.plan()
-        looked = session.look_on({number}) if audit else []
-        jobs = [*looked, *session.jobs({number})]
+        planned = service.plan()
+        audited = service.audit({number}) if audit else []
+        jobs = [*audited, *service.jobs({number})]
     log.info(
         "%s: %d groups changed, %d annotations, %d jobs",
-        site.name,
+        stored.name,
         planned.groups,
         planned.changed,
         len(jobs),
@@ -55,16 +56,16 @@ def plan(project: str, audit: bool = True) -> None:
 
 @app.task(name="workers.push.send", base=ProjectTask)
 def send(project: str, sink: str, patch_ids: list[int]) -> None:
-    """Show what is wanted of some patches; all that a relation links goes together."""
+    """Show what is desired of some patches; all that a relation links goes together."""
     key = context.project_key(project)
-    job = Job(key=key, sink=sink, patch_ids=tuple(int(each) for each in patch_ids))
-    with context.push() as session:
-        site = find_project(context.config(), key)
-        if session.undone or not site or site.paths.project_id not in session.confirmed():
+    job = Job(key=key, sink=Sink(sink), patch_ids=tuple(int(each) for each in patch_ids))
+    with context.push() as service:
+        stored = service.projects.get(key)
+        if not stored or not service.may_push(stored.paths.project_id):
             log.info("%s of %s: nobody agrees to push any more", sink, key)
             return
         try:
-            for outcome in session.do(job):
+            for outcome in service.do(job):
                 level = logging.WARNING if outcome.trouble else logging.INFO
                 log.log(level, "%s: patch %d: %s", sink, outcome.patch_id, outcome.text)
         except AnswerLost as error:

@@ -19,7 +19,8 @@ from patchsync.config import FILE_VARIABLE, TOKEN_VARIABLES, Config, load
 from patchsync.errors import PatchsyncError
 from patchsync.fleet.services import flower_url, wanted_services
 from patchsync.fleet.supervisor import Supervisor
-from patchsync.push.session import Session
+from patchsync.push.service import PushService
+from patchsync.push.status import summary
 from patchsync.sync.connect import connect_annotator
 from standin.process import TOKEN, StandinProcess, running_standin
 
@@ -123,20 +124,19 @@ def _show(config: Config, fleet: Supervisor, sample: StandinProcess, *, stay: bo
 
 def _agree(config: Config) -> None:
     """What somebody does once who answers `patchsync push`, or says --yes."""
-    with Session(config, connect_annotator(config)) as session:
-        for _ in session.learn():
+    with PushService(config, connect_annotator(config)) as service:
+        for _ in service.learn():
             pass
-        session.plan()
-        projects = session.identity.projects
-        counts = Counter(entry.sink for entry in session.pending(set(projects)))
-        told = ", ".join(f"{number} x {sink}" for sink, number in sorted(counts.items()))
+        service.plan()
+        projects = service.identity.projects
+        pending = sum((service.status(number).pending for number in projects), Counter[str]())
         names = " and ".join(project.link_name for project in projects.values())
         click.echo(
             f"\nThe first push to a project wants somebody's agreement. To {names}, as user\n"
-            f"{session.identity.user.username}: {told}. The demo agrees, as\n"
+            f"{service.identity.user.username}: {summary(pending)}. The demo agrees, as\n"
             "`patchsync push --yes` does; from then on the fleet pushes by itself."
         )
-        session.confirm(set(projects))
+        service.confirm(set(projects))
 
 
 def _sum_up(

@@ -64,8 +64,8 @@ class Store:
 
     def gone(self) -> set[int]:
         """Those that Patchwork does not list any more."""
-        sites = (find_project(self._config, project.id) for project in self._config.projects)
-        return {number for site in sites if site for number in read_gone(site.paths.gone)}
+        projects = (find_project(self._config, table.id) for table in self._config.projects)
+        return {number for found in projects if found for number in read_gone(found.paths.gone)}
 
     def groups(self) -> list[Ids]:
         """patch-groups, by patchwork ids; empty before there is one."""
@@ -86,11 +86,11 @@ class Store:
 
     def _message_ids(self) -> dict[int, str]:
         found = {}
-        for project in self._config.projects:
-            site = find_project(self._config, project.id)
-            if site and site.paths.index.exists():
+        for table in self._config.projects:
+            project = find_project(self._config, table.id)
+            if project and project.paths.index.exists():
                 # The last line may not be whole yet.
-                for line in site.paths.index.read_bytes().split(b"\n")[:-1]:
+                for line in project.paths.index.read_bytes().split(b"\n")[:-1]:
                     entry = parse_line(line)
                     found[entry.patch_id] = entry.message_id
         return found

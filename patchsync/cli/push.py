@@ -24,11 +24,11 @@ from patchsync.errors import (
     TryAgainLater,
 )
 from patchsync.push.jobs import Job
-from patchsync.push.ledger_tables import Sink
-from patchsync.push.outcomes import Outcome
-from patchsync.push.session import Session
+from patchsync.push.sending import Outcome
+from patchsync.push.service import PushService
+from patchsync.push.status import summary
 from patchsync.sync.connect import connect_annotator
-from patchsync.sync.projects import configured, find_project
+from patchsync.sync.projects import configured
 
 # So many rows are shown one by one; the rest is counted.
 MOST_ROWS = 100
@@ -63,88 +63,92 @@ def push(
         raise click.UsageError("--undo is for all projects; leave --project out")
     config = load()
     end_as_by_ctrl_c()
-    with Session(config, connect_annotator(config)) as session:
-        for reading in session.learn():
-            _say_where(f"{reading.project}: {reading.number} {reading.what}")
+    with PushService(config, connect_annotator(config)) as service:
+        for progress in service.learn():
+            _say_where(progress)
         if retry:
-            session.refresh_identity()
-            session.ledger.retry()
-        ids = _project_ids(config, session, projects)
+            service.refresh_identity()
+            service.ledger.retry()
+        ids = _project_ids(config, service, projects)
+        audited: list[Job] = []
         if undo:
-            ids = _undo(session, yes=yes, dry_run=dry_run)
+            _undo(service, yes=yes, dry_run=dry_run)
+            ids = set(service.identity.projects)
         else:
-            session.plan()
+            service.plan()
             if not dry_run:
-                _agree(session, ids, yes=yes)
-        extra = [] if undo else session.look_on(ids)
-        clean = _run(session, [*extra, *session.jobs(ids, limit)], dry_run=dry_run)
-        if undo and (left := len(session.pending(ids))):
+                _agree(service, ids, yes=yes)
+            audited = service.audit(ids)
+        clean = _run(service, [*audited, *service.jobs(ids, limit)], dry_run=dry_run)
+        if undo and (left := len(service.pending(ids))):
             click.echo(f"{left} are not undone yet; run `patchsync push --undo` again", err=True)
             clean = False
     if not clean:
         sys.exit(1)
 
 
-def _project_ids(config: Config, session: Session, keys: tuple[str, ...]) -> set[int]:
-    for name in session.identity.others:
+def _project_ids(config: Config, service: PushService, keys: tuple[str, ...]) -> set[int]:
+    for name in service.identity.others:
         click.echo(f"{name}: left alone: the token's user does not maintain it", err=True)
     if not keys:
-        return set(session.identity.projects)
-    tables = [configured(config, key) for key in keys]
-    sites = {table.called: find_project(config, table.id) for table in tables}
-    for name, site in sites.items():
-        if site is None:
-            raise GiveUp(f"{name} is not in the store yet; run `patchsync sync` first")
-        if site.paths.project_id not in session.identity.projects:
-            raise GiveUp(f"{name}: the token's user does not maintain it")
-    return {site.paths.project_id for site in sites.values() if site}
+        return set(service.identity.projects)
+    ids = set()
+    for table in [configured(config, key) for key in keys]:
+        project = service.projects.get(table.id)
+        if project is None:
+            raise GiveUp(f"{table.called} is not in the store yet; run `patchsync sync` first")
+        if project.paths.project_id not in service.identity.projects:
+            raise GiveUp(f"{table.called}: the token's user does not maintain it")
+        ids.add(project.paths.project_id)
+    return ids
 
 
-def _agree(session: Session, ids: set[int], *, yes: bool) -> None:
+def _agree(service: PushService, ids: set[int], *, yes: bool) -> None:
     """Have somebody agree to the first push of each project."""
-    new = ids - session.confirmed()
-    if session.undone:
-        new = ids
+    new = ids - service.confirmed()
+    username = service.identity.user.username
     for number in sorted(new):
-        name = session.identity.projects[number].link_name
-        counts = Counter(entry.sink for entry in session.pending({number}))
-        told = ", ".join(f"{count} x {sink}" for sink, count in sorted(counts.items()))
-        click.echo(f"{name}: first push, as {session.identity.user.username}: {told or 'nothing'}")
-    if new and not yes:
-        if not sys.stdin.isatty():
-            raise click.ClickException("the first push of a project wants --yes (see --dry-run)")
-        click.confirm("Write this to Patchwork?", abort=True)
+        name = service.identity.projects[number].link_name
+        pending = summary(service.status(number).pending)
+        click.echo(f"{name}: first push, as {username}: {pending}")
     if new:
-        session.confirm(new)
+        if not yes:
+            _ask(
+                "Write this to Patchwork?",
+                "the first push of a project wants --yes (see --dry-run)",
+            )
+        service.confirm(new)
 
 
-def _undo(session: Session, *, yes: bool, dry_run: bool) -> set[int]:
-    ours = session.count_ours()
+def _undo(service: PushService, *, yes: bool, dry_run: bool) -> None:
+    checks, related = service.count_ours()
     click.echo(
-        f"to undo: {ours[Sink.CHECK]} patches show a check of ours, which becomes pending; "
-        f"{ours[Sink.RELATION]} are in a relation by us, which they leave"
+        f"to undo: {checks} patches show a check of ours, which becomes pending; "
+        f"{related} are in a relation by us, which they leave"
     )
     if dry_run:
         click.echo("nothing is written")
         sys.exit(0)
     if not yes:
-        if not sys.stdin.isatty():
-            raise click.ClickException("--undo wants --yes")
-        click.confirm("Undo it?", abort=True)
-    session.want_nothing()
-    return set(session.identity.projects)
+        _ask("Undo it?", "--undo wants --yes")
+    service.undo()
 
 
-def _run(session: Session, jobs: list[Job], *, dry_run: bool) -> bool:
+def _ask(question: str, without_terminal: str) -> None:
+    if not sys.stdin.isatty():
+        raise click.ClickException(without_terminal)
+    click.confirm(question, abort=True)
+
+
+def _run(service: PushService, jobs: list[Job], *, dry_run: bool) -> bool:
     """Do the jobs and show what came of them. Returns whether nothing is in the way."""
-    rows: list[Outcome] = []
+    outcomes: list[Outcome] = []
     failed: PatchsyncError | None = None
     console = Console()
-    shown = track(jobs, "pushing", console=console, disable=not console.is_terminal)
-    for job in shown:
+    for job in track(jobs, "pushing", console=console, disable=not console.is_terminal):
         try:
-            for outcome in session.do(job, dry_run=dry_run):
-                rows.append(outcome)
+            for outcome in service.do(job, dry_run=dry_run):
+                outcomes.append(outcome)
         except (ServerUnavailable, StoreUnavailable) as error:
             failed = error
             break
@@ -152,12 +156,11 @@ def _run(session: Session, jobs: list[Job], *, dry_run: bool) -> bool:
             failed = error
             if isinstance(error, (Refused, NotPatchwork, ConfigError)):
                 break  # Nothing can be written at all.
-    _show(console, rows, dry_run=dry_run)
-    counts = Counter(row.sink for row in rows if row.written)
-    told = ", ".join(f"{count} x {sink}" for sink, count in sorted(counts.items())) or "nothing"
-    troubles = sum(row.trouble for row in rows)
+    _show(console, outcomes, dry_run=dry_run)
+    written = summary(Counter(outcome.sink for outcome in outcomes if outcome.written))
+    troubles = sum(outcome.trouble for outcome in outcomes)
     click.echo(
-        f"{'would write' if dry_run else 'wrote'}: {told}"
+        f"{'would write' if dry_run else 'wrote'}: {written}"
         + (f"; {troubles} reports" if troubles else "")
     )
     if failed:
@@ -166,17 +169,17 @@ def _run(session: Session, jobs: list[Job], *, dry_run: bool) -> bool:
     return failed is None and not troubles
 
 
-def _show(console: Console, rows: list[Outcome], *, dry_run: bool) -> None:
-    if not rows:
+def _show(console: Console, outcomes: list[Outcome], *, dry_run: bool) -> None:
+    if not outcomes:
         return
     table = Table("patch", "sink", "would be" if dry_run else "is", box=None, pad_edge=False)
-    for row in rows[:MOST_ROWS]:
-        style = "yellow" if row.trouble else ""
+    for outcome in outcomes[:MOST_ROWS]:
+        style = "yellow" if outcome.trouble else ""
         # Square brackets of others are no markup.
-        table.add_row(str(row.patch_id), row.sink, Text(row.text), style=style)
+        table.add_row(str(outcome.patch_id), outcome.sink, Text(outcome.text), style=style)
     console.print(table, soft_wrap=not console.is_terminal)
-    if len(rows) > MOST_ROWS:
-        console.print(f"... and {len(rows) - MOST_ROWS} more")
+    if len(outcomes) > MOST_ROWS:
+        console.print(f"... and {len(outcomes) - MOST_ROWS} more")
 
 
 def _say_where(text: str) -> None:

@@ -1,4 +1,4 @@
-"""`patchsync status`: what is so, for people or as JSON."""
+"""`patchsync status`: fleet, analysis and projects, for people or as JSON."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import click
 from patchsync.analysis.update import UpdateRecord
 from patchsync.config import Config, load
 from patchsync.fleet.services import wanted_services
-from patchsync.push.ledger_tables import Trouble
-from patchsync.push.standing import PushStatus
+from patchsync.push.entries import TroubleKind
+from patchsync.push.status import PushStatus
 from patchsync.status import (
     FleetStatus,
     ProjectStatus,
@@ -45,23 +45,23 @@ def status(projects: tuple[str, ...], as_json: bool) -> None:
     a round; an analysis that failed, and what is still to be pushed, or was refused, do not count.
     """
     config = load()
-    keys = [configured(config, key).id for key in projects] or [each.id for each in config.projects]
+    tables = [configured(config, key) for key in projects] or config.projects
     fleet, analysis = fleet_status(config), analysis_status(config)
-    found = [project_status(config, key) for key in keys]
+    statuses = [project_status(config, table.id) for table in tables]
     if as_json:
-        told = {
+        content = {
             "fleet": asdict(fleet),
             "analysis": asdict(analysis) if analysis else None,
-            "projects": [asdict(each) for each in found],
+            "projects": [asdict(project) for project in statuses],
         }
-        click.echo(json.dumps(told, indent=2, default=str))
+        click.echo(json.dumps(content, indent=2, default=str))
     else:
         parts = [_fleet_lines(config, fleet)]
         if analysis:
             parts.append(_analysis_lines(analysis))
-        parts += [_lines(each) for each in found]
+        parts += [_project_lines(project) for project in statuses]
         click.echo("\n\n".join("\n  ".join(lines) for lines in parts))
-    if not all(each.in_sync and not each.halted for each in found):
+    if not all(project.in_sync and not project.halted for project in statuses):
         sys.exit(1)
 
 
@@ -74,8 +74,8 @@ def _fleet_lines(config: Config, fleet: FleetStatus) -> list[str]:
         without = WITHOUT.get(service)
         if without is None:
             continue
-        there = [each for each in fleet.members if each.service == service]
-        places = ", ".join(f"process {each.pid} on {each.host}" for each in there)
+        members = [member for member in fleet.members if member.service == service]
+        places = ", ".join(f"process {member.pid} on {member.host}" for member in members)
         lines.append(f"{service:<12}{places or f'none: {without}'}")
     budget = f" of {fleet.daily_budget}" if fleet.daily_budget else ""
     lines.append(f"requests    {fleet.requests_today}{budget} today (UTC)")
@@ -100,81 +100,64 @@ def _analysis_lines(record: UpdateRecord) -> list[str]:
     return lines
 
 
-def _lines(each: ProjectStatus) -> list[str]:
-    if each.in_sync is None:
-        name = each.link_name or each.project
+def _project_lines(project: ProjectStatus) -> list[str]:
+    if project.in_sync is None:
+        name = project.link_name or project.project
         lines = [f"{name}: never had a whole round; run `patchsync sync` or `patchsync up`"]
     else:
-        ours = each.ours
-        difference = "unknown" if each.difference is None else f"{each.difference:+d}"
+        ours = project.ours
+        difference = "unknown" if project.difference is None else f"{project.difference:+d}"
         lines = [
-            f"{each.link_name} (id {each.id}): {_how(each)}",
-            f"server      highest id {each.server_highest}, count {each.server_count}"
-            f" ({_time(each.last_round)})",
+            f"{project.link_name} (id {project.id}): {_how(project)}",
+            f"server      highest id {project.server_highest}, count {project.server_count}"
+            f" ({_time(project.last_round)})",
             f"ours        highest id {ours.highest}, known {ours.known}:"
             f" stored {ours.stored} - gone {ours.gone} + quarantined {len(ours.quarantined)}",
             f"difference  {difference}",
-            f"audit       last agreed {_time(each.last_audit)}",
-            f"requests    {each.requests_that_day} on {each.day}",
+            f"audit       last agreed {_time(project.last_audit)}",
+            f"requests    {project.requests_that_day} on {project.day}",
         ]
-    if each.halted:
-        lines.append(f"halted      {each.halted}")
-    if each.in_flight:
-        lines.append(f"in flight   {each.in_flight} pages")
-    if each.importing:
+    if project.halted:
+        lines.append(f"halted      {project.halted}")
+    if project.in_flight:
+        lines.append(f"in flight   {project.in_flight} pages")
+    if project.importing:
         lines.append("import      an import is under way")
-    if each.trouble:
-        trouble = each.trouble
+    if project.trouble:
+        trouble = project.trouble
         lines.append(f"trouble     {_time(trouble.at)}, {trouble.task}: {trouble.message}")
     lines += [
         f"quarantined {entry.id} since {entry.first:%Y-%m-%d %H:%M}, tried {entry.tries} times:"
         f" {entry.reason}"
-        for entry in each.ours.quarantined
+        for entry in project.ours.quarantined
     ]
-    if each.push:
-        lines += _push_lines(each.project, each.push)
+    if project.push:
+        lines += _push_lines(project.project, project.push)
     return lines
 
 
 def _push_lines(key: str, push: PushStatus) -> list[str]:
     lines = [
-        f"push        {sink}: {each.wanted} wanted, {each.shown} shown, {each.pending} pending,"
-        f" {each.trouble} in trouble"
-        for sink, each in push.sinks.items()
+        f"push        {sink}: {counts.wanted} wanted, {counts.shown} shown,"
+        f" {counts.pending} pending, {counts.trouble} in trouble"
+        for sink, counts in push.sinks.items()
     ]
-    why_not = _why_not(key, push)
-    if why_not:
-        lines.append(f"NOT PUSHING {why_not}")
+    if obstacle := push.obstacle(key):
+        lines.append(f"NOT PUSHING {obstacle}")
     lines += [
-        f"{f'patch {each.patch_id}':<11} {each.sink}, {each.kind.replace('_', ' ')},"
-        f" {_time(each.at)}: {each.text}"
-        for each in push.troubles
+        f"{f'patch {trouble.patch_id}':<11} {trouble.sink}, {trouble.kind.replace('_', ' ')},"
+        f" {_time(trouble.at)}: {trouble.text}"
+        for trouble in push.troubles
     ]
-    if any(each.kind != Trouble.CHANGED for each in push.troubles):
+    if any(trouble.kind != TroubleKind.CHANGED for trouble in push.troubles):
         lines.append("            after a remedy: `patchsync push --retry`")
     return lines
 
 
-def _why_not(key: str, push: PushStatus) -> str | None:
-    """Why the service `push` leaves a project alone; None where it does not."""
-    remedy = f"run `patchsync push --project {key}` once"
-    if push.ledger_trouble:
-        return push.ledger_trouble
-    if push.maintained is False:
-        return "the token's user does not maintain this project"
-    if push.undone:
-        return f"all of ours was withdrawn; to begin again {remedy}"
-    if push.begun and not push.complete:
-        return f"the ledger does not know yet all that Patchwork shows from us; {remedy}"
-    if not push.confirmed:
-        return f"nobody agreed to it yet; {remedy}"
-    return None
-
-
-def _how(each: ProjectStatus) -> str:
-    if each.halted:
+def _how(project: ProjectStatus) -> str:
+    if project.halted:
         return "HALTED"
-    return "in step" if each.in_sync else "NOT in step"
+    return "in step" if project.in_sync else "NOT in step"
 
 
 def _time(seconds: float | None) -> str:

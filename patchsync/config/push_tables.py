@@ -13,7 +13,7 @@ Sink = Literal["check", "relation", "state", "comment"]
 # The slug of a state in Patchwork's REST API, as in `under-review`.
 StateSlug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+$")]
 
-# What templates see: `patchsync.push.wording`.
+# What templates see: `patchsync.push.templates`.
 DESCRIPTION = """
 {% if total > 1 %}revision {{ number }} of {{ total }}{% endif %}
 {% if earlier %}; earlier: {{ earlier[:20] | map(attribute="patch_id") | join(", ") }}{% endif %}

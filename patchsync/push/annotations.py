@@ -6,14 +6,23 @@ Pure. The same mail may be a patch in several projects: it is one revision, anno
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from string import Formatter
+from typing import NamedTuple
 from urllib.parse import quote
 
 from patchsync.config.push_tables import PushTable
-from patchsync.push.wording import Mention, View, Wording
+from patchsync.push.entries import (
+    CheckValue,
+    CommentValue,
+    Desired,
+    Sink,
+    StateValue,
+    Value,
+)
+from patchsync.push.templates import Mention, TemplateContext, Templates
 
 LONGEST_URL = 200  # characters of a check's target_url; Patchwork refuses the check with a longer
 
@@ -27,13 +36,11 @@ _URL = re.compile(
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class PatchRef:
-    """A patch, and the project that it is in."""
+class PatchRef(NamedTuple):
+    """A patch, and the project that it is in, by their ids."""
 
     patch_id: int
     project_id: int
-    link_name: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,85 +61,83 @@ class ProjectFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
-    """A check, in the terms of `POST patches/<id>/checks/`."""
+class Rules:
+    """What decides what the patches of a group should show, beside the group."""
 
-    state: str
-    description: str
-    target_url: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class PatchState:
-    """A state, in the terms of `PATCH patches/<id>/`."""
-
-    state: str
-    commit_ref: str | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Annotation:
-    """What is wanted on a patch; None where a sink is off or has nothing to say."""
-
-    check: Check | None = None
-    state: PatchState | None = None
-    comment: str | None = None
-    # What a comment is about: the commits, and the message-ids of earlier revisions.
-    about: tuple[str, ...] = ()
-    # All patches of the group, ascending; none where it is alone. Also told while the sink is off.
-    relation: tuple[int, ...] = ()
+    push: PushTable
+    templates: Templates
+    # By project id
+    facts: Mapping[int, ProjectFacts]
+    # The ids of the projects whose lists get comments, and the first day (as in `Revision`) of
+    # which patches do
+    commented: Set[int] = frozenset()
+    oldest: str = ""
 
 
 def annotate(
-    revisions: Iterable[Revision],
-    commits: Iterable[str],
-    facts: Mapping[int, ProjectFacts],
-    push: PushTable,
-    wording: Wording,
-) -> dict[int, Annotation]:
-    """Return what is wanted on each patch of a group, by patch id.
+    revisions: Iterable[Revision], commits: Iterable[str], rules: Rules
+) -> Iterator[Desired]:
+    """Yield what is desired on each patch of a group, in each sink that is on.
 
-    `facts`: by project id. A revision without a patch is not counted. What is one mail and not
-    upstream gets no check, state or comment: there is nothing to say.
+    A revision without a patch is not counted. What is one mail and not upstream gets no check,
+    state or comment: there is nothing to say.
 
     Raises:
         ConfigError: a template fails on this group; the message names its key.
     """
-    group = _Group(revisions, commits, facts)
-    relation = tuple(sorted({patch.patch_id for patch in group.patches()}))
-    annotations = {}
-    for number, revision in enumerate(group.revisions, 1):
+    group = _Group(revisions, commits, rules)
+    for place, revision in enumerate(group.revisions):
         for patch in revision.patches:
-            wanted = Annotation(relation=relation if len(relation) > 1 else ())
-            if len(group.revisions) > 1 or group.commits:
-                wanted = _say(group, number, patch, wanted.relation, push, wording)
-            annotations[patch.patch_id] = wanted
-    return annotations
+            values = group.values(place, patch)
+            for sink in map(Sink, rules.push.sinks):
+                yield Desired(patch.patch_id, patch.project_id, sink, values.get(sink))
 
 
 class _Group:
-    """The revisions in order, and how they are called in each project."""
+    """The revisions in order, and how they and the commits are called in each project."""
 
-    def __init__(
-        self,
-        revisions: Iterable[Revision],
-        commits: Iterable[str],
-        facts: Mapping[int, ProjectFacts],
-    ) -> None:
+    def __init__(self, revisions: Iterable[Revision], commits: Iterable[str], rules: Rules) -> None:
         counted = [revision for revision in revisions if revision.patches]
         self.revisions = sorted(counted, key=_age)
-        self.commits = tuple(sorted(set(commits)))
-        self._facts = facts
+        self._commits = tuple(sorted(set(commits)))
+        self._rules = rules
+        related = frozenset(patch.patch_id for each in counted for patch in each.patches)
+        self._relation = related if len(related) > 1 else None
         self._mentions: dict[int, list[Mention]] = {}
 
-    def patches(self) -> Iterator[PatchRef]:
-        for revision in self.revisions:
-            yield from revision.patches
+    def values(self, place: int, patch: PatchRef) -> dict[Sink, Value | None]:
+        """What is desired on a patch of the revision at this place, if the sinks are on."""
+        values: dict[Sink, Value | None] = {Sink.RELATION: self._relation}
+        if len(self.revisions) < 2 and not self._commits:
+            return values
+        push, templates = self._rules.push, self._rules.templates
+        mentions = self._mentions_in(patch.project_id)
+        url_format = self._facts_of(patch.project_id).commit_url_format
+        context = TemplateContext(
+            earlier=mentions[:place][::-1],
+            later=mentions[place + 1 :],
+            commits=self._commits,
+            commit_urls=[url for each in self._commits if (url := _filled(url_format, each))],
+        )
+        if Sink.CHECK in push.sinks and (state := templates.check_state(context)):
+            values[Sink.CHECK] = CheckValue(
+                state=state,
+                description=templates.description(context),
+                target_url=_first_usable([*context.commit_urls[:1], mentions[-1].url]),
+            )
+        if context.later:
+            values[Sink.STATE] = StateValue(state=push.state.superseded, commit_ref=None)
+        elif self._commits:
+            values[Sink.STATE] = StateValue(state=push.state.accepted, commit_ref=self._commits[0])
+        # On older revisions nobody reads it, and each would be a mail to the whole list.
+        newest = context.newest and self.revisions[place].date >= self._rules.oldest
+        is_on = patch.project_id in self._rules.commented
+        if newest and is_on and (text := templates.comment(context)):
+            about = sorted([*self._commits, *(each.message_id for each in context.earlier)])
+            values[Sink.COMMENT] = CommentValue(text=text, about=tuple(about))
+        return values
 
-    def facts(self, project_id: int) -> ProjectFacts:
-        return self._facts.get(project_id, ProjectFacts())
-
-    def mentions(self, project_id: int) -> list[Mention]:
+    def _mentions_in(self, project_id: int) -> list[Mention]:
         """The revisions, each by its patch in this project, else by its first anywhere."""
         if project_id not in self._mentions:
             self._mentions[project_id] = [
@@ -142,63 +147,21 @@ class _Group:
 
     def _mention(self, revision: Revision, project_id: int) -> Mention:
         patch = min(revision.patches, key=lambda p: (p.project_id != project_id, p.patch_id))
-        archive = self.facts(patch.project_id).list_archive_url_format
         # As Patchwork links it: without brackets. Quoted, since it may hold a slash.
         name = quote(revision.message_id.strip("<>"), safe="@")
         return Mention(
             message_id=revision.message_id,
             date=revision.date,
             patch_id=patch.patch_id,
-            url=_filled(archive, name),
+            url=_filled(self._facts_of(patch.project_id).list_archive_url_format, name),
         )
+
+    def _facts_of(self, project_id: int) -> ProjectFacts:
+        return self._rules.facts.get(project_id, ProjectFacts())
 
 
 def _age(revision: Revision) -> tuple[str, int, str]:
     return revision.date, min(p.patch_id for p in revision.patches), revision.message_id
-
-
-def _say(
-    group: _Group,
-    number: int,
-    patch: PatchRef,
-    relation: tuple[int, ...],
-    push: PushTable,
-    wording: Wording,
-) -> Annotation:
-    mentions = group.mentions(patch.project_id)
-    commit_url = group.facts(patch.project_id).commit_url_format
-    commit_urls = [url for each in group.commits if (url := _filled(commit_url, each))]
-    view = View(
-        number=number,
-        total=len(mentions),
-        earlier=mentions[: number - 1][::-1],
-        later=mentions[number:],
-        commits=group.commits,
-        commit_urls=commit_urls,
-    )
-    check = state = comment = None
-    if "check" in push.sinks and (shown := wording.check_state(view)):
-        check = Check(
-            state=shown,
-            description=wording.description(view),
-            target_url=_first_usable([*commit_urls[:1], mentions[-1].url]),
-        )
-    if "state" in push.sinks:
-        if view.later:
-            state = PatchState(state=push.state.superseded, commit_ref=None)
-        elif group.commits:
-            state = PatchState(state=push.state.accepted, commit_ref=group.commits[0])
-    # On older revisions nobody reads it, and each would be a mail to the whole list.
-    if "comment" in push.sinks and view.newest and _is_one_of(patch, push.comment.projects):
-        comment = wording.comment(view)
-    about = (*group.commits, *(each.message_id for each in view.earlier)) if comment else ()
-    return Annotation(check=check, state=state, comment=comment, about=about, relation=relation)
-
-
-def _is_one_of(patch: PatchRef, keys: Collection[str]) -> bool:
-    """Whether a configured key, number or link name, is that of the patch's project."""
-    named = {str(patch.project_id), patch.link_name.lower()}
-    return any(key.lower() in named for key in keys)
 
 
 def _filled(url_format: str, value: str) -> str:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
 
 from patchsync.errors import Refused
 from patchsync.patchwork.annotator import Annotator
-from patchsync.patchwork.schemas import ProjectEntry, User
+from patchsync.patchwork.schemas import User
 from patchsync.push.annotations import ProjectFacts
 from patchsync.push.ledger import Ledger
 from patchsync.sync.projects import Project
 
-NOTE = "identity"
+_NOTE = "identity"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Maintained:
+class MaintainedProject:
     """A project that we maintain."""
 
     # As the configuration spells it
@@ -31,7 +34,7 @@ class Identity:
     """The token's user, and the projects that it maintains, by id."""
 
     user: User
-    projects: Mapping[int, Maintained]
+    projects: Mapping[int, MaintainedProject]
     # Link names of configured projects that it does not
     others: tuple[str, ...] = ()
 
@@ -40,56 +43,59 @@ class Identity:
         """Link names of all configured projects, as they were then."""
         return {project.link_name for project in self.projects.values()}.union(self.others)
 
+    @property
+    def keys(self) -> dict[int, str]:
+        """How the configuration spells the projects, by id."""
+        return {number: project.key for number, project in self.projects.items()}
 
-def ask_identity(annotator: Annotator, sites: list[Project]) -> Identity:
+
+_IDENTITY = TypeAdapter(Identity)
+
+
+def ask_identity(annotator: Annotator, projects: Iterable[Project]) -> Identity:
     """Ask Patchwork who the token's user is.
 
     Raises:
         Refused: it is nobody's, or its user maintains none of the projects.
     """
-    found = {site.key: annotator.project(str(site.paths.project_id)) for site in sites}
-    ours = {key: project for key, project in found.items() if annotator.maintains(project)}
+    answers = {each.key: annotator.project(str(each.paths.project_id)) for each in projects}
+    ours = {key: answer for key, answer in answers.items() if annotator.maintains(answer)}
     if not ours:
-        names = ", ".join(project.link_name for project in found.values())
+        names = ", ".join(answer.link_name for answer in answers.values())
         raise Refused(
             f"the token's user maintains none of {names}, which Patchwork wants for any annotation"
         )
     return Identity(
         user=annotator.me(next(iter(ours.values()))),
-        projects={project.id: _maintained(key, project) for key, project in ours.items()},
-        others=tuple(found[key].link_name for key in found.keys() - ours.keys()),
+        projects={
+            answer.id: MaintainedProject(
+                key=key,
+                link_name=answer.link_name,
+                facts=ProjectFacts(
+                    commit_url_format=answer.commit_url_format,
+                    list_archive_url_format=answer.list_archive_url_format,
+                ),
+            )
+            for key, answer in ours.items()
+        },
+        others=tuple(answer.link_name for key, answer in answers.items() if key not in ours),
     )
+
+
+def identity_json(identity: Identity) -> dict[str, Any]:
+    """What it consists of, for JSON."""
+    content: dict[str, Any] = _IDENTITY.dump_python(identity, mode="json")
+    return content
 
 
 def note_identity(ledger: Ledger, identity: Identity, token: str = "") -> None:
     """Keep it; `token` marks the token that it goes with, and does not give it away."""
-    ledger.write_notes({NOTE: json.dumps(asdict(identity) | {"token": token})})
+    ledger.write_notes({_NOTE: json.dumps(identity_json(identity) | {"token": token})})
 
 
 def noted_identity(ledger: Ledger, token: str | None = None) -> Identity | None:
     """What was kept for this token, or for any; None where nothing was."""
-    text = ledger.note(NOTE)
-    if text is None:
+    text = ledger.note(_NOTE)
+    if text is None or (token is not None and json.loads(text).get("token") != token):
         return None
-    kept = json.loads(text)
-    if token is not None and kept.get("token") != token:
-        return None
-    return Identity(
-        user=User(**kept["user"]),
-        projects={
-            int(number): Maintained(**(each | {"facts": ProjectFacts(**each["facts"])}))
-            for number, each in kept["projects"].items()
-        },
-        others=tuple(kept["others"]),
-    )
-
-
-def _maintained(key: str, project: ProjectEntry) -> Maintained:
-    return Maintained(
-        key=key,
-        link_name=project.link_name,
-        facts=ProjectFacts(
-            commit_url_format=project.commit_url_format,
-            list_archive_url_format=project.list_archive_url_format,
-        ),
-    )
+    return _IDENTITY.validate_json(text)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
-from patchsync.push.ledger_tables import Entry, Sink
-from patchsync.push.neighbourhood import members_of
+from patchsync.analysis.components import components
+from patchsync.push.entries import Entry, RelationValue, Sink
 
 # Checks, states or comments in one job
 PER_JOB = 25
@@ -19,16 +20,16 @@ class Job:
 
     # Of a project that these are in, as the configuration spells it
     key: str
-    sink: str
+    sink: Sink
     patch_ids: tuple[int, ...]
 
 
-def cut(pending: Iterable[Entry], key_of: Mapping[int, str]) -> Iterator[Job]:
+def cut(pending: Iterable[Entry[Any]], key_of: Mapping[int, str]) -> Iterator[Job]:
     """The jobs for what is pending; `key_of`: the projects' keys by id."""
-    by_place: dict[tuple[str, int], list[Entry]] = {}
+    by_place: dict[tuple[Sink, int], list[Entry[Any]]] = {}
     for entry in pending:
         by_place.setdefault((entry.sink, entry.project_id or 0), []).append(entry)
-    relations: list[Entry] = []
+    relations: list[Entry[RelationValue]] = []
     for (sink, number), entries in by_place.items():
         if sink == Sink.RELATION:
             relations += entries
@@ -37,18 +38,11 @@ def cut(pending: Iterable[Entry], key_of: Mapping[int, str]) -> Iterator[Job]:
         while some := tuple(islice(ids, PER_JOB)):
             yield Job(key=key_of[number], sink=sink, patch_ids=some)
     number_of = {entry.patch_id: entry.project_id or 0 for entry in relations}
-    for linked in linked_patches(relations):
+    for linked in components(map(_linked, relations)):
         first = min(linked & number_of.keys())
         yield Job(key=key_of[number_of[first]], sink=Sink.RELATION, patch_ids=tuple(sorted(linked)))
 
 
-def linked_patches(entries: Iterable[Entry]) -> list[set[int]]:
-    """The patches that wanted or shown relations link, as far as these entries tell."""
-    home: dict[int, set[int]] = {}
-    for entry in entries:
-        linked = {entry.patch_id} | members_of(entry.wanted) | members_of(entry.shown)
-        for each in list(linked):
-            linked |= home.get(each, set())
-        for each in linked:
-            home[each] = linked
-    return list({id(linked): linked for linked in home.values()}.values())
+def _linked(entry: Entry[RelationValue]) -> frozenset[int]:
+    """The patches that an entry links, by what is desired or was observed."""
+    return frozenset({entry.patch_id}).union(entry.desired or (), entry.observed or ())

@@ -1,7 +1,7 @@
 """What should be in Patchwork from us, what is known to be, and what is on its way there.
 
-An entry is what one sink has to say of one patch; its values are canonical JSON. Unsettled is an
-entry that does not show what is wanted, or that was claimed and has no outcome yet.
+An entry is what one sink has to say of one patch. Unsettled is an entry of which not what is
+desired was observed, or that was claimed and has no outcome yet.
 
 The file may be deleted, patchsync being stopped: it is rebuilt from Patchwork, and until it is
 complete nothing is sent from it. Times are seconds since 1970. All methods raise StoreUnavailable
@@ -17,29 +17,90 @@ import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from patchsync.push.ledger_file import LedgerFile
-from patchsync.push.ledger_hands import Hands
-from patchsync.push.ledger_tables import (
-    SLOTS,
-    UNSETTLED,
+from patchsync.config import Config
+from patchsync.push.entries import (
     Claimed,
+    Desired,
     Entry,
     Needless,
-    Numbers,
+    PatchTrouble,
     Sink,
-    Trouble,
+    SinkCounts,
+    TroubleKind,
     Unsure,
+    V,
+    Value,
     Wait,
-    Wanted,
-    slots,
-    within,
+    decode,
+    encode,
 )
+from patchsync.push.ownership import SET, Ownership, as_set
+from patchsync.store.layout import OWN_FOLDER
+from patchsync.store.sqlite_file import Schema, SqliteFile
 
-_ENTRY = "sink, patch_id, project_id, wanted, shown, remote_id, trouble, trouble_text, trouble_at"
+# What is to be sent, or to be read back: another value is desired than was observed, and no trouble
+# but a 409 is in the way; or a claim has no outcome. A query must repeat it to use the index.
+_UNSETTLED = """
+project_id IS NOT NULL AND (claim IS NOT NULL
+    OR (wanted IS NOT shown AND (trouble IS NULL OR trouble = 'changed')))
+"""
+
+# `wanted` is what is desired and `shown` what was observed; `remote_id` is not null where we know
+# that we sent it; `made` and `hands_off` are those of `Ownership`.
+_TABLES = f"""
+CREATE TABLE IF NOT EXISTS entry (
+    sink TEXT NOT NULL, patch_id INTEGER NOT NULL, project_id INTEGER,
+    wanted TEXT,
+    shown TEXT, remote_id INTEGER, shown_at REAL,
+    claim INTEGER, claimed TEXT, claimed_at REAL,
+    trouble TEXT, trouble_text TEXT, trouble_at REAL,
+    PRIMARY KEY (sink, patch_id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS unsettled ON entry (sink, project_id, patch_id) WHERE {_UNSETTLED};
+CREATE INDEX IF NOT EXISTS troubled ON entry (trouble_at, trouble) WHERE trouble IS NOT NULL;
+CREATE TABLE IF NOT EXISTS made (patch_id INTEGER PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS hands_off (
+    sink TEXT NOT NULL, patch_id INTEGER NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (sink, patch_id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS planned (complete INTEGER NOT NULL, lines BLOB NOT NULL);
+INSERT INTO planned SELECT 0, x'' WHERE NOT EXISTS (SELECT * FROM planned)
+"""  # noqa: S608
+
+_ENTRY = "sink, patch_id, project_id, wanted, shown, remote_id IS NOT NULL"
+
+# Names of notes
+_AGREED = "confirmed"
+_UNDONE = "undone"
+
+
+def ledger_path(config: Config) -> Path:
+    """Where the ledger of a configuration lies: beside the stores, one for each Patchwork."""
+    return config.d_mbox / OWN_FOLDER / f"push.{config.instance}.sqlite"
+
+
+class LedgerFile(SqliteFile):
+    """A file that is opened, and made, when it is used; and anew where it was deleted meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        remedy = (
+            f"stop patchsync and delete it, with {path.name}-wal and {path.name}-shm: "
+            "it is rebuilt from Patchwork"
+        )
+        # A claim must not be lost once it was sent.
+        pragmas = {"synchronous": "FULL"}
+        super().__init__(path, Schema(version=1, tables=_TABLES, remedy=remedy, pragmas=pragmas))
+
+    @property
+    def sql(self) -> sqlite3.Connection:
+        """The connection, to be used within `reporting` or `transaction`."""
+        if not (self._connection and self._connection.in_transaction) and not self.is_open:
+            self.open()
+        return super().sql
 
 
 class Ledger:
@@ -47,7 +108,7 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self._file = LedgerFile(path)
-        self.hands = Hands(self._file)
+        self.ownership = Ownership(self._file)
 
     def __enter__(self) -> Self:
         return self
@@ -65,9 +126,9 @@ class Ledger:
         with self._file.transaction():
             yield
 
-    # What is wanted
+    # Plans
 
-    def want(self, rows: Iterable[Wanted]) -> int:
+    def set_desired(self, rows: Iterable[Desired]) -> int:
         """Take over what a plan wants, in one transaction; returns how many entries changed.
 
         A new value clears the trouble that there was with the old one. Nobody can claim while the
@@ -75,82 +136,75 @@ class Ledger:
         """
         with self._file.transaction() as sql:
             before = sql.total_changes
-            mine = iter(rows)
-            while some := list(islice(mine, SLOTS)):
-                self._want(sql, some)
+            # Most patches are alone: an entry that says nothing is not made for each.
+            sql.executemany(
+                """
+                INSERT INTO entry (patch_id, project_id, sink, wanted) SELECT ?1, ?2, ?3, ?4
+                WHERE ?4 IS NOT NULL
+                    OR EXISTS (SELECT * FROM entry WHERE sink = ?3 AND patch_id = ?1)
+                ON CONFLICT DO UPDATE SET project_id = excluded.project_id,
+                    wanted = excluded.wanted,
+                    trouble = CASE WHEN wanted IS excluded.wanted THEN trouble END
+                WHERE (wanted, project_id) IS NOT (excluded.wanted, excluded.project_id)
+                """,
+                ((*row[:3], encode(row.value)) for row in rows),
+            )
             return sql.total_changes - before
 
-    def _want(self, sql: sqlite3.Connection, rows: list[Wanted]) -> None:
-        sql.executemany(
-            """
-            INSERT INTO entry (patch_id, project_id, sink, wanted) VALUES (?, ?, ?, ?)
-            ON CONFLICT DO UPDATE SET project_id = excluded.project_id,
-                wanted = excluded.wanted,
-                trouble = CASE WHEN wanted IS excluded.wanted THEN trouble END
-            WHERE (wanted, project_id) IS NOT (excluded.wanted, excluded.project_id)
-            """,
-            (row for row in rows if row.value is not None),
-        )
-        # Most patches are alone: an entry that says nothing is not made for each.
-        sql.executemany(
-            """
-            UPDATE entry SET project_id = ?, wanted = NULL,
-                trouble = CASE WHEN wanted IS NULL THEN trouble END
-            WHERE sink = ? AND patch_id = ? AND (wanted IS NOT NULL OR project_id IS NOT ?)
-            """,
-            (
-                (row.project_id, row.sink, row.patch_id, row.project_id)
-                for row in rows
-                if row.value is None
-            ),
-        )
-
-    def want_nothing(self) -> None:
-        """No check and no relation of ours is wanted anywhere; all else stays as it is shown."""
+    def finish_plan(self, lines: bytes, notes: Mapping[str, str | None]) -> None:
+        """Keep, with notes, what `lines` gives from then on: of patch-groups, what was planned."""
         with self._file.transaction() as sql:
-            sql.execute(
-                """
-                UPDATE entry SET wanted = NULL, trouble = NULL
-                WHERE sink IN ('check', 'relation') AND wanted IS NOT NULL
-                """
-            )
-            sql.execute(
-                """
-                UPDATE entry SET wanted = shown, trouble = NULL
-                WHERE sink NOT IN ('check', 'relation') AND wanted IS NOT shown
-                """
-            )
-
-    def commit_plan(
-        self, rows: Iterable[Wanted], lines: bytes, notes: Mapping[str, str | None]
-    ) -> int:
-        """`want`, with the lines of patch-groups that it came from and notes, all or nothing.
-
-        `lines`: what `lines` gives from then on.
-        """
-        with self._file.transaction() as sql:
-            changed = self.want(rows)
             sql.execute("UPDATE planned SET lines = ? WHERE lines IS NOT ?", (lines, lines))
             self.write_notes(notes)
-            return changed
 
     @property
     def lines(self) -> bytes:
-        """As the last `commit_plan` gave it; empty before the first."""
-        with self._file.using() as sql:
-            lines: bytes = sql.execute("SELECT lines FROM planned").fetchone()[0]
-            return lines
+        """As the last `finish_plan` gave it; empty before the first."""
+        lines: bytes = self._file.value("SELECT lines FROM planned")
+        return lines
 
     @property
     def complete(self) -> bool:
         """Whether it knows all that Patchwork shows from us; it does not before `set_complete`."""
-        with self._file.using() as sql:
-            return bool(sql.execute("SELECT complete FROM planned").fetchone()[0])
+        return bool(self._file.value("SELECT complete FROM planned"))
 
     def set_complete(self) -> None:
-        """Everything that Patchwork shows from us has been shown to the ledger."""
+        """Note that all that Patchwork shows from us is in the ledger."""
         with self._file.transaction() as sql:
             sql.execute("UPDATE planned SET complete = 1")
+
+    # Agreement
+
+    @property
+    def agreed(self) -> set[int]:
+        """The ids of the projects to which somebody agreed to push."""
+        return {int(number) for number in (self.note(_AGREED) or "").split()}
+
+    @property
+    def undone(self) -> bool:
+        """Whether somebody had everything withdrawn, and nobody agreed to push since."""
+        return self.note(_UNDONE) is not None
+
+    def set_agreed(self, project_ids: Iterable[int]) -> None:
+        """Note that somebody agreed to push to these projects, and to no others."""
+        self.write_notes({_AGREED: " ".join(map(str, sorted(project_ids))), _UNDONE: None})
+
+    def undo(self, at: float) -> None:
+        """Desire no check and no relation of ours anywhere, and all else as it was observed.
+
+        Nothing is planned again until somebody agrees to push again.
+        """
+        with self._file.transaction() as sql:
+            sql.execute(
+                """
+                UPDATE entry SET trouble = NULL,
+                    wanted = CASE WHEN sink NOT IN ('check', 'relation') THEN shown END
+                WHERE wanted IS NOT CASE WHEN sink NOT IN ('check', 'relation') THEN shown END
+                """
+            )
+            self.finish_plan(b"", {_AGREED: None, _UNDONE: str(at)})
+
+    # Entries
 
     def pending(
         self,
@@ -160,74 +214,67 @@ class Ledger:
         *,
         now: float,
         answer_seconds: float,
-    ) -> list[Entry]:
+    ) -> list[Entry[Any]]:
         """What is unsettled and not claimed within `answer_seconds`; nothing unless complete.
 
         Costs as much as is unsettled, whatever the size.
         """
-        where, values = within(sinks, project_ids)
+        where, values = _within(sinks, project_ids)
         query = f"""
-            SELECT {_ENTRY} FROM entry INDEXED BY unsettled WHERE {UNSETTLED} AND {where}
+            SELECT {_ENTRY} FROM entry INDEXED BY unsettled WHERE {_UNSETTLED} AND {where}
             AND (claim IS NULL OR claimed_at NOT BETWEEN ? AND ?)
             AND (SELECT complete FROM planned) LIMIT ?
         """  # noqa: S608
         times = (now - answer_seconds, now)
-        with self._file.using() as sql:
-            rows = sql.execute(query, (*values, *times, -1 if limit is None else limit))
-            return list(map(Entry._make, rows))
+        rows = self._file.rows(query, *values, *times, -1 if limit is None else limit)
+        return list(map(_entry, rows))
 
-    def entries(self, sink: str, patch_ids: Iterable[int]) -> dict[int, Entry]:
+    def entries(self, sink: Sink, patch_ids: Iterable[int]) -> dict[int, Entry[Any]]:
         """The entries that there are of these patches in a sink, by patch id."""
-        found: dict[int, Entry] = {}
-        with self._file.using() as sql:
-            for marks, some in slots(patch_ids):
-                query = f"SELECT {_ENTRY} FROM entry WHERE sink = ? AND patch_id IN ({marks})"  # noqa: S608
-                found.update(
-                    (row[1], Entry._make(row)) for row in sql.execute(query, (sink, *some))
-                )
-        return found
+        query = f"SELECT {_ENTRY} FROM entry WHERE sink = ? AND patch_id IN {SET}"  # noqa: S608
+        return {row[1]: _entry(row) for row in self._file.rows(query, sink, as_set(patch_ids))}
 
-    def showing(self, sink: str) -> Iterator[Entry]:
-        """All entries of a sink that show something, by patch id; may be written to meanwhile."""
+    def troubles(self, limit: int, project_ids: Iterable[int] | None = None) -> list[PatchTrouble]:
+        """What is in trouble, of all projects or of some, the latest first."""
+        where, values = _within(Sink, project_ids)
         query = f"""
-            SELECT {_ENTRY} FROM entry WHERE sink = ? AND patch_id > ? AND shown IS NOT NULL
-            ORDER BY patch_id LIMIT {SLOTS}
+            SELECT patch_id, sink, trouble, trouble_text, trouble_at
+            FROM entry INDEXED BY troubled WHERE trouble IS NOT NULL AND {where}
+            ORDER BY trouble_at DESC LIMIT ?
         """  # noqa: S608
-        last = -1
-        while True:
-            with self._file.using() as sql:
-                some = list(map(Entry._make, sql.execute(query, (sink, last))))
-            yield from some
-            if len(some) < SLOTS:
-                return
-            last = some[-1].patch_id
+        return [
+            PatchTrouble(patch_id=patch_id, sink=sink, kind=TroubleKind(kind), text=text, at=at)
+            for patch_id, sink, kind, text, at in self._file.rows(query, *values, limit)
+        ]
 
-    def numbers(self, project_ids: Iterable[int] | None = None) -> dict[str, Numbers]:
-        """By sink; looks at all entries."""
-        where, values = within(Sink, project_ids)
+    def counts(self, project_ids: Iterable[int] | None = None) -> dict[str, SinkCounts]:
+        """How many entries, by sink, of all projects or of some; looks at all of them."""
+        where, values = _within(Sink, project_ids)
         query = f"""
-            SELECT sink, count(wanted), count(shown), sum({UNSETTLED}), count(trouble)
+            SELECT sink, count(wanted), count(shown), sum({_UNSETTLED}), count(trouble)
             FROM entry WHERE {where} GROUP BY sink
         """  # noqa: S608
-        with self._file.using() as sql:
-            return {sink: Numbers(*row) for sink, *row in sql.execute(query, values)}
+        return {
+            sink: SinkCounts(wanted=wanted, shown=shown, pending=pending, trouble=trouble)
+            for sink, wanted, shown, pending, trouble in self._file.rows(query, *values)
+        }
 
     # Sending
 
     def claim(
-        self, patch_id: int, sink: str, value: str | None, now: float, answer_seconds: float
-    ) -> Claimed | Unsure | Wait | Needless:
-        """To be called before something is sent that must be there once; durable on return.
+        self, entry: Entry[V], now: float, answer_seconds: float
+    ) -> Claimed | Unsure[V] | Wait | Needless:
+        """Claim what an entry desires, durably, before it is sent: so it is there once.
 
         Of several callers one gets Claimed. It must have its answer, or have given up waiting for
         it, within `answer_seconds`: by then another may find out that nothing came of it.
         """
-        key = (sink, patch_id)
+        key, value = (entry.sink, entry.patch_id), encode(entry.desired)
         with self._file.transaction() as sql:
             row = sql.execute(
                 f"""
                 SELECT claim, claimed, claimed_at FROM entry, planned
-                WHERE sink = ? AND patch_id = ? AND wanted IS ? AND {UNSETTLED} AND complete
+                WHERE sink = ? AND patch_id = ? AND wanted IS ? AND {_UNSETTLED} AND complete
                 """,  # noqa: S608
                 (*key, value),
             ).fetchone()
@@ -244,26 +291,25 @@ class Ledger:
                 sql.execute(update.format("claimed_at = ?"), (now, *key))
                 at = now
             left = at + answer_seconds - now
-            return Wait(left) if left > 0 else Unsure(earlier, claimed, at)
+            return Wait(left) if left > 0 else Unsure(earlier, decode(entry.sink, claimed))
 
-    def show(
-        self,
-        patch_id: int,
-        sink: str,
-        value: str | None,
-        at: float,
-        *,
-        remote_id: int | None = None,
-        claim: int | None = None,
-    ) -> bool:
-        """Patchwork shows this from us; ends the trouble with it, and `claim`.
+    def release(self, entry: Entry[Any], claim: int) -> bool:
+        """End a claim of which it is certain that nothing came, nor will come.
 
-        Without `claim` a claim stays as it is. With one that is over by now nothing is noted and
-        False returned: somebody else has looked since.
+        False when it is over already: who wants to send claims anew, and is told.
         """
         with self._file.transaction() as sql:
-            if claim is not None and not self.release(patch_id, sink, claim):
-                return False
+            query = "UPDATE entry SET claim = NULL WHERE sink = ? AND patch_id = ? AND claim = ?"
+            return sql.execute(query, (entry.sink, entry.patch_id, claim)).rowcount == 1
+
+    def observe(
+        self, sink: Sink, patch_id: int, value: Value | None, at: float, *, sent_by_us: bool = False
+    ) -> None:
+        """Note that Patchwork shows this from us, which ends the trouble with it.
+
+        A claim stays as it is. `sent_by_us`: see `Entry`.
+        """
+        with self._file.transaction() as sql:
             sql.execute(
                 """
                 INSERT INTO entry (sink, patch_id, shown, remote_id, shown_at)
@@ -272,55 +318,44 @@ class Ledger:
                     shown_at = excluded.shown_at,
                     trouble = CASE WHEN wanted IS NOT excluded.shown THEN trouble END
                 """,
-                (sink, patch_id, value, remote_id, at),
+                (sink, patch_id, encode(value), 0 if sent_by_us else None, at),
             )
+
+    def arrived(self, entry: Entry[V], claim: int, value: V | None, at: float) -> bool:
+        """Note that what was claimed is there, and end the claim.
+
+        With a claim that is over by now nothing is noted and False returned: somebody else has
+        looked since.
+        """
+        with self._file.transaction():
+            if not self.release(entry, claim):
+                return False
+            self.observe(entry.sink, entry.patch_id, value, at, sent_by_us=True)
             return True
 
-    def release(self, patch_id: int, sink: str, claim: int) -> bool:
-        """It is certain that nothing came, nor will come, of the claim.
-
-        False when it is over already: who wants to send claims anew, and is told.
-        """
-        with self._file.transaction() as sql:
-            query = "UPDATE entry SET claim = NULL WHERE sink = ? AND patch_id = ? AND claim = ?"
-            return sql.execute(query, (sink, patch_id, claim)).rowcount == 1
-
-    # Trouble
-
-    def trouble(
+    def set_trouble(
         self,
-        patch_id: int,
-        sink: str,
-        kind: Trouble,
+        entry: Entry[Any],
+        kind: TroubleKind,
         text: str,
-        value: str | None,
         at: float,
         *,
         claim: int | None = None,
-    ) -> bool:
-        """`value` could not be shown, and nothing was written; ends `claim`.
+    ) -> None:
+        """Note why what an entry desires could not be shown, nothing being written; end `claim`.
 
-        False, and nothing is noted, when another value is wanted by now.
+        Nothing is noted when another value is desired by now.
         """
         with self._file.transaction() as sql:
             if claim is not None:
-                self.release(patch_id, sink, claim)
-            query = """
+                self.release(entry, claim)
+            sql.execute(
+                """
                 UPDATE entry SET trouble = ?, trouble_text = ?, trouble_at = ?
                 WHERE sink = ? AND patch_id = ? AND project_id IS NOT NULL AND wanted IS ?
-            """
-            changed = sql.execute(query, (kind, text, at, sink, patch_id, value))
-            return changed.rowcount == 1
-
-    def troubles(self, limit: int, project_ids: Iterable[int] | None = None) -> list[Entry]:
-        """The entries in trouble, of all projects or of some, the latest first."""
-        where, values = within(Sink, project_ids)
-        query = f"""
-            SELECT {_ENTRY} FROM entry INDEXED BY troubled WHERE trouble IS NOT NULL AND {where}
-            ORDER BY trouble_at DESC LIMIT ?
-        """  # noqa: S608
-        with self._file.using() as sql:
-            return list(map(Entry._make, sql.execute(query, (*values, limit))))
+                """,
+                (kind, text, at, entry.sink, entry.patch_id, encode(entry.desired)),
+            )
 
     def retry(self, patch_ids: Iterable[int] | None = None) -> int:
         """Forget the trouble with these patches, or with all; returns how many entries had some."""
@@ -328,21 +363,17 @@ class Ledger:
         with self._file.transaction() as sql:
             if patch_ids is None:
                 return sql.execute(clear).rowcount
-            where, values = within(Sink, None)
-            return sum(
-                sql.execute(
-                    f"{clear} AND {where} AND patch_id IN ({marks})", (*values, *some)
-                ).rowcount
-                for marks, some in slots(patch_ids)
-            )
+            sinks, ids = as_set(Sink), as_set(patch_ids)
+            return sql.execute(
+                f"{clear} AND sink IN {SET} AND patch_id IN {SET}", (sinks, ids)
+            ).rowcount
 
     # Notes
 
     def note(self, name: str) -> str | None:
         """What was noted under this name, None when nothing was."""
-        with self._file.using() as sql:
-            row = sql.execute("SELECT text FROM note WHERE name = ?", (name,)).fetchone()
-            return None if row is None else str(row[0])
+        text: str | None = self._file.value("SELECT text FROM note WHERE name = ?", name)
+        return text
 
     def write_notes(self, notes: Mapping[str, str | None]) -> None:
         """Note texts under their names; None removes what there was."""
@@ -352,3 +383,17 @@ class Ledger:
                     sql.execute("DELETE FROM note WHERE name = ?", (name,))
                 else:
                     sql.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (name, text))
+
+
+def _entry(row: tuple[Any, ...]) -> Entry[Any]:
+    """The entry in the columns `_ENTRY`."""
+    sink, patch_id, project_id, desired, observed, sent_by_us = row
+    values = decode(sink, desired), decode(sink, observed)
+    return Entry(Sink(sink), patch_id, project_id, *values, bool(sent_by_us))
+
+
+def _within(sinks: Iterable[str], project_ids: Iterable[int] | None) -> tuple[str, list[str]]:
+    """A condition for these sinks and projects, with its values."""
+    if project_ids is None:
+        return f"sink IN {SET}", [as_set(sinks)]
+    return f"sink IN {SET} AND project_id IN {SET}", [as_set(sinks), as_set(project_ids)]

@@ -1,5 +1,5 @@
-"""What must be so for push to work: each function says what it found, or raises GiveUp or
-TryAgainLater with the setting to change. Nothing is written or sent.
+"""What push needs: each function says in words what it has of it, or raises GiveUp or TryAgainLater
+with the setting to change. Nothing is written or sent.
 """
 
 from __future__ import annotations
@@ -8,26 +8,26 @@ from patchsync.analysis.groups import read_content, read_groups
 from patchsync.config import Config
 from patchsync.errors import ConfigError, GiveUp, Refused, ServerUnavailable, TryAgainLater
 from patchsync.patchwork.client import Client
-from patchsync.push.smtp import Smtp
-from patchsync.push.wording import Wording
+from patchsync.push.comment.smtp import SmtpServer
+from patchsync.push.templates import Templates
 
 SMTP_SECONDS = 20.0
 
 
-def sinks(config: Config, client: Client) -> str:
+def supported_sinks(config: Config, client: Client) -> str:
     """What is switched on, and whether this Patchwork can show it."""
-    told = ", ".join(config.push.sinks)
+    sinks = ", ".join(config.push.sinks)
     if client.api_version in ("1.0", "1.1"):
         raise GiveUp(
-            f"{told}: the Patchwork has API {client.api_version}, and to push 1.2 or later is "
+            f"{sinks}: the Patchwork has API {client.api_version}, and to push 1.2 or later is "
             "needed; leave it empty"
         )
-    return told
+    return sinks
 
 
-def wording(config: Config) -> str:
+def templates(config: Config) -> str:
     """Whether the templates can be used."""
-    Wording(config.push)
+    Templates(config.push)
     return "they can be used"
 
 
@@ -45,14 +45,7 @@ def groups(config: Config) -> str:
 def mail_server(config: Config) -> str:
     """Whether the SMTP server talks to us as far as the login."""
     table = config.push.comment
-    server = Smtp(
-        host=table.smtp_host,
-        port=table.port,
-        security=table.smtp_security,
-        user=table.smtp_user,
-        password=config.smtp_password(),
-        timeout=SMTP_SECONDS,
-    )
+    server = SmtpServer.of(config, SMTP_SECONDS)
     try:
         server.greet()
     except ServerUnavailable as error:

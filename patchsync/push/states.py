@@ -2,77 +2,63 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import dataclass
+from typing import ClassVar
 
 from patchsync.errors import NotWritten
-from patchsync.patchwork.annotator import Annotator
 from patchsync.patchwork.schemas import PatchView
-from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import Entry, Sink, Trouble
-from patchsync.push.outcomes import Outcome, trouble_of
-
-# A state has no number in Patchwork; this tells one that we set from one that was found.
-SET_BY_US = 0
+from patchsync.push.entries import Entry, Sink, StateValue, TroubleKind
+from patchsync.push.sending import Outcome, PatchSender
 
 
-class States:
-    """Brings the states of patches to what is wanted, where no person chose another."""
+@dataclass(kw_only=True)
+class StateSender(PatchSender[StateValue]):
+    """Brings the states of patches to what is desired, where no person chose another."""
 
-    def __init__(self, ledger: Ledger, annotator: Annotator, only_from: tuple[str, ...]) -> None:
-        self._ledger = ledger
-        self._annotator = annotator
-        self._only_from = only_from
+    sink: ClassVar[Sink] = Sink.STATE
+    only_from: tuple[str, ...]
 
-    def send(self, key: str, entry: Entry, now: float, *, dry_run: bool = False) -> Outcome | None:
-        """Set the state that is wanted of a patch; None where it is so already.
+    def send_one(self, key: str, entry: Entry[StateValue]) -> Outcome | None:
+        """Set the state; None also where it is so already.
 
         A patch whose state is not the one that we set, or not one of those that we may change, is
-        left alone: somebody chose it.
-
-        Raises:
-            AnswerLost, ServerUnavailable: the next round reads what came of it.
+        left alone: somebody chose it. What came of a lost answer the next round reads.
         """
-        patch_id, value = entry.patch_id, entry.wanted
-        view = self._annotator.view(key, patch_id)
-        if view is None:
-            return self._left(entry, Trouble.GONE, "it is gone from Patchwork", now, dry_run)
-        wanted = json.loads(value) if value else None
-        if wanted is None or _is_so(view, wanted):
-            if not dry_run:
-                # Whose it is does not change by that.
-                self._ledger.show(patch_id, Sink.STATE, value, now, remote_id=entry.remote_id)
+        desired, before = entry.desired, entry.observed
+        if desired == before:
             return None
-        shown = json.loads(entry.shown) if entry.shown else None
+        view = self.annotator.view(key, entry.patch_id)
+        if view is None:
+            return self.note_trouble(entry, TroubleKind.GONE, "it is gone from Patchwork")
+        if desired is None or _is_as(view, desired):
+            # Whose it is does not change by that.
+            self._observe(entry, sent_by_us=entry.sent_by_us)
+            return None
+        unchanged = before is None or view.state == before.state
         # What we set ourselves we may change; what somebody set after us we may not. What a rebuilt
         # ledger takes for ours somebody may have set with the same account.
-        ours = shown is not None and entry.remote_id is not None and view.state == shown["state"]
-        if not ours and (
-            view.state not in self._only_from
-            or (shown is not None and view.state != shown["state"])
-        ):
-            return self._left(
-                entry, Trouble.REPORT, f"somebody set it to {view.state}: it stays so", now, dry_run
-            )
-        text = f"{view.state} -> {wanted['state']}"
-        if not dry_run:
+        ours = before is not None and unchanged and entry.sent_by_us
+        if not ours and not (unchanged and view.state in self.only_from):
+            text = f"somebody set it to {view.state}: it stays so"
+            return self.note_trouble(entry, TroubleKind.REPORT, text)
+        # A commit that a person named stays.
+        named_by_us = before is not None and view.commit_ref == before.commit_ref
+        commit_ref = desired.commit_ref if not view.commit_ref or named_by_us else None
+        if not self.dry_run:
             try:
-                commit = wanted["commit_ref"] if self._may_name(view, shown) else None
-                self._annotator.set_state(key, patch_id, wanted["state"], commit)
+                self.annotator.set_state(key, entry.patch_id, desired.state, commit_ref)
             except NotWritten as error:
-                return self._left(entry, trouble_of(error), str(error), now, dry_run)
-            self._ledger.show(patch_id, Sink.STATE, value, now, remote_id=SET_BY_US)
-        return Outcome(patch_id=patch_id, sink=Sink.STATE, text=text, written=True)
+                return self.note_trouble(entry, TroubleKind.of(error), str(error))
+        self._observe(entry, sent_by_us=True)
+        return self.outcome(entry, f"{view.state} -> {desired.state}", written=True)
 
-    def _may_name(self, view: PatchView, shown: dict[str, str | None] | None) -> bool:
-        """Whether the commit there is none, or ours: a person's stays."""
-        return not view.commit_ref or (shown is not None and view.commit_ref == shown["commit_ref"])
-
-    def _left(self, entry: Entry, kind: Trouble, text: str, now: float, dry_run: bool) -> Outcome:
-        if not dry_run:
-            self._ledger.trouble(entry.patch_id, Sink.STATE, kind, text, entry.wanted, now)
-        return Outcome(patch_id=entry.patch_id, sink=Sink.STATE, text=text, trouble=True)
+    def _observe(self, entry: Entry[StateValue], *, sent_by_us: bool) -> None:
+        if not self.dry_run:
+            self.ledger.observe(
+                self.sink, entry.patch_id, entry.desired, self.clock(), sent_by_us=sent_by_us
+            )
 
 
-def _is_so(view: PatchView, wanted: dict[str, str | None]) -> bool:
-    commit = wanted["commit_ref"]
-    return view.state == wanted["state"] and (commit is None or bool(view.commit_ref))
+def _is_as(view: PatchView, desired: StateValue) -> bool:
+    named = desired.commit_ref is None or bool(view.commit_ref)
+    return view.state == desired.state and named

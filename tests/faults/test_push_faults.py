@@ -113,7 +113,7 @@ def test_one_relation_that_always_fails_does_not_stop_the_others(pushing: Pushin
     assert pushing.relations() == {frozenset({c, d})}
 
 
-# kill -9 of processes; `test_push_relating` ends a round at each of its places, one by one
+# kill -9 of processes; `test_push_relation_executor` ends a round at each of its places, one by one
 
 
 def at_random(few: int, many: int, rounds: int) -> pytest.MarkDecorator:

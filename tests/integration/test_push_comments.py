@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import email
-import json
-import shutil
-import ssl
-import subprocess
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from email import policy
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
-from aiosmtpd.smtp import SMTP, AuthResult
 
 from patchsync.config import load
 from patchsync.errors import AnswerLost, ConfigError, GiveUp, Refused, ServerUnavailable
@@ -28,16 +18,23 @@ from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import Mail
 from patchsync.patchwork.schemas import User
 from patchsync.push.annotations import ProjectFacts
-from patchsync.push.identity import Identity, Maintained, note_identity
+from patchsync.push.entries import CommentValue, Desired, Sink, TroubleKind
+from patchsync.push.identity import Identity, MaintainedProject, note_identity
 from patchsync.push.jobs import Job
-from patchsync.push.ledger_tables import Sink, Trouble, Wanted
-from patchsync.push.outcomes import Outcome
-from patchsync.push.session import Session, ledger_path
+from patchsync.push.ledger import ledger_path
+from patchsync.push.sending import Outcome
+from patchsync.push.service import PushService
 from patchsync.store.layout import ContainerPaths
 from patchsync.store.writer import StoreWriter
 from patchsync.sync.projects import Project, settle
+from tests.support.mail_server import (
+    PASSWORD,
+    MailServer,
+    make_certificate,
+    running,
+    secured,
+)
 
-PASSWORD = "geh heim-7f3a"
 LIST = "list@lists.example.org"
 TEXT = "Earlier revisions: ä\n.\n..\n--- a\nUpstream."
 # Longer than any test takes.
@@ -60,79 +57,6 @@ sender = "pasta@example.org"
 """
 
 
-@dataclass
-class MailServer:
-    """What an SMTP server got, and how it answers."""
-
-    port: int = 0
-    # Recipient and content of each mail that it took
-    got: list[tuple[str, bytes]] = field(default_factory=list)
-    to_sender: str = "250 OK"
-    to_recipient: str = "250 OK"
-    to_mail: str = "250 OK"
-    # Whether each login was right
-    logins: list[bool] = field(default_factory=list)
-    # After it took a mail it says nothing more.
-    goes_silent: bool = False
-
-    async def handle_MAIL(  # noqa: N802 - aiosmtpd's name
-        self, server: SMTP, session: Any, envelope: Any, address: str, options: list[str]
-    ) -> str:
-        if self.to_sender.startswith("250"):
-            envelope.mail_from = address
-        return self.to_sender
-
-    async def handle_RCPT(  # noqa: N802
-        self, server: SMTP, session: Any, envelope: Any, address: str, options: list[str]
-    ) -> str:
-        if self.to_recipient.startswith("250"):
-            envelope.rcpt_tos.append(address)
-        return self.to_recipient
-
-    async def handle_DATA(self, server: SMTP, session: Any, envelope: Any) -> str:  # noqa: N802
-        if self.to_mail.startswith("250"):
-            self.got.append((*envelope.rcpt_tos, envelope.content))
-        if self.goes_silent:
-            cast(asyncio.WriteTransport, server.transport).abort()
-        return self.to_mail
-
-    def authenticate(self, _: SMTP, __: Any, ___: Any, mechanism: str, login: Any) -> AuthResult:
-        """Let the right one in, and repeat what another one said."""
-        right = (login.login, login.password) == (b"pasta", PASSWORD.encode())
-        self.logins.append(right)
-        said = f"535 5.7.8 {login.password!r} is wrong"
-        return AuthResult(success=right, handled=False, message=None if right else said)
-
-
-@contextmanager
-def running(
-    server: MailServer, ssl_context: ssl.SSLContext | None = None, **options: Any
-) -> Iterator[MailServer]:
-    """An SMTP server on a free port of this machine, in a thread of its own."""
-    ready: Future[Callable[[], object]] = Future()
-
-    async def serve() -> None:
-        loop, end = asyncio.get_running_loop(), asyncio.Event()
-
-        def protocol() -> SMTP:
-            return SMTP(server, loop=loop, **options)
-
-        listening = await loop.create_server(protocol, "127.0.0.1", 0, ssl=ssl_context)
-        async with listening:
-            server.port = listening.sockets[0].getsockname()[1]
-            ready.set_result(lambda: loop.call_soon_threadsafe(end.set))
-            await end.wait()
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    end = ready.result(60)
-    try:
-        yield server
-    finally:
-        end()
-        thread.join()
-
-
 @pytest.fixture
 def server() -> Iterator[MailServer]:
     with running(MailServer()) as server:
@@ -141,24 +65,7 @@ def server() -> Iterator[MailServer]:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of localhost, signed by itself; with its key."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("needs the openssl command to make a certificate")
-    file = tmp_path_factory.mktemp("tls") / "localhost.pem"
-    command = (
-        f"{openssl} req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost"
-        " -addext subjectAltName=DNS:localhost -keyout - -out -"
-    )
-    made = subprocess.run(command.split(), capture_output=True, check=True)
-    file.write_bytes(made.stdout)
-    return file
-
-
-def tls(certificate: Path) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate)
-    return context
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 def stored(number: int) -> Mail:
@@ -170,7 +77,7 @@ def stored(number: int) -> Mail:
     )
 
 
-Push = Callable[..., Session]
+Push = Callable[..., PushService]
 
 
 class There:
@@ -193,14 +100,14 @@ def there() -> There:
 @pytest.fixture
 def push(tmp_path: Path, there: There) -> Iterator[Push]:
     """Push with patches 1 to 9 of a project, each with a comment that is wanted."""
-    opened: list[Session] = []
+    opened: list[PushService] = []
 
     def begin(
         server: MailServer,
         security: str = "none",
         password: str | None = None,
         clock: Callable[[], float] = lambda: 1e9,
-    ) -> Session:
+    ) -> PushService:
         login = ""
         if password is not None:
             (tmp_path / "password").write_text(password)
@@ -214,34 +121,36 @@ def push(tmp_path: Path, there: There) -> Iterator[Push]:
         settle(config, Project(key="sample", name="sample", paths=paths))
         with StoreWriter(paths) as writer:
             writer.apply(FetchResult(mails=tuple(map(stored, range(1, 10)))))
-        session = Session(config, cast(Annotator, there), clock)
-        opened.append(session)
-        session.ledger.set_complete()
-        ours = {1: Maintained(key="sample", link_name="sample", facts=ProjectFacts())}
-        note_identity(session.ledger, Identity(user=User(id=1, username="pasta"), projects=ours))
-        value = json.dumps({"text": TEXT})
-        session.ledger.want(Wanted(number, 1, Sink.COMMENT, value) for number in range(1, 10))
-        return session
+        service = PushService(config, cast(Annotator, there), clock)
+        opened.append(service)
+        service.ledger.set_complete()
+        ours = {1: MaintainedProject(key="sample", link_name="sample", facts=ProjectFacts())}
+        note_identity(service.ledger, Identity(user=User(id=1, username="pasta"), projects=ours))
+        value = CommentValue(text=TEXT)
+        service.ledger.set_desired(
+            Desired(number, 1, Sink.COMMENT, value) for number in range(1, 10)
+        )
+        return service
 
     yield begin
-    for session in opened:
-        session.ledger.close()
+    for service in opened:
+        service.ledger.close()
 
 
-def sent(session: Session, *patch_ids: int) -> list[Outcome]:
+def sent(service: PushService, *patch_ids: int) -> list[Outcome]:
     """What came of the comments on these patches."""
-    return list(session.do(Job(key="sample", sink=Sink.COMMENT, patch_ids=patch_ids or (1,))))
+    return list(service.do(Job(key="sample", sink=Sink.COMMENT, patch_ids=patch_ids or (1,))))
 
 
-def pending(session: Session) -> set[int]:
-    return {entry.patch_id for entry in session.pending({1})}
+def pending(service: PushService) -> set[int]:
+    return {entry.patch_id for entry in service.pending({1})}
 
 
 def test_a_comment_arrives_once(server: MailServer, push: Push) -> None:
     """Whole, dots and all, and in reply to the patch."""
-    session = push(server)
-    assert [outcome.written for outcome in sent(session, 1)] == [True]
-    assert sent(session, 1) == []
+    service = push(server)
+    assert [outcome.written for outcome in sent(service, 1)] == [True]
+    assert sent(service, 1) == []
     ((recipient, content),) = server.got
     mail = email.message_from_bytes(content, policy=policy.default)
     assert recipient == mail["To"] == LIST
@@ -252,11 +161,11 @@ def test_a_comment_arrives_once(server: MailServer, push: Push) -> None:
 
 def test_what_patchwork_has_is_not_said_again(server: MailServer, push: Push, there: There) -> None:
     """Though the ledger, which was deleted, does not know of it."""
-    session = push(server)
-    sent(session, 1)
+    service = push(server)
+    sent(service, 1)
     ((_, content),) = server.got
     there.comments.add(email.message_from_bytes(content)["Message-ID"])
-    ledger_path(session._config).unlink()
+    ledger_path(service._config).unlink()
     again = push(server)
     assert sent(again, 1) == []
     assert len(server.got) == 1
@@ -265,25 +174,25 @@ def test_what_patchwork_has_is_not_said_again(server: MailServer, push: Push, th
 
 def test_an_undo_sends_no_mail(server: MailServer, push: Push) -> None:
     """Though some wait for their hour."""
-    session = push(server)
-    session.want_nothing()
-    assert sent(session, 1, 2) == []
+    service = push(server)
+    service.undo()
+    assert sent(service, 1, 2) == []
     assert server.got == []
 
 
 def test_a_lost_answer_is_sent_again_as_the_same_mail(server: MailServer, push: Push) -> None:
     """The server has it, and nobody knows; it comes once more, when the time is over."""
     now = [1e9]
-    session = push(server, clock=lambda: now[0])
+    service = push(server, clock=lambda: now[0])
     server.goes_silent = True
     with pytest.raises(AnswerLost):
-        sent(session, 1)
+        sent(service, 1)
     server.goes_silent = False
-    (outcome,) = sent(session, 1)
+    (outcome,) = sent(service, 1)
     assert not outcome.written
     assert len(server.got) == 1
     now[0] += NEVER + 100
-    (outcome,) = sent(session, 1)
+    (outcome,) = sent(service, 1)
     assert outcome.written
     first, second = (email.message_from_bytes(content)["Message-ID"] for _, content in server.got)
     assert first == second
@@ -292,47 +201,47 @@ def test_a_lost_answer_is_sent_again_as_the_same_mail(server: MailServer, push: 
 @pytest.mark.parametrize("step", ["to_sender", "to_recipient", "to_mail"])
 def test_a_4xx_is_tried_again(server: MailServer, push: Push, step: str) -> None:
     """At once, if need be: nothing was sent."""
-    session = push(server)
+    service = push(server)
     setattr(server, step, "451 4.7.1 come back later")
     with pytest.raises(ServerUnavailable, match="come back later"):
-        sent(session, 1)
-    assert pending(session) == set(range(1, 10))
+        sent(service, 1)
+    assert pending(service) == set(range(1, 10))
     setattr(server, step, "250 OK")
-    assert [outcome.written for outcome in sent(session, 1)] == [True]
+    assert [outcome.written for outcome in sent(service, 1)] == [True]
     assert len(server.got) == 1
 
 
 @pytest.mark.parametrize("step", ["to_recipient", "to_mail"])
 def test_a_5xx_is_trouble_of_the_patch(server: MailServer, push: Push, step: str) -> None:
     """The others go on."""
-    session = push(server)
+    service = push(server)
     setattr(server, step, "554 5.7.1 not here")
-    (outcome,) = sent(session, 1)
+    (outcome,) = sent(service, 1)
     assert outcome.trouble
     assert "not here" in outcome.text
-    assert pending(session) == set(range(2, 10))
-    assert Counter(each.trouble for each in session.ledger.troubles(9)) == {Trouble.MISTAKE: 1}
+    assert pending(service) == set(range(2, 10))
+    assert Counter(each.kind for each in service.ledger.troubles(9)) == {TroubleKind.MISTAKE: 1}
     setattr(server, step, "250 OK")
-    assert [outcome.written for outcome in sent(session, 1, 2)] == [True]
+    assert [outcome.written for outcome in sent(service, 1, 2)] == [True]
 
 
 def test_a_server_that_takes_no_mail_from_us_stops_all(server: MailServer, push: Push) -> None:
     """It is no patch's fault: all stay pending."""
-    session = push(server)
+    service = push(server)
     server.to_sender = "550 5.7.1 not you"
     with pytest.raises(Refused, match="not you"):
-        sent(session, 1)
-    assert pending(session) == set(range(1, 10))
+        sent(service, 1)
+    assert pending(service) == set(range(1, 10))
 
 
 def test_no_server_is_no_trouble(server: MailServer, push: Push) -> None:
     """The next round tries again."""
     with running(MailServer()) as gone:
         pass
-    session = push(gone)
+    service = push(gone)
     with pytest.raises(ServerUnavailable):
-        sent(session, 1)
-    assert pending(session) == set(range(1, 10))
+        sent(service, 1)
+    assert pending(service) == set(range(1, 10))
 
 
 @pytest.mark.parametrize("security", ["starttls", "tls"])
@@ -342,8 +251,8 @@ def test_a_trusted_server_gets_login_and_mail(
     """Over TLS from the start, or from STARTTLS on."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with secured(security, certificate) as server:
-        session = push(server, security, PASSWORD)
-        assert [outcome.written for outcome in sent(session, 1)] == [True]
+        service = push(server, security, PASSWORD)
+        assert [outcome.written for outcome in sent(service, 1)] == [True]
         assert len(server.got) == 1
         assert server.logins == [True]
 
@@ -352,18 +261,18 @@ def test_a_trusted_server_gets_login_and_mail(
 def test_an_unknown_certificate_gets_neither(push: Push, certificate: Path, security: str) -> None:
     """Somebody in between could have made it."""
     with secured(security, certificate) as server:
-        session = push(server, security, PASSWORD)
+        service = push(server, security, PASSWORD)
         with pytest.raises(ConfigError, match="certificate"):
-            sent(session, 1)
+            sent(service, 1)
         assert server.got == server.logins == []
-    assert pending(session) == set(range(1, 10))
+    assert pending(service) == set(range(1, 10))
 
 
 def test_without_starttls_nothing_is_told(server: MailServer, push: Push) -> None:
     """Neither the password nor the mail goes over an open line where it must not."""
-    session = push(server, "starttls", PASSWORD)
+    service = push(server, "starttls", PASSWORD)
     with pytest.raises(ConfigError, match="STARTTLS"):
-        sent(session, 1)
+        sent(service, 1)
     assert server.got == []
 
 
@@ -374,23 +283,12 @@ def test_a_wrong_password_is_told_without_it(
     """Also where the server repeats it: neither in the error nor in what led to it."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with secured("tls", certificate) as server:
-        session = push(server, "tls", password)
+        service = push(server, "tls", password)
         with pytest.raises(GiveUp, match=r"login|ASCII") as refusal:
-            sent(session, 1)
+            sent(service, 1)
         assert server.got == []
     error: BaseException | None = refusal.value
     while error is not None:
         assert "7f3a" not in f"{error!r} {error}"
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    assert pending(session) == set(range(1, 10))
-
-
-def secured(security: str, certificate: Path) -> Any:
-    """An SMTP server over TLS, from the start or from STARTTLS on, that lets one log in."""
-    server = MailServer()
-    options: dict[str, Any] = {"authenticator": server.authenticate}
-    if security == "tls":
-        options |= {"ssl_context": tls(certificate), "auth_require_tls": False}
-    else:
-        options |= {"tls_context": tls(certificate), "require_starttls": True}
-    return running(server, **options)
+    assert pending(service) == set(range(1, 10))

@@ -31,7 +31,7 @@ from kombu.utils import json
 from patchsync.config import FILE_VARIABLE, Config
 from patchsync.errors import GiveUp, LockHeld, PatchsyncError, StaleWriter
 from patchsync.fleet.redis_server import redis_trouble
-from patchsync.push.session import Session
+from patchsync.push.service import PushService
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +212,7 @@ def process_of_its_own(config: Config, workers: Workers) -> Iterator[None]:
         patch = mock.patch.object
         stack.enter_context(patch(app, "send_task", workers.send_task))
         # The default was bound before there was another clock.
-        stack.enter_context(patch(Session.__init__, "__defaults__", (clock.time,)))
+        stack.enter_context(patch(PushService.__init__, "__defaults__", (clock.time,)))
         for name, module in list(sys.modules.items()):
             if name.split(".")[0] in ("patchsync", "workers") and "standin" not in name:
                 if vars(module).get("time") is time:

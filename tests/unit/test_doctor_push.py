@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-import socket
-import ssl
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from patchsync.config import Config, load
 from patchsync.doctor import Finding, findings
 from standin.process import NEIGHBOUR_TOKEN, NOBODY_TOKEN, TOKEN, StandinProcess
+from tests.support.mail_server import PASSWORD, MailServer, make_certificate, secured
 
 COMMENT = 'sinks = ["comment"]'
 MAIL = """
@@ -154,73 +147,21 @@ def test_a_patchwork_that_is_too_old(
 # --- the SMTP server -------------------------------------------------------------------------
 
 
-class Mailbox:
-    """What a server took."""
-
-    def __init__(self) -> None:
-        self.commands: list[str] = []
-
-    async def handle_MAIL(self, *_: Any) -> str:  # noqa: N802 - aiosmtpd's name
-        self.commands.append("MAIL")
-        return "250 OK"
-
-
-# Of aiosmtpd, where a test wants a login without encryption.
-UNSAFE = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
-
-
-def allowed(server: Any, session: Any, envelope: Any, mechanism: str, login: Any) -> AuthResult:
-    """Whether a login is right."""
-    right = isinstance(login, LoginPassword) and login.password == b"right"
-    return AuthResult(success=right, handled=False)
-
-
-class Server:
-    """Starts SMTP servers on this machine; `mails` is what they took."""
-
-    def __init__(self, ending: ExitStack, certificate: Path) -> None:
-        self.mails = Mailbox()
-        self._ending = ending
-        self._secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._secure.load_cert_chain(certificate)
-
-    def start(self, security: str, *, login: bool = False) -> int:
-        """Start one and return its port."""
-        how: dict[str, Any] = {}
-        if security == "starttls":
-            how["tls_context"] = self._secure
-        if security == "tls":
-            how["ssl_context"] = self._secure
-        if login:
-            how |= {"authenticator": allowed, "auth_require_tls": False, "auth_required": True}
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = int(free.getsockname()[1])
-        controller = Controller(self.mails, hostname="127.0.0.1", port=port, **how)
-        controller.start()
-        self._ending.callback(controller.stop)
-        return port
-
-
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of `localhost`, by itself, with its key."""
-    if not shutil.which("openssl"):
-        pytest.skip("there is no openssl to make a certificate")
-    file = tmp_path_factory.mktemp("tls") / "localhost.pem"
-    command = "openssl req -x509 -nodes -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -days 2"
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    files = ["-keyout", str(file), "-out", str(file.with_suffix(".crt"))]
-    subprocess.run([*command.split(), *names, *files], check=True, capture_output=True)
-    file.write_text(file.read_text() + file.with_suffix(".crt").read_text())
-    return file
+def certificate_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
-def server(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """SMTP servers whose certificate this machine trusts."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate.with_suffix(".crt")))
-    with ExitStack() as ending:
-        yield Server(ending, certificate)
+def certificate(certificate_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """One that this machine trusts."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate_file))
+    return certificate_file
+
+
+def mail_by(server: MailServer, security: str, login: str = "") -> str:
+    """The configuration's lines for a server."""
+    return f'{COMMENT}{MAIL}smtp_port = {server.port}\nsmtp_security = "{security}"\n{login}'
 
 
 def looked(config: Config) -> Finding:
@@ -228,31 +169,33 @@ def looked(config: Config) -> Finding:
     return found(config)["[push.comment]"]
 
 
-@UNSAFE
 @pytest.mark.parametrize("security", ["starttls", "tls", "none"])
 @pytest.mark.parametrize("login", [True, False])
 def test_the_mail_server_is_talked_to_and_gets_no_mail(
-    configured: Callable[..., Config], server: Server, tmp_path: Path, security: str, login: bool
+    configured: Callable[..., Config],
+    certificate: Path,
+    tmp_path: Path,
+    security: str,
+    login: bool,
 ) -> None:
     """As far as the login where one is set, encrypted as it is set; no mail is begun."""
-    (tmp_path / "password").write_text("right\n")
-    port = server.start(security, login=login)
-    mail = f'{MAIL}smtp_port = {port}\nsmtp_security = "{security}"\n{LOGIN if login else ""}'
-    finding = looked(configured(COMMENT + mail))
+    (tmp_path / "password").write_text(f"{PASSWORD}\n")
+    with secured(security, certificate) as server:
+        finding = looked(configured(mail_by(server, security, LOGIN if login else "")))
     assert finding.works, finding.text
     how = "unencrypted" if security == "none" else f"by {security}"
-    assert f"localhost:{port} answers, {how}" in finding.text
+    assert f"localhost:{server.port} answers, {how}" in finding.text
     assert ("takes pasta" in finding.text) is login
-    assert server.mails.commands == []
+    assert (server.begun, server.logins) == (0, [True] * login)
 
 
 @pytest.mark.parametrize(("server_has", "setting"), [("none", "starttls"), ("starttls", "tls")])
 def test_a_server_that_is_secured_otherwise(
-    configured: Callable[..., Config], server: Server, server_has: str, setting: str
+    configured: Callable[..., Config], certificate: Path, server_has: str, setting: str
 ) -> None:
     """The setting is named."""
-    port = server.start(server_has)
-    finding = looked(configured(f'{COMMENT}{MAIL}smtp_port = {port}\nsmtp_security = "{setting}"'))
+    with secured(server_has, certificate) as server:
+        finding = looked(configured(mail_by(server, setting)))
     assert not finding.works
     assert "smtp_security" in finding.text
 
@@ -260,27 +203,25 @@ def test_a_server_that_is_secured_otherwise(
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 def test_a_certificate_that_nobody_trusts(
     configured: Callable[..., Config],
-    server: Server,
+    certificate: Path,
     monkeypatch: pytest.MonkeyPatch,
     security: str,
 ) -> None:
     """It is refused before a password could go there."""
     monkeypatch.delenv("SSL_CERT_FILE")
-    port = server.start(security)
-    mail = f'{MAIL}smtp_port = {port}\nsmtp_security = "{security}"\n'
-    finding = looked(configured(COMMENT + mail))
+    with secured(security, certificate) as server:
+        finding = looked(configured(mail_by(server, security)))
     assert not finding.works
     assert "smtp_security" in finding.text and "certificate" in finding.text
 
 
-@UNSAFE
 def test_a_login_that_is_refused(
-    configured: Callable[..., Config], server: Server, tmp_path: Path
+    configured: Callable[..., Config], certificate: Path, tmp_path: Path
 ) -> None:
     """Its settings are named, and the password is not told."""
     (tmp_path / "password").write_text("guessed\n")
-    port = server.start("starttls", login=True)
-    finding = looked(configured(f"{COMMENT}{MAIL}smtp_port = {port}\n{LOGIN}"))
+    with secured("starttls", certificate) as server:
+        finding = looked(configured(mail_by(server, "starttls", LOGIN)))
     assert not finding.works
     assert finding.text.endswith("; see smtp_user and smtp_password_file")
     assert "535" in finding.text and "guessed" not in finding.text

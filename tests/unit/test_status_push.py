@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner, Result
@@ -16,16 +16,16 @@ from patchsync.config import Config, load
 from patchsync.fleet.heartbeat import Member
 from patchsync.patchwork.schemas import User
 from patchsync.push.annotations import ProjectFacts
-from patchsync.push.identity import Identity, Maintained, note_identity
-from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import Sink, Trouble, Wanted
-from patchsync.push.session import CONFIRMED, UNDONE, ledger_path
-from patchsync.push.standing import LATEST_TROUBLES, LONGEST_TEXT, PushStatus, push_status
+from patchsync.push.entries import CheckValue, Desired, Entry, Sink, StateValue, TroubleKind
+from patchsync.push.identity import Identity, MaintainedProject, note_identity
+from patchsync.push.ledger import Ledger, ledger_path
+from patchsync.push.service import PushService
+from patchsync.push.status import LATEST_TROUBLES, LONGEST_TEXT, PushStatus, push_status
 from patchsync.status import FleetStatus
 from patchsync.sync.projects import Project, find_project, locate_project_offline, settle
 from patchsync.sync.records import RoundRecord
 
-VALUE = '{"state": "success"}'
+VALUE = CheckValue(state="success", description="", target_url="")
 TABLES = """
 [mbox.patchwork]
 url = "https://patchwork.example.org"
@@ -49,17 +49,17 @@ def config(tmp_path: Path) -> Config:
 def ledger(config: Config) -> Iterator[Ledger]:
     """A ledger that is complete, with projects that we maintain and somebody agreed to."""
     maintained = {
-        number: Maintained(key=str(number), link_name=name, facts=ProjectFacts())
+        number: MaintainedProject(key=str(number), link_name=name, facts=ProjectFacts())
         for number, name in ((1, "one"), (2, "two"))
     }
     with Ledger(ledger_path(config)) as ledger:
         ledger.set_complete()
         note_identity(ledger, Identity(user=User(id=1, username="pasta"), projects=maintained))
-        ledger.write_notes({CONFIRMED: "1 2"})
+        ledger.set_agreed({1, 2})
         yield ledger
 
 
-def site(config: Config) -> Project:
+def project(config: Config) -> Project:
     """The first project's place."""
     found = find_project(config, "1")
     assert found
@@ -67,8 +67,13 @@ def site(config: Config) -> Project:
 
 
 def want(ledger: Ledger, *patch_ids: int, project_id: int = 1) -> None:
-    """Have checks wanted."""
-    ledger.want(Wanted(number, project_id, Sink.CHECK, VALUE) for number in patch_ids)
+    """Have checks desired."""
+    ledger.set_desired(Desired(number, project_id, Sink.CHECK, VALUE) for number in patch_ids)
+
+
+def check(patch_id: int) -> Entry[CheckValue]:
+    """The entry that `want` makes."""
+    return Entry(Sink.CHECK, patch_id, 1, VALUE, None, False)
 
 
 def told(config: Config, *arguments: str) -> Result:
@@ -87,9 +92,9 @@ def test_of_each_project_and_sink_its_own_numbers(config: Config, ledger: Ledger
     """Wanted, shown, pending and in trouble, of the sinks that are on."""
     want(ledger, 1, 2, 3, 4)
     want(ledger, 5, project_id=2)
-    ledger.show(1, Sink.CHECK, VALUE, 5.0)
-    ledger.trouble(2, Sink.CHECK, Trouble.NO_RIGHT, "no", VALUE, 6.0)
-    ledger.want([Wanted(1, 1, Sink.STATE, VALUE)])
+    ledger.observe(Sink.CHECK, 1, VALUE, 5.0)
+    ledger.set_trouble(check(2), TroubleKind.NO_RIGHT, "no", 6.0)
+    ledger.set_desired([Desired(1, 1, Sink.STATE, StateValue(state="new", commit_ref=None))])
     assert push_lines(config)[:2] == [
         "push        relation: 0 wanted, 0 shown, 0 pending, 0 in trouble",
         "push        check: 4 wanted, 1 shown, 2 pending, 1 in trouble",
@@ -103,10 +108,10 @@ def test_the_latest_troubles_with_their_kind_and_text(config: Config, ledger: Le
     """Of this project alone, a few, each in one line of bounded length; and how to go on."""
     want(ledger, *range(1, 11))
     want(ledger, 20, project_id=2)
-    ledger.trouble(20, Sink.CHECK, Trouble.MISTAKE, "of another", VALUE, 99.0)
+    ledger.set_trouble(check(20), TroubleKind.MISTAKE, "of another", 99.0)
     for number in range(1, 11):
         text = "403:\n  no " + "right " * 200
-        ledger.trouble(number, Sink.CHECK, Trouble.NO_RIGHT, text, VALUE, float(number))
+        ledger.set_trouble(check(number), TroubleKind.NO_RIGHT, text, float(number))
     lines = push_lines(config)[2:]
     assert len(lines) == LATEST_TROUBLES + 1
     assert lines[0].startswith(
@@ -119,7 +124,7 @@ def test_the_latest_troubles_with_their_kind_and_text(config: Config, ledger: Le
 def test_what_passes_by_itself_wants_no_remedy(config: Config, ledger: Ledger) -> None:
     """After a 409 the next round tries again."""
     want(ledger, 1)
-    ledger.trouble(1, Sink.CHECK, Trouble.CHANGED, "409", VALUE, 5.0)
+    ledger.set_trouble(check(1), TroubleKind.CHANGED, "409", 5.0)
     assert not [line for line in push_lines(config) if "--retry" in line]
 
 
@@ -127,8 +132,8 @@ def test_what_passes_by_itself_wants_no_remedy(config: Config, ledger: Ledger) -
     ("change", "expected"),
     [
         (lambda ledger: None, None),
-        (lambda ledger: ledger.write_notes({CONFIRMED: "2"}), "nobody agreed to it yet"),
-        (lambda ledger: ledger.write_notes({UNDONE: "5.0", CONFIRMED: None}), "was withdrawn"),
+        (lambda ledger: ledger.set_agreed({2}), "nobody agreed to it yet"),
+        (lambda ledger: ledger.undo(5.0), "was withdrawn"),
         (  # It is configured since: nobody asked who maintains it.
             lambda ledger: note_identity(
                 ledger, Identity(user=User(id=1, username="pasta"), projects={})
@@ -154,20 +159,41 @@ def test_why_nothing_is_pushed(
     assert bool(why) is (expected is not None)
 
 
+@pytest.mark.parametrize(
+    ("change", "may"),
+    [
+        (lambda ledger: None, True),
+        (lambda ledger: ledger.undo(5.0), False),
+        (lambda ledger: ledger.set_agreed({2}), False),
+        (lambda ledger: ledger.set_agreed(()), False),
+    ],
+)
+def test_a_fleet_pushes_where_nothing_is_said_against_it(
+    config: Config, ledger: Ledger, change: Callable[[Ledger], None], may: bool
+) -> None:
+    """The service goes by the same as the status, and asks nobody for that."""
+    change(ledger)
+    with PushService(config, cast("Any", None)) as service:
+        assert service.may_push(1) is may
+        assert (service.status(1).obstacle("1") is None) is may
+
+
 def test_a_ledger_that_is_not_rebuilt_yet(config: Config) -> None:
-    """It is said, and what goes on with it."""
+    """It is said, and what goes on with it; a fleet does not begin."""
     with Ledger(ledger_path(config)) as ledger:
-        ledger.write_notes({CONFIRMED: "1"})
+        ledger.set_agreed({1})
     (line,) = [line for line in push_lines(config) if line.startswith("NOT")]
     assert "does not know yet" in line
     assert "`patchsync push --project 1`" in line
+    with PushService(config, cast("Any", None)) as service:
+        assert not service.may_push(1)
 
 
 def test_no_ledger_is_made(config: Config) -> None:
     """Where nothing was pushed yet all is zero, and the folder stays as it was."""
     path = ledger_path(config)
     before = sorted(path.parent.iterdir())
-    assert not push_status(config, site(config)).begun
+    assert not push_status(config, project(config)).begun
     assert "nobody agreed" in push_lines(config)[-1]
     assert sorted(path.parent.iterdir()) == before
 
@@ -183,7 +209,7 @@ def test_a_damaged_ledger_is_told_and_the_rest_too(config: Config) -> None:
 def test_as_json(config: Config, ledger: Ledger) -> None:
     """The same for machines, by name."""
     want(ledger, 1, 2)
-    ledger.trouble(2, Sink.CHECK, Trouble.GONE, "404", VALUE, 6.0)
+    ledger.set_trouble(check(2), TroubleKind.GONE, "404", 6.0)
     found: dict[str, Any] = json.loads(told(config, "--json").stdout)["projects"][0]["push"]
     assert found["sinks"]["check"] == {"wanted": 2, "shown": 0, "pending": 1, "trouble": 1}
     assert found["troubles"] == [
@@ -220,6 +246,6 @@ def test_what_is_pending_does_not_change_the_exit_status(
     """A project in step is in step, whatever is still to be pushed."""
     want(ledger, 1)
     done = RoundRecord(at=1.0, highest=None, count=0, known=0, in_sync=True, pages=0, requests=1)
-    monkeypatch.setattr(module, "last_round", lambda site: done)
-    assert push_status(config, site(config)) != PushStatus()
+    monkeypatch.setattr(module, "last_round", lambda project: done)
+    assert push_status(config, project(config)) != PushStatus()
     assert told(config).exit_code == 0

@@ -12,12 +12,12 @@ from relation_server import State, apply
 from patchsync.errors import AnswerLost, GoneThere
 from patchsync.patchwork.schemas import Check, CheckEvent, PatchView, RelationEvent, User
 from patchsync.push.annotations import ProjectFacts
-from patchsync.push.identity import Identity, Maintained
+from patchsync.push.identity import Identity, MaintainedProject
 
 US = User(id=1, username="pasta-bot")
 IDENTITY = Identity(
     user=US,
-    projects={1: Maintained(key="linux", link_name="linux", facts=ProjectFacts())},
+    projects={1: MaintainedProject(key="linux", link_name="linux", facts=ProjectFacts())},
 )
 
 
@@ -34,8 +34,8 @@ def name_of(patch_id: int) -> str:
 
 
 @dataclass
-class FakeSite:
-    """A project whose patch N is the mail <N@example.org>: site, paths and container in one."""
+class FakeProject:
+    """A project whose patch N is the mail <N@example.org>: project, paths and container in one."""
 
     index: Path
     patch_ids: range
@@ -45,21 +45,17 @@ class FakeSite:
     gone_ids: set[int] = field(default_factory=set)
 
     @property
-    def paths(self) -> FakeSite:
+    def paths(self) -> FakeProject:
         return self
 
-    def open(self) -> FakeSite:
+    def open(self) -> FakeProject:
         return self
 
-    def __enter__(self) -> FakeSite:
+    def __enter__(self) -> FakeProject:
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
-
-    @property
-    def site(self) -> FakeSite:
-        return self
 
     def gone(self) -> frozenset[int]:
         return frozenset(self.gone_ids)
@@ -106,6 +102,9 @@ class FakePatchwork:
     def newest_check(self, key: str, patch_id: int, user_id: int, context: str) -> Check | None:
         self.reads += 1
         return self.checks.get(patch_id, [None])[-1]
+
+    def comment_ids(self, key: str, patch_id: int) -> frozenset[str]:
+        return frozenset()
 
     def own_checks(self, key: str, user: User) -> dict[tuple[int, str], CheckEvent | None]:
         self.reads += 1

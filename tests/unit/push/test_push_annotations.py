@@ -1,10 +1,10 @@
-"""What is wanted of a group: told once per patch, the same for any order of what is known."""
+"""What is desired of a group: told once per patch, the same for any order of what is known."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -12,27 +12,29 @@ from hypothesis import strategies as st
 
 from patchsync.config.push_tables import PushTable
 from patchsync.errors import ConfigError
-from patchsync.push.annotations import (
-    Annotation,
-    PatchRef,
-    PatchState,
-    ProjectFacts,
-    Revision,
-    annotate,
-)
-from patchsync.push.wording import Wording
+from patchsync.push.annotations import PatchRef, ProjectFacts, Revision, Rules, annotate
+from patchsync.push.entries import CheckValue, CommentValue, StateValue
+from patchsync.push.templates import Templates
 
 COMMIT, OTHER = "1a2b3c4d5e6f" + "0" * 28, "f" * 40
 ALL: dict[str, Any] = {
     "sinks": ["check", "relation", "state", "comment"],
-    "comment": {"projects": ["NetDev", 2], "smtp_host": "h", "sender": "me@example.org"},
+    "comment": {"projects": ["1", "2"], "smtp_host": "h", "sender": "me@example.org"},
 }
 ARCHIVE = ProjectFacts(list_archive_url_format="https://lore.example.org/r/{}")
 GIT = ProjectFacts(
     commit_url_format="https://git.example.org/?id={}",
     list_archive_url_format="https://lore.example.org/r/{}",
 )
-NAMES = {1: "netdev", 2: "bpf", 3: "other"}
+
+
+class Annotation(NamedTuple):
+    """What is desired on a patch, by sink."""
+
+    check: CheckValue | None = None
+    relation: frozenset[int] | None = None
+    state: StateValue | None = None
+    comment: CommentValue | None = None
 
 
 def revision(date: str, *patch_ids: int, project: int = 1, message_id: str = "") -> Revision:
@@ -41,29 +43,25 @@ def revision(date: str, *patch_ids: int, project: int = 1, message_id: str = "")
         message_id=message_id or f"<{patch_ids[0]}@example.org>",
         date=f"2020/01/{date}",
         patches=tuple(
-            PatchRef(patch_id=patch_id, project_id=number, link_name=NAMES[number])
-            for number, patch_id in enumerate(patch_ids, project)
+            PatchRef(patch_id, number) for number, patch_id in enumerate(patch_ids, project)
         ),
     )
 
 
-def wanted(
+def desired(
     revisions: Sequence[Revision],
     commits: Sequence[str] = (),
     facts: dict[int, ProjectFacts] | None = None,
     push: dict[str, Any] | None = None,
 ) -> dict[int, Annotation]:
-    """What is wanted with all sinks on, unless `push` says otherwise."""
-    table = PushTable.model_validate(_texts(push or ALL))
-    return annotate(revisions, commits, facts or {}, table, Wording(table))
-
-
-def _texts(push: dict[str, Any]) -> dict[str, Any]:
-    if "projects" not in push.get("comment", {}):
-        return push
-    return push | {
-        "comment": push["comment"] | {"projects": [*map(str, push["comment"]["projects"])]}
-    }
+    """What is desired with all sinks on, unless `push` says otherwise."""
+    table = PushTable.model_validate(push or ALL)
+    commented = {int(number) for number in table.comment.projects}
+    rules = Rules(push=table, templates=Templates(table), facts=facts or {}, commented=commented)
+    values: dict[int, dict[str, Any]] = {}
+    for row in annotate(revisions, commits, rules):
+        values.setdefault(row.patch_id, {})[row.sink] = row.value
+    return {patch_id: Annotation(**of_patch) for patch_id, of_patch in values.items()}
 
 
 def with_check(**texts: str) -> dict[str, Any]:
@@ -82,16 +80,16 @@ FOUR = [revision("01", 17), revision("02", 23), revision("03", 40), revision("04
 
 def test_the_check_tells_number_earlier_ones_and_commits() -> None:
     """The parts that are empty are left out; the nearest of the earlier ones comes first."""
-    assert descriptions(wanted(FOUR)) == {
+    assert descriptions(desired(FOUR)) == {
         17: "revision 1 of 4",
         23: "revision 2 of 4; earlier: 17",
         40: "revision 3 of 4; earlier: 23, 17",
         90: "revision 4 of 4; earlier: 40, 23, 17",
     }
-    upstream = descriptions(wanted(FOUR, [COMMIT]))
+    upstream = descriptions(desired(FOUR, [COMMIT]))
     assert upstream[17] == "revision 1 of 4; upstream in 1a2b3c4d5e6f"
     assert upstream[40] == "revision 3 of 4; earlier: 23, 17; upstream in 1a2b3c4d5e6f"
-    assert descriptions(wanted(FOUR[:1], [OTHER, COMMIT])) == {
+    assert descriptions(desired(FOUR[:1], [OTHER, COMMIT])) == {
         17: "upstream in 1a2b3c4d5e6f, ffffffffffff"
     }
 
@@ -99,13 +97,13 @@ def test_the_check_tells_number_earlier_ones_and_commits() -> None:
 def test_one_mail_that_is_not_upstream_gets_nothing() -> None:
     """There is nothing to say of it, whatever the templates say."""
     push = ALL | {"check": {"description": "always"}}
-    assert wanted([revision("01", 17)], push=push) == {17: Annotation()}
+    assert desired([revision("01", 17)], push=push) == {17: Annotation()}
 
 
 def test_revisions_are_in_order_of_date_then_of_id() -> None:
     """Ids alone do not tell: an old archive may come in late."""
     late = [revision("02", 5), revision("01", 9), revision("02", 4)]
-    assert descriptions(wanted(late)) == {
+    assert descriptions(desired(late)) == {
         9: "revision 1 of 3",
         4: "revision 2 of 3; earlier: 9",
         5: "revision 3 of 3; earlier: 4, 9",
@@ -115,7 +113,7 @@ def test_revisions_are_in_order_of_date_then_of_id() -> None:
 def test_a_revision_is_a_mail_and_not_a_patch() -> None:
     """On two lists it counts once, and is called by its patch of the same project."""
     crossposted = [revision("01", 10, 11), revision("02", 20, 21), revision("03", 30, project=2)]
-    assert descriptions(wanted(crossposted)) == {
+    assert descriptions(desired(crossposted)) == {
         10: "revision 1 of 3",
         11: "revision 1 of 3",
         20: "revision 2 of 3; earlier: 10",
@@ -127,21 +125,21 @@ def test_a_revision_is_a_mail_and_not_a_patch() -> None:
 def test_a_mail_that_is_no_patch_here_does_not_count() -> None:
     """It has no date that we know, and nothing to link to."""
     nowhere = Revision(message_id="<n@example.org>", date="", patches=())
-    assert wanted([*FOUR[:2], nowhere]) == wanted(FOUR[:2])
+    assert desired([*FOUR[:2], nowhere]) == desired(FOUR[:2])
 
 
 def test_an_outdated_revision_that_is_not_upstream_is_a_warning() -> None:
     """All others are a success."""
-    states = {p: a.check.state for p, a in wanted(FOUR[:2]).items() if a.check}
+    states = {p: a.check.state for p, a in desired(FOUR[:2]).items() if a.check}
     assert states == {17: "warning", 23: "success"}
-    states = {p: a.check.state for p, a in wanted(FOUR[:2], [COMMIT]).items() if a.check}
+    states = {p: a.check.state for p, a in desired(FOUR[:2], [COMMIT]).items() if a.check}
     assert states == {17: "success", 23: "success"}
 
 
 def test_many_earlier_ones_do_not_hide_the_commit() -> None:
     """Twenty are named, the rest counted."""
     many = [revision("01", patch_id) for patch_id in range(1, 200)]
-    last = descriptions(wanted(many, [COMMIT]))[199]
+    last = descriptions(desired(many, [COMMIT]))[199]
     assert last.startswith("revision 199 of 199; earlier: 198, 197, ")
     assert last.endswith(", 180, 179 and 178 more; upstream in 1a2b3c4d5e6f")
 
@@ -149,7 +147,7 @@ def test_many_earlier_ones_do_not_hide_the_commit() -> None:
 def test_the_description_is_one_line_of_bounded_length() -> None:
     """White space is folded; what is too long loses its end."""
     push = with_check(description="a\n\t b  {{ 'x ' * 2000 * number }}")
-    shown = descriptions(wanted(FOUR[:2], push=push))[17]
+    shown = descriptions(desired(FOUR[:2], push=push))[17]
     assert shown.startswith("a b x x ")
     assert len(shown) in (999, 1000)
     assert shown.endswith("x…")
@@ -158,7 +156,7 @@ def test_the_description_is_one_line_of_bounded_length() -> None:
 def test_a_check_can_be_left_out_by_its_state() -> None:
     """A template that gives nothing wants none."""
     push = with_check(state="{% if newest %}success{% endif %}\n")
-    assert list(descriptions(wanted(FOUR, push=push))) == [90]
+    assert list(descriptions(desired(FOUR, push=push))) == [90]
 
 
 # --- the target ------------------------------------------------------------------------------
@@ -167,7 +165,7 @@ def test_a_check_can_be_left_out_by_its_state() -> None:
 def target(facts: ProjectFacts, commits: Sequence[str] = (), name: str = "b@example.org") -> str:
     """Where the check of an older revision leads; the newest is `name`."""
     group = [revision("01", 17), revision("02", 23, message_id=f"<{name}>")]
-    check = wanted(group, commits, {1: facts})[17].check
+    check = desired(group, commits, {1: facts})[17].check
     assert check
     return check.target_url
 
@@ -231,51 +229,53 @@ def test_an_address_that_patchwork_refuses_is_not_sent(bad: str) -> None:
 
 
 def test_the_relation_is_all_patches_in_all_projects() -> None:
-    """Each has the whole; one alone has none. It is told while the sink is off, too."""
+    """Each has the whole; one alone has none."""
     crossposted = [revision("02", 20, 21), revision("01", 10, 11)]
-    relations = {a.relation for a in wanted(crossposted, push={"sinks": []}).values()}
-    assert relations == {(10, 11, 20, 21)}
-    assert wanted([revision("01", 10)], [COMMIT])[10].relation == ()
-    assert wanted([revision("01", 10, 11)])[11] == Annotation(relation=(10, 11))
+    relations = {a.relation for a in desired(crossposted).values()}
+    assert relations == {frozenset({10, 11, 20, 21})}
+    assert desired([revision("01", 10)], [COMMIT])[10].relation is None
+    assert desired([revision("01", 10, 11)])[11] == Annotation(relation=frozenset({10, 11}))
 
 
 def test_states_tell_superseded_and_upstream() -> None:
     """Older ones are superseded, the newest is accepted once it is upstream, else left alone."""
-    open_, upstream = wanted(FOUR[:2]), wanted(FOUR[:2], [OTHER, COMMIT])
-    assert open_[17].state == PatchState(state="superseded", commit_ref=None)
+    open_, upstream = desired(FOUR[:2]), desired(FOUR[:2], [OTHER, COMMIT])
+    assert open_[17].state == StateValue(state="superseded", commit_ref=None)
     assert open_[23].state is None
-    assert upstream[17].state == PatchState(state="superseded", commit_ref=None)
-    assert upstream[23].state == PatchState(state="accepted", commit_ref=COMMIT)
+    assert upstream[17].state == StateValue(state="superseded", commit_ref=None)
+    assert upstream[23].state == StateValue(state="accepted", commit_ref=COMMIT)
     named = {"sinks": ["state"], "state": {"superseded": "old", "accepted": "merged"}}
-    states = [a.state.state for a in wanted(FOUR[:2], [COMMIT], push=named).values() if a.state]
+    states = [a.state.state for a in desired(FOUR[:2], [COMMIT], push=named).values() if a.state]
     assert states == ["old", "merged"]
 
 
 def test_a_comment_is_for_the_newest_in_the_projects_named() -> None:
     """One mail for a group and list, with links where the archive has them."""
     group = [revision("01", 10, 11, 12), revision("02", 20, 21, 22)]
-    found = {p: a.comment for p, a in wanted(group, [COMMIT], {1: GIT}).items() if a.comment}
+    found = {p: a.comment for p, a in desired(group, [COMMIT], {1: GIT}).items() if a.comment}
     assert list(found) == [20, 21]
-    assert found[20] == (
+    assert found[20].about == (COMMIT, "<10@example.org>")
+    assert found[20].text == (
         "PaStA finds that this is revision 2 of a patch. Earlier revisions:\n"
         "  2020/01/01  https://lore.example.org/r/10@example.org\n"
         "PaStA finds that this is upstream:\n"
         f"  https://git.example.org/?id={COMMIT}"
     )
-    assert "<10@example.org>" in found[21]
+    assert "<10@example.org>" in found[21].text
 
 
 def test_an_empty_comment_is_none() -> None:
     """So a template can choose what is worth a mail."""
     push = ALL | {"comment": ALL["comment"] | {"template": "{% if commits %}in{% endif %}\n"}}
-    assert wanted(FOUR, push=push)[90].comment is None
-    assert wanted(FOUR, [COMMIT], push=push)[90].comment == "in"
+    assert desired(FOUR, push=push)[90].comment is None
+    comment = desired(FOUR, [COMMIT], push=push)[90].comment
+    assert comment and comment.text == "in"
 
 
 def test_sinks_that_are_off_want_nothing() -> None:
     """Only what is switched on is computed."""
-    only = wanted(FOUR, [COMMIT], push={"sinks": ["relation"]})[90]
-    assert only == Annotation(relation=(17, 23, 40, 90))
+    only = desired(FOUR, [COMMIT], push={"sinks": ["relation"]})[90]
+    assert only == Annotation(relation=frozenset({17, 23, 40, 90}))
 
 
 # --- templates -------------------------------------------------------------------------------
@@ -300,7 +300,7 @@ def test_sinks_that_are_off_want_nothing() -> None:
 def test_a_template_that_fails_is_named_at_once(table: dict[str, Any], key: str) -> None:
     """Before any group is looked at: every kind of group is tried."""
     with pytest.raises(ConfigError) as raised:
-        Wording(PushTable.model_validate(table))
+        Templates(PushTable.model_validate(table))
     assert str(raised.value).startswith(f"{key}: ")
 
 
@@ -313,7 +313,7 @@ def test_templates_see_all_that_is_known() -> None:
     )
     # Examples have no commit at times: a template says so itself.
     text = "{% if commit_urls %}" + text + "{% endif %}"
-    shown = descriptions(wanted(FOUR, [COMMIT], {1: GIT}, with_check(description=text)))
+    shown = descriptions(desired(FOUR, [COMMIT], {1: GIT}, with_check(description=text)))
     assert shown[23] == (
         f"2/4 False 1a2b3c4d5e6f https://git.example.org/?id={COMMIT} -<17@example.org> 2020/01/01"
         " 17 https://lore.example.org/r/17@example.org +40 +90"
@@ -346,6 +346,6 @@ def test_the_order_of_what_is_known_is_of_no_matter(
         for each in random.sample(group, len(group))
     ]
     facts = {1: GIT, 2: ARCHIVE}
-    expected = wanted(group, sorted(commits), facts)
-    assert wanted(mixed, sorted(commits, reverse=True), facts) == expected
+    expected = desired(group, sorted(commits), facts)
+    assert desired(mixed, sorted(commits, reverse=True), facts) == expected
     assert set(expected) == {patch.patch_id for each in group for patch in each.patches}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,17 +11,16 @@ import pytest
 from push_fakes import US, FakePatchwork, answer_lost
 
 from patchsync.errors import AnswerLost, ServerUnavailable
-from patchsync.push.checks import Checks
+from patchsync.push.checks import CheckSender
+from patchsync.push.entries import CheckValue, Desired, Sink
 from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import Sink, Wanted
-from patchsync.push.outcomes import Outcome
+from patchsync.push.sending import Outcome
 
 SECONDS = 120.0
 
 
-def value(text: str) -> str:
-    content = {"description": text, "state": "success", "target_url": ""}
-    return json.dumps(content, sort_keys=True)
+def value(text: str) -> CheckValue:
+    return CheckValue(state="success", description=text, target_url="")
 
 
 class Posting:
@@ -32,21 +30,21 @@ class Posting:
         self.now = 1000.0
         self.ledger = ledger
         self.patchwork = FakePatchwork([1])
-        self._checks = Checks(
-            ledger,
-            cast("Any", self.patchwork),
-            US,
+        self._checks = CheckSender(
+            ledger=ledger,
+            annotator=cast("Any", self.patchwork),
+            user=US,
             context="pasta",
             answer_seconds=SECONDS,
             clock=lambda: self.now,
         )
 
     def want(self, text: str | None) -> None:
-        wanted = None if text is None else value(text)
-        self.ledger.want([Wanted(1, 1, Sink.CHECK, wanted)])
+        desired = None if text is None else value(text)
+        self.ledger.set_desired([Desired(1, 1, Sink.CHECK, desired)])
 
     def send(self) -> Outcome | None:
-        return self._checks.send("linux", self.ledger.entries(Sink.CHECK, [1])[1])
+        return self._checks.send_one("linux", self.ledger.entries(Sink.CHECK, [1])[1])
 
     def lose(self, *, arrived: bool) -> None:
         """Send, and lose the answer."""
@@ -128,5 +126,5 @@ def test_a_patch_that_is_gone(posting: Posting) -> None:
     outcome = posting.send()
     assert outcome
     assert outcome.trouble
-    assert Counter(each.trouble for each in posting.ledger.troubles(9)) == {"gone": 1}
+    assert Counter(each.kind for each in posting.ledger.troubles(9)) == {"gone": 1}
     assert posting.send() is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email
-import json
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -12,21 +11,23 @@ from email import policy
 from email.header import decode_header, make_header
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from push_fakes import FakePatchwork
 
 from patchsync.config import Config, load
 from patchsync.errors import AnswerLost, ConfigError, Mistake, Refused, ServerUnavailable
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import Mail
-from patchsync.push.comments import HOUR, Comments
+from patchsync.push.comment.mail import CommentMail, checked_address, subject_of
+from patchsync.push.comment.sender import HOUR, CommentSender
+from patchsync.push.comment.smtp import SmtpServer
+from patchsync.push.entries import CommentValue, Desired, Sink, TroubleKind
 from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import Sink, Trouble, Wanted
-from patchsync.push.outcomes import Outcome
-from patchsync.push.replies import Reply, checked_address, subject_of
-from patchsync.push.smtp import Envelope, Smtp
+from patchsync.push.sending import Outcome
 from patchsync.store.layout import ContainerPaths
 from patchsync.store.writer import StoreWriter
 from patchsync.sync.projects import Project, settle
@@ -50,7 +51,7 @@ sender = "pasta@example.org"
 per_hour = 5
 """
 
-REPLY = Reply(
+MAIL = CommentMail(
     instance="patchwork.example.org",
     sender="pasta@example.org",
     to=LIST,
@@ -66,21 +67,30 @@ class World:
 
     config: Config
     ledger: Ledger
-    sites: dict[str, Project]
-    sent: list[Envelope]
+    projects: dict[str, Project]
+    # Recipient and content of each mail
+    sent: list[tuple[str, bytes]]
     # What the server does instead of taking a mail
     fault: Exception | None = None
 
     def want(self, patch_id: int, text: str | None, project_id: int = 1) -> None:
-        value = None if text is None else json.dumps({"text": text})
-        self.ledger.want([Wanted(patch_id, project_id, Sink.COMMENT, value)])
+        value = None if text is None else CommentValue(text=text)
+        self.ledger.set_desired([Desired(patch_id, project_id, Sink.COMMENT, value)])
 
     def send(self, patch_id: int, now: float = NOW, *, dry_run: bool = False) -> Outcome | None:
         (entry,) = self.ledger.entries(Sink.COMMENT, [patch_id]).values()
         assert entry.project_id is not None
         key = {1: "first", 2: "twin", 3: "3", 4: "quiet"}[entry.project_id]
-        comments = Comments(self.ledger, self.config, self.sites.values(), ANSWER)
-        return comments.send(key, entry, now, dry_run=dry_run)
+        comments = CommentSender(
+            ledger=self.ledger,
+            annotator=cast("Any", FakePatchwork([])),
+            clock=lambda: now,
+            answer_seconds=ANSWER,
+            dry_run=dry_run,
+            config=self.config,
+            projects=self.projects,
+        )
+        return comments.send_one(key, entry)
 
     def say(self, patch_id: int, text: str, project_id: int = 1, now: float = NOW) -> None:
         self.want(patch_id, text, project_id)
@@ -92,7 +102,7 @@ class World:
 
     def said(self) -> list[tuple[str, str]]:
         """Who got what, in order."""
-        return [(mail.recipient, text_of(mail.content).strip()) for mail in self.sent]
+        return [(recipient, text_of(content).strip()) for recipient, content in self.sent]
 
 
 def mails(project_id: int) -> Iterator[Mail]:
@@ -114,24 +124,24 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     file = tmp_path / "patchsync.toml"
     file.write_text(CONFIG)
     config = load(file)
-    sites = {}
+    projects = {}
     for number, (name, listaddr) in PROJECTS.items():
         paths = ContainerPaths(d_mbox=config.d_mbox, listaddr=listaddr, project_id=number)
-        site = Project(key="3" if number == 3 else name, name=name, paths=paths)
-        settle(config, site)
+        project = Project(key="3" if number == 3 else name, name=name, paths=paths)
+        settle(config, project)
         with StoreWriter(paths) as writer:
             writer.apply(FetchResult(mails=tuple(mails(number))))
-        sites[site.key] = site
+        projects[project.key] = project
     with Ledger(tmp_path / "push.sqlite") as ledger:
         ledger.set_complete()
-        world = World(config, ledger, sites, [])
+        world = World(config, ledger, projects, [])
 
-        def deliver(_: Smtp, mail: Envelope) -> None:
+        def deliver(_: SmtpServer, sender: str, recipient: str, content: bytes) -> None:
             if world.fault:
                 raise world.fault
-            world.sent.append(mail)
+            world.sent.append((recipient, content))
 
-        monkeypatch.setattr(Smtp, "deliver", deliver)
+        monkeypatch.setattr(SmtpServer, "deliver", deliver)
         yield world
 
 
@@ -173,7 +183,7 @@ def test_a_patch_in_two_projects_of_a_list_is_one_mail(world: World) -> None:
     for number in (1, 2, 3):
         world.say(1 + 100 * (number - 1), "hello", number)
     assert world.said() == [(LIST, "hello"), (OTHER_LIST, "hello")]
-    assert len({parsed(mail.content)["Message-ID"] for mail in world.sent}) == 1
+    assert len({parsed(content)["Message-ID"] for _, content in world.sent}) == 1
     assert world.pending() == []
 
 
@@ -207,8 +217,8 @@ def test_a_lost_answer_is_waited_for_and_the_mail_is_the_same(world: World) -> N
     assert not outcome.written
     assert world.sent == []
     world.send(1, NOW + ANSWER)
-    ids = [parsed(mail.content)["Message-ID"] for mail in world.sent]
-    expected = replace(REPLY, in_reply_to="<1@x>", text="hello", instance=world.config.instance)
+    ids = [parsed(content)["Message-ID"] for _, content in world.sent]
+    expected = replace(MAIL, in_reply_to="<1@x>", text="hello", instance=world.config.instance)
     assert ids == [expected.message_id]
 
 
@@ -239,7 +249,7 @@ def test_a_refused_mail_is_trouble_and_not_tried_again(world: World) -> None:
     assert world.send(1) is None
     assert world.pending() == []
     (entry,) = world.ledger.troubles(9)
-    assert (entry.trouble, entry.trouble_text) == (Trouble.MISTAKE, "550 no such list")
+    assert (entry.kind, entry.text) == (TroubleKind.MISTAKE, "550 no such list")
 
 
 def test_what_is_not_wanted_any_more_is_not_said(world: World) -> None:
@@ -282,14 +292,14 @@ def test_the_configured_address_goes_before_the_stores(tmp_path: Path, world: Wo
 
 def test_a_patch_that_is_gone_is_not_written_about(world: World) -> None:
     """It is trouble of its own kind."""
-    with StoreWriter(world.sites["first"].paths) as writer:
+    with StoreWriter(world.projects["first"].paths) as writer:
         writer.apply(FetchResult(mails=(), gone=frozenset({1})))
     world.want(1, "hello")
     outcome = world.send(1)
     assert outcome is not None
     assert outcome.trouble
     assert world.sent == []
-    assert Counter(each.trouble for each in world.ledger.troubles(9)) == {Trouble.GONE: 1}
+    assert Counter(each.kind for each in world.ledger.troubles(9)) == {TroubleKind.GONE: 1}
 
 
 def test_a_dry_run_says_whom_and_what_and_does_nothing(world: World) -> None:
@@ -344,7 +354,7 @@ def test_processes_share_the_limit(world: World, tmp_path: Path) -> None:
 
     def work(number: int) -> None:
         with Ledger(tmp_path / "push.sqlite") as ledger:
-            own = World(world.config, ledger, world.sites, [])
+            own = World(world.config, ledger, world.projects, [])
             for patch_id in range(1, 10):
                 own.send(patch_id + 100 * (number - 1))
 
@@ -377,7 +387,7 @@ HEADERS = [
 
 def test_a_comment_is_a_reply_to_the_patch() -> None:
     """By all that threads go by; and software that answers mails leaves it alone."""
-    mail = parsed(REPLY.content(NOW))
+    mail = parsed(MAIL.content(NOW))
     assert mail["From"] == "pasta@example.org"
     assert mail["To"] == LIST
     assert mail["Subject"] == "Re: [PATCH v2 1/3] tools: fix it"
@@ -387,19 +397,19 @@ def test_a_comment_is_a_reply_to_the_patch() -> None:
     assert mail["Precedence"] == "bulk"
     assert mail.get_content_type() == "text/plain"
     assert mail.get_content_charset() == "utf-8"
-    assert text_of(REPLY.content(NOW)) == "Upstream as 1a2b3c.\n"
+    assert text_of(MAIL.content(NOW)) == "Upstream as 1a2b3c.\n"
 
 
 def test_the_message_id_says_what_is_said() -> None:
     """The same for the same, whenever and wherever; another one for anything else."""
-    assert parsed(REPLY.content(NOW))["Message-ID"] == parsed(REPLY.content(0))["Message-ID"]
-    assert REPLY.message_id.endswith("@example.org>")
+    assert parsed(MAIL.content(NOW))["Message-ID"] == parsed(MAIL.content(0))["Message-ID"]
+    assert MAIL.message_id.endswith("@example.org>")
     others = [
-        replace(REPLY, text="Upstream as 1a2b3d."),
-        replace(REPLY, in_reply_to="<2@example.org>"),
-        replace(REPLY, instance="other.example.org"),
+        replace(MAIL, text="Upstream as 1a2b3d."),
+        replace(MAIL, in_reply_to="<2@example.org>"),
+        replace(MAIL, instance="other.example.org"),
     ]
-    assert len({REPLY.message_id, *(other.message_id for other in others)}) == 4
+    assert len({MAIL.message_id, *(other.message_id for other in others)}) == 4
 
 
 @pytest.mark.parametrize(
@@ -414,7 +424,7 @@ def test_the_message_id_says_what_is_said() -> None:
 )
 def test_a_subject_is_folded_so_that_it_reads_the_same(subject: str, expected: str) -> None:
     """No line is longer than 998 characters, and what decodes it gets all of it."""
-    content = replace(REPLY, subject=subject).content(NOW)
+    content = replace(MAIL, subject=subject).content(NOW)
     raw = email.message_from_bytes(content)["Subject"]
     assert raw.startswith("Re:")
     assert " ".join(str(make_header(decode_header(raw))).split()) == f"Re: {expected}".strip()
@@ -431,7 +441,7 @@ def test_a_subject_is_folded_so_that_it_reads_the_same(subject: str, expected: s
 )
 def test_a_subject_is_one_line_however_often_it_is_decoded(subject: str, expected: str) -> None:
     """Without what no person reads: one decodes it here, and the reader once more."""
-    assert parsed(replace(REPLY, subject=subject).content(NOW))["Subject"] == expected
+    assert parsed(replace(MAIL, subject=subject).content(NOW))["Subject"] == expected
 
 
 @given(
@@ -441,8 +451,8 @@ def test_a_subject_is_one_line_however_often_it_is_decoded(subject: str, expecte
 )
 def test_nothing_hostile_makes_a_header(subject: str, text: str, message_id: str) -> None:
     """Whatever a patch or a template says, a mail has our headers, each once."""
-    reply = replace(REPLY, subject=subject, text=text, in_reply_to=message_id)
-    content = reply.content(NOW)
+    mail = replace(MAIL, subject=subject, text=text, in_reply_to=message_id)
+    content = mail.content(NOW)
     head, _, _ = content.partition(b"\r\n\r\n")
     assert content.isascii()
     assert email.message_from_bytes(content).keys() == HEADERS
@@ -459,7 +469,7 @@ def test_nothing_hostile_makes_a_header(subject: str, text: str, message_id: str
 )
 def test_a_message_id_is_referred_to_as_it_is(message_id: str) -> None:
     """However long or odd: an encoded one would refer to nothing."""
-    content = replace(REPLY, in_reply_to=message_id).content(NOW)
+    content = replace(MAIL, in_reply_to=message_id).content(NOW)
     assert f"\r\nIn-Reply-To: {message_id}\r\n".encode() in content
     assert f"\r\nReferences: {message_id}\r\n".encode() in content
 
@@ -475,7 +485,7 @@ def test_a_message_id_is_referred_to_as_it_is(message_id: str) -> None:
 def test_the_subject_is_that_of_the_stored_mail(header: str) -> None:
     """Decoded; in whatever it was written."""
     mail = f"From patchwork Mon Jan  1 00:00:00 2024\nX-Patchwork-Id: 1\n{header}\n\nSubject: no\n"
-    content = replace(REPLY, subject=subject_of(mail.encode())).content(NOW)
+    content = replace(MAIL, subject=subject_of(mail.encode())).content(NOW)
     assert parsed(content)["Subject"] == "Re: [PATCH] one two"
 
 
@@ -483,7 +493,7 @@ def test_the_subject_is_that_of_the_stored_mail(header: str) -> None:
 def test_any_subject_can_be_read(raw: bytes) -> None:
     """As far as it can be."""
     subject = subject_of(b"From patchwork\nSubject: " + raw + b"\n\nhello\n")
-    assert replace(REPLY, subject=subject).content(NOW).isascii()
+    assert replace(MAIL, subject=subject).content(NOW).isascii()
 
 
 DIFF = """\
@@ -500,7 +510,7 @@ index 1..2 100644
 def test_a_diff_is_none_in_a_comment() -> None:
     """Nothing of it is where a diff, an mbox's next mail or a signature could begin."""
     text = f"Index: f\n{DIFF}From you\n-- \n____\n---\nGIT binary patch\nend\n- item"
-    lines = text_of(replace(REPLY, text=text).content(NOW)).splitlines()
+    lines = text_of(replace(MAIL, text=text).content(NOW)).splitlines()
     begins = ("Index", "diff", "---", "+++", "@@", "From", "--", "_", "GIT")
     assert [line for line in lines if line.startswith(begins)] == []
     assert lines[-2:] == ["end", "- item"]
@@ -510,7 +520,7 @@ def test_a_diff_is_none_in_a_comment() -> None:
 def test_a_text_in_any_language_arrives() -> None:
     """As utf-8, however long its lines, and also a dot alone."""
     text = "ä — 漢字\n.\n" + "x" * 2000
-    content = replace(REPLY, text=text).content(NOW)
+    content = replace(MAIL, text=text).content(NOW)
     assert text_of(content) == text + "\n"
     assert max(map(len, content.split(b"\r\n"))) <= 998
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
+from typing import Any
 
+from patchsync.push.entries import Entry, Sink
 from patchsync.push.jobs import PER_JOB, Job, cut
-from patchsync.push.ledger_tables import Entry, Sink
 
 KEYS = {1: "linux", 2: "netdev"}
 
 
 def entry(
-    sink: str, patch_id: int, project_id: int, wanted: object = None, shown: object = None
-) -> Entry:
-    values = [None if each is None else json.dumps(each) for each in (wanted, shown)]
-    return Entry(sink, patch_id, project_id, *values, None, None, None, None)
+    sink: Sink, patch_id: int, project_id: int, *values: Iterable[int]
+) -> Entry[frozenset[int]]:
+    """`values`: the patches of the desired and of the observed relation."""
+    desired, observed, *_ = [*map(frozenset, values), None, None]
+    return Entry(sink, patch_id, project_id, desired, observed, False)
 
 
 def test_checks_go_by_project_and_in_bounded_jobs() -> None:
     """Each patch is in one job, each job of one project."""
-    pending = [entry(Sink.CHECK, n, 1 + n % 2, {}) for n in range(3 * PER_JOB)]
+    pending = [entry(Sink.CHECK, n, 1 + n % 2) for n in range(3 * PER_JOB)]
     jobs = list(cut(pending, KEYS))
     assert all(len(job.patch_ids) <= PER_JOB for job in jobs)
     assert sorted(n for job in jobs for n in job.patch_ids) == list(range(3 * PER_JOB))
@@ -27,15 +29,15 @@ def test_checks_go_by_project_and_in_bounded_jobs() -> None:
 
 
 def test_what_relations_link_is_one_job() -> None:
-    """By what is wanted and by what is shown, over projects."""
+    """By what is desired and by what was observed, over projects."""
     pending = [
         entry(Sink.RELATION, 1, 1, [1, 2], [1, 5]),
         entry(Sink.RELATION, 6, 2, [5, 6]),
         entry(Sink.RELATION, 8, 2, [8, 9]),
     ]
     assert list(cut(pending, KEYS)) == [
-        Job(key="linux", sink="relation", patch_ids=(1, 2, 5, 6)),
-        Job(key="netdev", sink="relation", patch_ids=(8, 9)),
+        Job(key="linux", sink=Sink.RELATION, patch_ids=(1, 2, 5, 6)),
+        Job(key="netdev", sink=Sink.RELATION, patch_ids=(8, 9)),
     ]
 
 
@@ -43,7 +45,7 @@ def test_many_relations_are_cut_in_one_go() -> None:
     """A first push has hundreds of thousands: each entry is looked at a few times, not by all."""
     looks = 0
 
-    class Counted(Entry):
+    class Counted(Entry[Any]):
         @property
         def patch_id(self) -> int:  # type: ignore[override]
             nonlocal looks
@@ -51,8 +53,6 @@ def test_many_relations_are_cut_in_one_go() -> None:
             return self[1]
 
     pairs = [(n, n + 1) for n in range(1, 4001, 2)]
-    pending = [
-        Counted(*entry(Sink.RELATION, each, 1, list(pair))) for pair in pairs for each in pair
-    ]
+    pending = [Counted(*entry(Sink.RELATION, each, 1, pair)) for pair in pairs for each in pair]
     assert len(list(cut(pending, KEYS))) == len(pairs)
     assert looks <= 5 * len(pending)

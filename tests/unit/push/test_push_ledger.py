@@ -13,7 +13,8 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from types import FrameType
@@ -22,22 +23,29 @@ from typing import Any
 import pytest
 
 from patchsync.errors import GiveUp, StoreDamaged, StoreUnavailable
-from patchsync.push import ledger_file
-from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import (
+from patchsync.push.entries import (
+    CheckValue,
     Claimed,
-    HandsOff,
+    CommentValue,
+    Desired,
+    Entry,
     Needless,
-    Numbers,
     Sink,
-    Trouble,
+    SinkCounts,
+    StateValue,
+    TroubleKind,
     Unsure,
+    Value,
     Wait,
-    Wanted,
 )
+from patchsync.push.ledger import Ledger
+from patchsync.store import sqlite_file
 
 ANSWER = 120.0  # seconds
-A, B = '{"state":"success"}', '{"state":"warning"}'
+A, B = (
+    CheckValue(state=state, description="it is there", target_url="")
+    for state in ("success", "warning")
+)
 
 
 @pytest.fixture
@@ -52,8 +60,13 @@ def ledger(path: Path) -> Iterator[Ledger]:
         yield ledger
 
 
-def checks(ids: Iterable[int], value: str | None = A, project_id: int = 1) -> list[Wanted]:
-    return [Wanted(patch_id, project_id, Sink.CHECK, value) for patch_id in ids]
+def checks(ids: Iterable[int], value: Value | None = A, project_id: int = 1) -> list[Desired]:
+    return [Desired(patch_id, project_id, Sink.CHECK, value) for patch_id in ids]
+
+
+def check(patch_id: int = 1, value: Value | None = A) -> Entry[Any]:
+    """The entry of a patch, as who is about to send `value` read it."""
+    return Entry(Sink.CHECK, patch_id, 1, value, None, False)
 
 
 def pending(
@@ -70,12 +83,12 @@ def pending(
 
 
 def claim(
-    ledger: Ledger, patch_id: int = 1, value: str | None = A, now: float = 1000.0
-) -> Claimed | Unsure | Wait | Needless:
-    return ledger.claim(patch_id, Sink.CHECK, value, now, ANSWER)
+    ledger: Ledger, patch_id: int = 1, value: Value | None = A, now: float = 1000.0
+) -> Claimed | Unsure[Any] | Wait | Needless:
+    return ledger.claim(check(patch_id, value), now, ANSWER)
 
 
-def claimed(ledger: Ledger, patch_id: int = 1, value: str | None = A, now: float = 1000.0) -> int:
+def claimed(ledger: Ledger, patch_id: int = 1, value: Value | None = A, now: float = 1000.0) -> int:
     """The claim that the ledger must grant."""
     result = claim(ledger, patch_id, value, now)
     assert isinstance(result, Claimed)
@@ -85,45 +98,46 @@ def claimed(ledger: Ledger, patch_id: int = 1, value: str | None = A, now: float
 # --- what is pending -------------------------------------------------------------------------
 
 
-def test_pending_is_what_is_wanted_and_not_shown(ledger: Ledger) -> None:
+def test_pending_is_what_is_desired_and_not_observed(ledger: Ledger) -> None:
     """Also what shall not be there any more; by sink, by project, up to a limit."""
-    assert ledger.want(checks([1, 2]) + checks([3], project_id=2)) == 3
-    ledger.want([Wanted(4, 1, Sink.STATE, B), Wanted(5, 1, Sink.STATE, None)])
+    assert ledger.set_desired(checks([1, 2]) + checks([3], project_id=2)) == 3
+    state = StateValue(state="accepted", commit_ref=None)
+    ledger.set_desired([Desired(4, 1, Sink.STATE, state), Desired(5, 1, Sink.STATE, None)])
     assert pending(ledger) == [1, 2, 3, 4]
     assert pending(ledger, sinks=[Sink.CHECK]) == [1, 2, 3]
     assert pending(ledger, projects=[1]) == [1, 2, 4]
     assert len(pending(ledger, limit=2)) == 2
-    assert ledger.show(1, Sink.CHECK, A, 5.0, remote_id=77)
-    ledger.show(2, Sink.CHECK, B, 5.0)
+    ledger.observe(Sink.CHECK, 1, A, 5.0, sent_by_us=True)
+    ledger.observe(Sink.CHECK, 2, B, 5.0)
     assert pending(ledger) == [2, 3, 4]
-    ledger.want(checks([1], None))
+    ledger.set_desired(checks([1], None))
     assert pending(ledger) == [1, 2, 3, 4]
     entry = ledger.entries(Sink.CHECK, range(1000))[1]
-    assert (entry.wanted, entry.shown, entry.remote_id, entry.project_id) == (None, A, 77, 1)
+    assert (entry.desired, entry.observed, entry.sent_by_us) == (None, A, True)
 
 
 def test_what_no_plan_ever_spoke_of_is_not_pending(ledger: Ledger) -> None:
-    """A rebuild shows what is there before the plan says whether it is wanted."""
-    ledger.show(1, Sink.CHECK, A, 5.0)
+    """A rebuild shows what is there before the plan says whether it is desired."""
+    ledger.observe(Sink.CHECK, 1, A, 5.0)
     assert pending(ledger) == []
-    assert ledger.want(checks([1])) == 1
+    assert ledger.set_desired(checks([1])) == 1
     assert pending(ledger) == []
-    ledger.want(checks([1], B))
+    ledger.set_desired(checks([1], B))
     assert pending(ledger) == [1]
 
 
 def test_to_want_the_same_again_changes_nothing(ledger: Ledger) -> None:
     """It is counted as no change; another project is one."""
-    ledger.want(checks(range(100)))
-    assert ledger.want(checks(range(100))) == 0
-    assert ledger.want(checks([1], project_id=2)) == 1
+    ledger.set_desired(checks(range(100)))
+    assert ledger.set_desired(checks(range(100))) == 0
+    assert ledger.set_desired(checks([1], project_id=2)) == 1
     assert pending(ledger, projects=[2]) == [1]
 
 
 def test_nothing_is_sent_from_a_ledger_that_is_not_complete(path: Path) -> None:
     """While it is rebuilt, it does not know what is there already."""
     with Ledger(path) as ledger:
-        ledger.want(checks([1]))
+        ledger.set_desired(checks([1]))
         assert not ledger.complete
         assert pending(ledger) == []
         assert claim(ledger) == Needless()
@@ -136,13 +150,13 @@ def test_what_is_pending_is_found_without_looking_at_the_rest(ledger: Ledger) ->
     """Neither at what is shown nor at what is in trouble, nor does SQLite sort."""
     many, few = range(20_000), range(50_000, 50_003)
     with ledger.transaction():
-        ledger.want(checks(many))
+        ledger.set_desired(checks(many))
         for patch_id in many:
             if patch_id % 2:
-                ledger.show(patch_id, Sink.CHECK, A, 5.0)
+                ledger.observe(Sink.CHECK, patch_id, A, 5.0)
             else:
-                ledger.trouble(patch_id, Sink.CHECK, Trouble.GONE, "gone", A, 5.0)
-        ledger.want(checks(few))
+                ledger.set_trouble(check(patch_id, A), TroubleKind.GONE, "gone", 5.0)
+        ledger.set_desired(checks(few))
     for projects in (None, [1, 2]):
         steps = 0
 
@@ -150,25 +164,52 @@ def test_what_is_pending_is_found_without_looking_at_the_rest(ledger: Ledger) ->
             nonlocal steps
             steps += 100
 
-        with ledger._file.using() as sql:
-            sql.set_progress_handler(count, 100)
-            assert pending(ledger, projects=projects) == list(few)
-            sql.set_progress_handler(None, 0)
+        sql = ledger._file.sql
+        sql.set_progress_handler(count, 100)
+        assert pending(ledger, projects=projects) == list(few)
+        sql.set_progress_handler(None, 0)
         assert steps < 2000
 
 
-def test_what_is_shown_can_be_gone_through_and_written_meanwhile(ledger: Ledger) -> None:
-    """As undo does it."""
-    with ledger.transaction():
-        for patch_id in range(1203):
-            ledger.show(patch_id, Sink.CHECK, A, 5.0)
-    seen = []
-    for entry in ledger.showing(Sink.CHECK):
-        seen.append(entry.patch_id)
-        if entry.patch_id % 100 == 0:
-            ledger.show(entry.patch_id, Sink.CHECK, None, 6.0)
-    assert seen == list(range(1203))
-    assert len(list(ledger.showing(Sink.CHECK))) == 1203 - 13
+@pytest.mark.parametrize(
+    ("sink", "text", "value"),
+    [
+        (
+            Sink.CHECK,
+            '{"description": "\\u2026", "state": "success", "target_url": ""}',
+            CheckValue(state="success", description="…", target_url=""),
+        ),
+        (Sink.RELATION, "[2, 10]", frozenset({10, 2})),
+        (
+            Sink.STATE,
+            '{"commit_ref": null, "state": "accepted"}',
+            StateValue(state="accepted", commit_ref=None),
+        ),
+        (
+            Sink.COMMENT,
+            '{"about": ["<1@x>", "<2@x>"], "text": "hello"}',
+            CommentValue(text="hello", about=("<1@x>", "<2@x>")),
+        ),
+        # The first versions did not say what it is about.
+        (Sink.COMMENT, '{"text": "hello"}', CommentValue(text="hello")),
+    ],
+)
+def test_a_ledger_of_the_version_before_is_read(
+    ledger: Ledger, path: Path, sink: Sink, text: str, value: Value
+) -> None:
+    """What it desired is no change, and shows once it is observed: nothing is sent twice."""
+    with closing(sqlite3.connect(path)) as sql, sql:
+        columns = "sink, patch_id, project_id, wanted, remote_id"
+        sql.execute(f"INSERT INTO entry ({columns}) VALUES (?, ?, ?, ?, ?)", (sink, 10, 1, text, 0))
+        sql.execute("INSERT INTO note VALUES ('confirmed', '1 22')")
+    entry = Entry(sink, 10, 1, value, None, True)
+    assert ledger.entries(sink, [10]) == {10: entry}
+    assert ledger.set_desired([Desired(10, 1, sink, value)]) == 0
+    assert pending(ledger) == [10]
+    assert isinstance(ledger.claim(entry, 1000.0, ANSWER), Claimed)
+    ledger.observe(sink, 10, value, 5.0)
+    assert ledger.counts()[sink] == SinkCounts(wanted=1, shown=1, pending=1)
+    assert ledger.agreed == {1, 22}
 
 
 # --- claims ----------------------------------------------------------------------------------
@@ -176,7 +217,7 @@ def test_what_is_shown_can_be_gone_through_and_written_meanwhile(ledger: Ledger)
 
 def test_one_gets_the_claim_and_the_others_wait(ledger: Ledger, path: Path) -> None:
     """The ledger says for how long, and does not offer it meanwhile."""
-    ledger.want(checks([1]))
+    ledger.set_desired(checks([1]))
     claimed(ledger)
     with Ledger(path) as other:
         assert claim(other, now=1100.0) == Wait(20.0)
@@ -186,12 +227,12 @@ def test_one_gets_the_claim_and_the_others_wait(ledger: Ledger, path: Path) -> N
 
 def test_a_claim_without_outcome_is_read_back_first(ledger: Ledger) -> None:
     """Shown, it is settled; released, it can be claimed anew."""
-    ledger.want(checks([1, 2]))
+    ledger.set_desired(checks([1, 2]))
     first = {n: claimed(ledger, n) for n in (1, 2)}
     for n in (1, 2):
-        assert claim(ledger, n, now=1120.0) == Unsure(first[n], A, 1000.0)
-    assert ledger.show(1, Sink.CHECK, A, 1121.0, remote_id=5, claim=first[1])
-    assert ledger.release(2, Sink.CHECK, first[2])
+        assert claim(ledger, n, now=1120.0) == Unsure(first[n], A)
+    assert ledger.arrived(check(1, A), first[1], A, 1121.0)
+    assert ledger.release(check(2), first[2])
     assert pending(ledger) == [2]
     assert claim(ledger, 1, now=1122.0) == Needless()
     assert claimed(ledger, 2, now=1122.0) != first[2]
@@ -199,64 +240,64 @@ def test_a_claim_without_outcome_is_read_back_first(ledger: Ledger) -> None:
 
 def test_who_looked_too_early_cannot_end_a_later_claim(ledger: Ledger, path: Path) -> None:
     """Two are unsure of the same claim; while one sends again, the other's finding is void."""
-    ledger.want(checks([1]))
+    ledger.set_desired(checks([1]))
     old = claimed(ledger)
     with Ledger(path) as other:
-        assert claim(ledger, now=1200.0) == claim(other, now=1200.0) == Unsure(old, A, 1000.0)
-        assert ledger.release(1, Sink.CHECK, old)
+        assert claim(ledger, now=1200.0) == claim(other, now=1200.0) == Unsure(old, A)
+        assert ledger.release(check(1), old)
         new = claimed(ledger, now=1200.0)
-        assert not other.release(1, Sink.CHECK, old)
-        assert not other.show(1, Sink.CHECK, B, 1200.0, claim=old)
-        other.show(1, Sink.CHECK, B, 1200.0)
+        assert not other.release(check(1), old)
+        assert not other.arrived(check(1, B), old, B, 1200.0)
+        other.observe(Sink.CHECK, 1, B, 1200.0)
         assert claim(other, now=1201.0) == Wait(119.0)
-        assert ledger.show(1, Sink.CHECK, A, 1202.0, claim=new)
+        assert ledger.arrived(check(1, A), new, A, 1202.0)
 
 
-def test_a_claim_without_outcome_stays_pending_whatever_is_wanted(ledger: Ledger) -> None:
-    """What is wanted may be shown, but another value is on its way there, perhaps."""
-    ledger.want(checks([1]))
-    ledger.show(1, Sink.CHECK, A, 5.0)
-    ledger.want(checks([1], B))
+def test_a_claim_without_outcome_stays_pending_whatever_is_desired(ledger: Ledger) -> None:
+    """What is desired may be there, but another value is on its way there, perhaps."""
+    ledger.set_desired(checks([1]))
+    ledger.observe(Sink.CHECK, 1, A, 5.0)
+    ledger.set_desired(checks([1], B))
     token = claimed(ledger, value=B)
-    ledger.want(checks([1], A))
+    ledger.set_desired(checks([1], A))
     assert pending(ledger, now=1200.0) == [1]
-    assert claim(ledger, now=1200.0) == Unsure(token, B, 1000.0)
-    ledger.show(1, Sink.CHECK, B, 1201.0, claim=token)
+    assert claim(ledger, now=1200.0) == Unsure(token, B)
+    ledger.arrived(check(1, B), token, B, 1201.0)
     assert claimed(ledger, now=1201.0)
 
 
 def test_a_late_message_claims_nothing(ledger: Ledger) -> None:
-    """Another value is wanted by now, or it is shown, or held back, or the patch is unknown."""
-    ledger.want(checks([1, 2, 3]))
+    """Another value is desired by now, or it is there, or held back, or the patch is unknown."""
+    ledger.set_desired(checks([1, 2, 3]))
     assert claim(ledger, 1, B) == Needless()
-    ledger.show(2, Sink.CHECK, A, 5.0)
+    ledger.observe(Sink.CHECK, 2, A, 5.0)
     assert claim(ledger, 2) == Needless()
-    ledger.trouble(3, Sink.CHECK, Trouble.NO_RIGHT, "403", A, 5.0)
+    ledger.set_trouble(check(3, A), TroubleKind.NO_RIGHT, "403", 5.0)
     assert claim(ledger, 3) == Needless()
     assert claim(ledger, 4) == Needless()
 
 
 def test_a_clock_that_is_set_back_neither_sends_early_nor_blocks_for_ever(ledger: Ledger) -> None:
     """The waiting begins anew from what the clock says now."""
-    ledger.want(checks([1]))
+    ledger.set_desired(checks([1]))
     token = claimed(ledger, now=1_000_000.0)
-    ledger.want(checks([1], B))
+    ledger.set_desired(checks([1], B))
     assert pending(ledger, now=50.0) == [1]
     assert claim(ledger, value=B, now=50.0) == Wait(ANSWER)
     assert claim(ledger, value=B, now=60.0) == Wait(ANSWER - 10)
-    assert claim(ledger, value=B, now=170.0) == Unsure(token, A, 50.0)
+    assert claim(ledger, value=B, now=170.0) == Unsure(token, A)
 
 
 def test_a_deleted_ledger_grants_nothing_to_who_still_has_it_open(
     ledger: Ledger, path: Path
 ) -> None:
     """Nobody else would see that claim; the new file is incomplete until it is rebuilt."""
-    ledger.want(checks([1]))
+    ledger.set_desired(checks([1]))
     for file in path.parent.iterdir():
         file.unlink()
     assert claim(ledger) == Needless()
     assert not ledger.complete
-    assert ledger.numbers() == {}
+    assert ledger.counts() == {}
 
 
 # --- killed ----------------------------------------------------------------------------------
@@ -271,14 +312,14 @@ def send_all(path: Path, server: Path, now: float, patches: int, seed: str) -> N
             result = claim(ledger, patch_id, now=now)
             if isinstance(result, Unsure):
                 if str(patch_id) in server.read_text().split("\n"):
-                    ledger.show(patch_id, Sink.CHECK, A, now, claim=result.claim)
+                    ledger.arrived(check(patch_id, A), result.claim, A, now)
                 else:
-                    ledger.release(patch_id, Sink.CHECK, result.claim)
+                    ledger.release(check(patch_id), result.claim)
                     result = claim(ledger, patch_id, now=now)
             if isinstance(result, Claimed):
                 with server.open("a") as file:
                     file.write(f"{patch_id}\n")
-                ledger.show(patch_id, Sink.CHECK, A, now, claim=result.claim)
+                ledger.arrived(check(patch_id, A), result.claim, A, now)
 
 
 def kill_at(point: int) -> None:
@@ -332,8 +373,9 @@ def die_everywhere(path: Path, step: int) -> None:
         child = os.fork()
         if child == 0:
             kill_at(died * step)
-            with Ledger(path) as ledger:
-                ledger.commit_plan(checks(range(10), str(died)), b"%d" % died, {"n": str(died)})
+            with Ledger(path) as ledger, ledger.transaction():
+                ledger.set_desired(checks(range(10), replace(A, description=str(died))))
+                ledger.finish_plan(b"%d" % died, {"n": str(died)})
             os._exit(0)
         _, status = os.waitpid(child, 0)
         with Ledger(path) as ledger:
@@ -347,8 +389,12 @@ def die_everywhere(path: Path, step: int) -> None:
 
 def plan_of(ledger: Ledger) -> set[str | None]:
     """What the parts of a plan say of its number; one thing only, unless it was torn."""
-    wanted = {entry.wanted for entry in ledger.entries(Sink.CHECK, range(10)).values()}
-    return {*(wanted or {None}), ledger.lines.decode() or None, ledger.note("n")}
+    entries = ledger.entries(Sink.CHECK, range(10)).values()
+    return {
+        *({each.desired.description for each in entries} or {None}),
+        ledger.lines.decode() or None,
+        ledger.note("n"),
+    }
 
 
 def apart(what: str, *arguments: object) -> int:
@@ -370,14 +416,14 @@ def test_of_processes_that_are_killed_each_value_is_sent_once(
     patches = 150
     server = path.with_name("server")
     server.touch()
-    ledger.want(checks(range(patches)))
+    ledger.set_desired(checks(range(patches)))
     assert apart("send", path, server, patches, random.random()) > 20
     assert Counter(server.read_text().split()) == {str(n): 1 for n in range(patches)}
 
 
 def test_of_threads_at_once_each_value_is_claimed_once(ledger: Ledger, path: Path) -> None:
     """All try all patches in the same order, so that they meet."""
-    ledger.want(checks(range(100)))
+    ledger.set_desired(checks(range(100)))
     granted: list[int] = []
     barrier = threading.Barrier(4)
 
@@ -395,118 +441,121 @@ def test_of_threads_at_once_each_value_is_claimed_once(ledger: Ledger, path: Pat
 
 
 def test_a_plan_may_be_killed_between_any_two_calls(path: Path) -> None:
-    """What is wanted, the lines and the notes are all of the old plan, or all of the new."""
+    """What is desired, the lines and the notes are all of the old plan, or all of the new."""
     assert apart("die", path, 1) > 10
 
 
 def test_a_plan_that_fails_leaves_the_old_one(ledger: Ledger) -> None:
     """Also when its rows come from something that raises."""
 
-    def rows() -> Iterator[Wanted]:
+    def rows() -> Iterator[Desired]:
         yield from checks([1], B)
         raise OSError("the index cannot be read")
 
-    ledger.commit_plan(checks([1]), b"old", {"offset": "7", "undone": "yes"})
-    with pytest.raises(OSError, match="index"):
-        ledger.commit_plan(rows(), b"new", {"offset": "8"})
+    ledger.set_desired(checks([1]))
+    ledger.finish_plan(b"old", {"offset": "7", "done": "yes"})
+    with pytest.raises(OSError, match="index"), ledger.transaction():
+        ledger.finish_plan(b"new", {"offset": "8"})
+        ledger.set_desired(rows())
     assert (ledger.lines, ledger.note("offset")) == (b"old", "7")
-    assert ledger.entries(Sink.CHECK, [1])[1].wanted == A
-    assert ledger.commit_plan([], b"new", {"undone": None}) == 0
-    assert (ledger.lines, ledger.note("offset"), ledger.note("undone")) == (b"new", "7", None)
+    assert ledger.entries(Sink.CHECK, [1])[1].desired == A
+    ledger.finish_plan(b"new", {"done": None})
+    assert (ledger.lines, ledger.note("offset"), ledger.note("done")) == (b"new", "7", None)
 
 
 def test_steps_in_one_transaction_are_kept_together(ledger: Ledger, path: Path) -> None:
     """Or none is."""
     with Ledger(path) as other, suppress(KeyError), ledger.transaction():
-        ledger.show(1, Sink.RELATION, "[1,2]", 5.0)
-        ledger.hands.note_made([1, 2])
-        assert other.hands.made() == set()
+        ledger.observe(Sink.RELATION, 1, frozenset({1, 2}), 5.0)
+        ledger.ownership.note_placed([1, 2])
+        assert other.ownership.placed_by_us() == set()
         raise KeyError
-    assert ledger.hands.made() == set()
+    assert ledger.ownership.placed_by_us() == set()
     assert ledger.entries(Sink.RELATION, [1]) == {}
 
 
 # --- trouble ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", Trouble)
-def test_trouble_holds_back_only_the_value_it_was_about(ledger: Ledger, kind: Trouble) -> None:
-    """Until another is wanted, or somebody asks to try again; a 409 does not hold back."""
-    held = [] if kind != Trouble.CHANGED else [1]
-    ledger.want(checks([1, 2]))
-    ledger.show(2, Sink.CHECK, A, 5.0)
-    assert ledger.trouble(1, Sink.CHECK, kind, "why", A, 6.0, claim=claimed(ledger))
+@pytest.mark.parametrize("kind", TroubleKind)
+def test_trouble_holds_back_only_the_value_it_was_about(ledger: Ledger, kind: TroubleKind) -> None:
+    """Until another is desired, or somebody asks to try again; a 409 does not hold back."""
+    held = [] if kind != TroubleKind.CHANGED else [1]
+    ledger.set_desired(checks([1, 2]))
+    ledger.observe(Sink.CHECK, 2, A, 5.0)
+    ledger.set_trouble(check(1, A), kind, "why", 6.0, claim=claimed(ledger))
     assert pending(ledger) == held
-    ledger.want(checks([1]))
+    ledger.set_desired(checks([1]))
     assert pending(ledger) == held
     (entry,) = ledger.troubles(10)
-    assert (entry.patch_id, entry.trouble, entry.trouble_text, entry.trouble_at) == (
+    assert (entry.patch_id, entry.kind, entry.text, entry.at) == (
         *(1, kind, "why"),
         6.0,
     )
-    assert Counter(each.trouble for each in ledger.troubles(9)) == {kind: 1}
-    ledger.want(checks([1], B))
+    assert Counter(each.kind for each in ledger.troubles(9)) == {kind: 1}
+    ledger.set_desired(checks([1], B))
     assert pending(ledger) == [1]
     assert ledger.troubles(10) == []
-    ledger.want(checks([1]))
+    ledger.set_desired(checks([1]))
     assert pending(ledger) == [1]
     for asked in ([1, 2, 3], None):
-        ledger.trouble(1, Sink.CHECK, kind, "why", A, 6.0)
+        ledger.set_trouble(check(1, A), kind, "why", 6.0)
         assert ledger.retry([2]) == 0
         assert ledger.retry(asked) == 1
         assert pending(ledger) == [1]
 
 
-def test_trouble_with_what_is_wanted_no_more_is_not_noted(ledger: Ledger) -> None:
-    """But its claim is over; and what is shown as wanted is in no trouble any more."""
-    ledger.want(checks([1, 2]))
+def test_trouble_with_what_is_desired_no_more_is_not_noted(ledger: Ledger) -> None:
+    """But its claim is over; and what is observed as desired is in no trouble any more."""
+    ledger.set_desired(checks([1, 2]))
     token = claimed(ledger)
-    ledger.want(checks([1], B))
-    assert not ledger.trouble(1, Sink.CHECK, Trouble.MISTAKE, "400", A, 5.0, claim=token)
+    ledger.set_desired(checks([1], B))
+    ledger.set_trouble(check(1, A), TroubleKind.MISTAKE, "400", 5.0, claim=token)
+    assert ledger.troubles(9) == []
     assert claimed(ledger, 1, B)
-    ledger.trouble(2, Sink.CHECK, Trouble.MISTAKE, "400", A, 5.0)
-    ledger.show(2, Sink.CHECK, B, 6.0)
-    assert Counter(each.trouble for each in ledger.troubles(9)) == {Trouble.MISTAKE: 1}
-    ledger.show(2, Sink.CHECK, A, 6.0)
-    assert Counter(each.trouble for each in ledger.troubles(9)) == {}
+    ledger.set_trouble(check(2, A), TroubleKind.MISTAKE, "400", 5.0)
+    ledger.observe(Sink.CHECK, 2, B, 6.0)
+    assert Counter(each.kind for each in ledger.troubles(9)) == {TroubleKind.MISTAKE: 1}
+    ledger.observe(Sink.CHECK, 2, A, 6.0)
+    assert Counter(each.kind for each in ledger.troubles(9)) == {}
 
 
 def test_troubles_are_told_latest_first(ledger: Ledger) -> None:
     """As many as are asked for."""
-    ledger.want(checks(range(5)))
+    ledger.set_desired(checks(range(5)))
     for n, at in enumerate([3.0, 1.0, 5.0, 4.0, 2.0]):
-        ledger.trouble(n, Sink.CHECK, Trouble.GONE, "404", A, at)
+        ledger.set_trouble(check(n), TroubleKind.GONE, "404", at)
     assert [entry.patch_id for entry in ledger.troubles(3)] == [2, 3, 0]
 
 
-def test_numbers_for_a_table(ledger: Ledger) -> None:
+def test_counts_for_a_table(ledger: Ledger) -> None:
     """By sink, of all projects or of some; what never said anything does not count."""
-    ledger.show(4, Sink.CHECK, A, 5.0)
-    ledger.want([*checks([1, 2, 3]), *checks([4, 6], None), *checks([5], project_id=2)])
-    ledger.show(1, Sink.CHECK, A, 5.0)
-    ledger.trouble(2, Sink.CHECK, Trouble.GONE, "404", A, 5.0)
-    ledger.show(1, Sink.STATE, A, 5.0)
-    check = Numbers(wanted=4, shown=2, pending=3, trouble=1)
-    assert ledger.numbers() == {Sink.CHECK: check, Sink.STATE: Numbers(0, 1, 0, 0)}
-    assert ledger.numbers([2]) == {Sink.CHECK: Numbers(1, 0, 1, 0)}
+    ledger.observe(Sink.CHECK, 4, A, 5.0)
+    ledger.set_desired([*checks([1, 2, 3]), *checks([4, 6], None), *checks([5], project_id=2)])
+    ledger.observe(Sink.CHECK, 1, A, 5.0)
+    ledger.set_trouble(check(2, A), TroubleKind.GONE, "404", 5.0)
+    ledger.observe(Sink.STATE, 1, StateValue(state="accepted", commit_ref=None), 5.0)
+    assert ledger.counts() == {
+        Sink.CHECK: SinkCounts(wanted=4, shown=2, pending=3, trouble=1),
+        Sink.STATE: SinkCounts(shown=1),
+    }
+    assert ledger.counts([2]) == {Sink.CHECK: SinkCounts(wanted=1, pending=1)}
 
 
-# --- whose hand ------------------------------------------------------------------------------
+# --- ownership -------------------------------------------------------------------------------
 
 
-def test_it_knows_what_we_made_and_what_a_person_changed(ledger: Ledger) -> None:
-    """Of many patches at once; the first note of a person's change stays."""
-    hands = ledger.hands
-    hands.note_made(range(2000))
-    hands.note_made([5])
-    hands.forget_made(range(10, 2000))
-    assert hands.made() == set(range(10))
-    assert hands.made(range(5, 5000)) == set(range(5, 10))
-    first = HandsOff(Sink.RELATION, 7, "taken out", 5.0)
-    hands.keep_hands_off([first, HandsOff(Sink.STATE, 7, "set to rejected", 6.0)])
-    hands.keep_hands_off([HandsOff(Sink.RELATION, 7, "again", 9.0)])
-    assert hands.hands_off(Sink.RELATION) == {7: first}
-    assert set(hands.hands_off(Sink.STATE)) == {7}
+def test_it_knows_what_we_placed_and_what_a_person_changed(ledger: Ledger) -> None:
+    """Of many patches at once."""
+    ownership = ledger.ownership
+    ownership.note_placed(range(2000))
+    ownership.note_placed([5])
+    ownership.forget_placed(range(10, 2000))
+    assert ownership.placed_by_us() == set(range(10))
+    assert ownership.placed_by_us(range(5, 5000)) == set(range(5, 10))
+    ownership.leave_alone([7, 8], 5.0)
+    ownership.leave_alone([7], 9.0)
+    assert ownership.left_alone() == {7, 8}
 
 
 # --- the file --------------------------------------------------------------------------------
@@ -516,7 +565,7 @@ def test_it_knows_what_we_made_and_what_a_person_changed(ledger: Ledger) -> None
 def test_a_damaged_file_is_named_and_left_to_its_owner(path: Path, how: str) -> None:
     """The message says that it may be deleted; nothing is removed."""
     with Ledger(path) as ledger:
-        ledger.want(checks(range(1000)))
+        ledger.set_desired(checks(range(1000)))
     if how == "no tables":
         with sqlite3.connect(path) as sql:
             sql.execute("DROP TABLE entry")
@@ -528,7 +577,7 @@ def test_a_damaged_file_is_named_and_left_to_its_owner(path: Path, how: str) -> 
             file.write(b"x" * (size - file.tell()))
     before = path.read_bytes()
     with Ledger(path) as ledger, pytest.raises(StoreDamaged, match="delete it") as raised:
-        ledger.want(checks(range(1000), B))
+        ledger.set_desired(checks(range(1000), B))
     assert str(path) in str(raised.value)
     assert path.read_bytes() == before
 
@@ -549,8 +598,8 @@ def test_what_passes_is_told_apart(
     ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process that writes for too long, and a folder that cannot be made."""
-    monkeypatch.setattr(ledger_file, "_BUSY", 0.0)
-    ledger.want(checks([1]))
+    monkeypatch.setattr(sqlite_file, "BUSY_SECONDS", 0.0)
+    ledger.set_desired(checks([1]))
     with Ledger(path) as other, ledger.transaction(), pytest.raises(StoreUnavailable, match="lock"):
         claim(other)
     with Ledger(path / "below" / "it") as wrong, pytest.raises(StoreUnavailable):
@@ -559,9 +608,8 @@ def test_what_passes_is_told_apart(
 
 def test_a_claim_is_durable_before_anything_is_sent(ledger: Ledger) -> None:
     """SQLite waits for the disk at each commit."""
-    with ledger._file.using() as sql:
-        assert sql.execute("PRAGMA synchronous").fetchone() == (2,)
-        assert sql.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert ledger._file.value("PRAGMA synchronous") == 2
+    assert ledger._file.value("PRAGMA journal_mode") == "wal"
 
 
 if __name__ == "__main__":

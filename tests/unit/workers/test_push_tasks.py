@@ -13,8 +13,9 @@ from worker_fakes import PUSH_SECONDS, deliver, noted_trouble
 from patchsync.config import Config
 from patchsync.errors import AnswerLost, PatchsyncError, Refused
 from patchsync.fleet.leases import Leases
+from patchsync.push.entries import Sink
 from patchsync.push.jobs import Job
-from patchsync.push.planning import Planned
+from patchsync.push.plan import Planned
 from tests.support.inprocess import Workers
 from workers import context, enqueue, push
 
@@ -22,17 +23,16 @@ NUMBER = 7
 
 
 @dataclass
-class FakeSession:
-    """A session that has these jobs, and is told what it does."""
+class FakeService:
+    """A service that has these jobs, and is told what it does."""
 
     jobs_of: list[Job] = field(default_factory=list)
-    agreed: set[int] = field(default_factory=lambda: {NUMBER})
-    undone: bool = False
-    complete: bool = True
+    may: bool = True
     error: PatchsyncError | None = None
     done: list[Job] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     closed: bool = False
+    projects: dict[str, SimpleNamespace] = field(default_factory=dict)
 
     def __enter__(self) -> Self:
         return self
@@ -40,12 +40,9 @@ class FakeSession:
     def __exit__(self, *_: object) -> None:
         self.closed = True
 
-    @property
-    def ledger(self) -> Self:
-        return self
-
-    def confirmed(self) -> set[int]:
-        return self.agreed
+    def may_push(self, project_id: int) -> bool:
+        assert project_id == NUMBER
+        return self.may
 
     def plan(self) -> Planned:
         self.asked.append("plan")
@@ -53,9 +50,9 @@ class FakeSession:
             raise self.error
         return Planned(groups=1, changed=2)
 
-    def look_on(self, project_ids: set[int]) -> list[Job]:
+    def audit(self, project_ids: set[int]) -> list[Job]:
         assert project_ids == {NUMBER}
-        self.asked.append("look on")
+        self.asked.append("audit")
         return [relation(1000)]
 
     def jobs(self, project_ids: set[int]) -> list[Job]:
@@ -71,17 +68,18 @@ class FakeSession:
 
 
 def relation(*patch_ids: int) -> Job:
-    return Job(key="sample", sink="relation", patch_ids=patch_ids)
+    return Job(key="sample", sink=Sink.RELATION, patch_ids=patch_ids)
 
 
 @pytest.fixture
-def session(config: Config, monkeypatch: pytest.MonkeyPatch) -> FakeSession:
-    """What the tasks have for a session, of a project that is in the store."""
-    session = FakeSession()
-    monkeypatch.setattr(context, "push", lambda: session)
-    site = SimpleNamespace(name="sample", paths=SimpleNamespace(project_id=NUMBER))
-    monkeypatch.setattr(push, "find_project", lambda config, key: site)
-    return session
+def service(config: Config, monkeypatch: pytest.MonkeyPatch) -> FakeService:
+    """What the tasks have for a service, of a project that is in the store."""
+    service = FakeService()
+    monkeypatch.setattr(context, "push", lambda: service)
+    project = SimpleNamespace(name="sample", paths=SimpleNamespace(project_id=NUMBER))
+    service.projects = {"sample": project}
+    monkeypatch.setattr(push, "find_project", lambda config, key: service.projects.get(key))
+    return service
 
 
 def args_of(workers: Workers) -> list[list[object]]:
@@ -92,28 +90,28 @@ def args_of(workers: Workers) -> list[list[object]]:
 
 @pytest.mark.parametrize("audit", [True, False])
 def test_a_plan_enqueues_what_is_pending(
-    session: FakeSession, workers: Workers, audit: bool
+    service: FakeService, workers: Workers, audit: bool
 ) -> None:
     """What people did first, where it looks at that; each job expires before the next plan."""
-    session.jobs_of = [relation(1, 2), Job(key="sample", sink="check", patch_ids=(3, 4, 5))]
+    service.jobs_of = [relation(1, 2), Job(key="sample", sink=Sink.CHECK, patch_ids=(3, 4, 5))]
     deliver("push.plan", "sample", *([] if audit else [False]))
     assert args_of(workers) == [
         *([["sample", "relation", [1000]]] if audit else []),
         ["sample", "relation", [1, 2]],
         ["sample", "check", [3, 4, 5]],
     ]
-    assert session.asked == ["plan", "look on"][: 1 + audit]
+    assert service.asked == ["plan", "audit"][: 1 + audit]
     assert workers.sent[-1].options == {
         "argsrepr": "(sample: check, 3 patches)",
         "expires": PUSH_SECONDS,
     }
     assert f"sample: 1 groups changed, 2 annotations, {2 + audit} jobs" in workers.log.getvalue()
-    assert session.closed
+    assert service.closed
 
 
-def test_a_plan_enqueues_so_many_at_most(session: FakeSession, workers: Workers) -> None:
+def test_a_plan_enqueues_so_many_at_most(service: FakeService, workers: Workers) -> None:
     """The next one takes the rest; what people did is never the rest."""
-    session.jobs_of = [relation(number) for number in range(push.MOST_JOBS + 50)]
+    service.jobs_of = [relation(number) for number in range(push.MOST_JOBS + 50)]
     deliver("push.plan", "sample")
     assert [args[2] for args in args_of(workers)] == [
         [1000],
@@ -121,7 +119,7 @@ def test_a_plan_enqueues_so_many_at_most(session: FakeSession, workers: Workers)
     ]
 
 
-def test_a_plan_is_one_errand(session: FakeSession, workers: Workers) -> None:
+def test_a_plan_is_one_errand(service: FakeService, workers: Workers) -> None:
     """Once it has begun another one may be asked for; of another project at any time."""
     for project in ("sample", "sample", "neighbour"):
         enqueue.plan(project)
@@ -130,54 +128,46 @@ def test_a_plan_is_one_errand(session: FakeSession, workers: Workers) -> None:
     assert [sent.args[0] for sent in workers.of("push.plan")] == ["sample", "neighbour", "sample"]
 
 
-@pytest.mark.parametrize(
-    "change", [{"undone": True}, {"complete": False}, {"agreed": set()}, {"agreed": {NUMBER + 1}}]
-)
 def test_nothing_is_planned_until_somebody_agrees(
-    session: FakeSession, workers: Workers, leases: Leases, change: dict[str, object]
+    service: FakeService, workers: Workers, leases: Leases
 ) -> None:
     """It says how to; it is no error, and Patchwork is not asked."""
-    vars(session).update(change)
+    service.may = False
     deliver("push.plan", "sample")
-    assert (workers.sent, session.asked, noted_trouble()) == ([], [], None)
+    assert (workers.sent, service.asked, noted_trouble()) == ([], [], None)
     assert "run `patchsync push -p sample` once" in workers.log.getvalue()
 
 
-def test_a_project_that_is_not_synced_yet(
-    session: FakeSession, workers: Workers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_project_that_is_not_synced_yet(service: FakeService, workers: Workers) -> None:
     """There is nothing to say of it."""
-    monkeypatch.setattr(push, "find_project", lambda config, key: None)
+    service.projects.clear()
     deliver("push.plan", "sample")
     deliver("push.send", "sample", "check", [1])
-    assert (workers.sent, session.asked, session.done) == ([], [], [])
+    assert (workers.sent, service.asked, service.done) == ([], [], [])
 
 
-def test_a_job_is_done(session: FakeSession, workers: Workers) -> None:
+def test_a_job_is_done(service: FakeService, workers: Workers) -> None:
     """What came of each patch is logged, trouble so that it is seen."""
     deliver("push.send", "sample", "relation", [1, 2])
-    assert session.done == [relation(1, 2)]
+    assert service.done == [relation(1, 2)]
     assert "INFO    relation: patch 1: shown" in workers.log.getvalue()
     assert "WARNING relation: patch 2: no right" in workers.log.getvalue()
-    assert session.closed
+    assert service.closed
 
 
-@pytest.mark.parametrize("change", [{"undone": True}, {"agreed": set()}])
-def test_who_agrees_no_more_is_heard(
-    session: FakeSession, workers: Workers, change: dict[str, object]
-) -> None:
+def test_who_agrees_no_more_is_heard(service: FakeService, workers: Workers) -> None:
     """Also by jobs that were enqueued before."""
-    vars(session).update(change)
+    service.may = False
     deliver("push.send", "sample", "check", [1])
-    assert session.done == []
+    assert service.done == []
     assert "check of sample: nobody agrees to push any more" in workers.log.getvalue()
 
 
 def test_a_lost_answer_is_looked_up_later(
-    session: FakeSession, workers: Workers, leases: Leases
+    service: FakeService, workers: Workers, leases: Leases
 ) -> None:
     """It is no error: the ledger knows of it."""
-    session.error = AnswerLost("the connection broke")
+    service.error = AnswerLost("the connection broke")
     deliver("push.send", "sample", "check", [1])
     assert "check of sample: the connection broke; it is looked up later" in workers.log.getvalue()
     assert noted_trouble() is None
@@ -185,13 +175,13 @@ def test_a_lost_answer_is_looked_up_later(
 
 @pytest.mark.parametrize(("task", "rest"), [("plan", ()), ("send", ("check", [1]))])
 def test_an_error_is_told(
-    session: FakeSession, workers: Workers, leases: Leases, task: str, rest: Iterable[object]
+    service: FakeService, workers: Workers, leases: Leases, task: str, rest: Iterable[object]
 ) -> None:
     """On the leases, and nothing is enqueued."""
-    session.error = Refused("403: the token is wrong")
+    service.error = Refused("403: the token is wrong")
     with pytest.raises(Refused):
         deliver(f"push.{task}", "sample", *rest)
     trouble = noted_trouble()
     assert trouble and (trouble.task, trouble.message) == (task, "403: the token is wrong")
     assert workers.sent == []
-    assert session.closed
+    assert service.closed

@@ -9,10 +9,11 @@ import smtplib
 import ssl
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import SecretStr
 
+from patchsync.config import Config
 from patchsync.errors import (
     AnswerLost,
     ConfigError,
@@ -27,17 +28,7 @@ _LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class Envelope:
-    """A mail on its way."""
-
-    sender: str
-    recipient: str
-    # With CRLF at the end of each line
-    content: bytes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Smtp:
+class SmtpServer:
     """An SMTP server, and how it wants to be spoken to."""
 
     host: str
@@ -48,8 +39,21 @@ class Smtp:
     # Seconds to wait for each of its answers
     timeout: float
 
-    def deliver(self, mail: Envelope) -> None:
-        """Send a mail; the server has it on return.
+    @classmethod
+    def of(cls, config: Config, timeout: float) -> Self:
+        """The server that `[push.comment]` names."""
+        table = config.push.comment
+        return cls(
+            host=table.smtp_host,
+            port=table.port,
+            security=table.smtp_security,
+            user=table.smtp_user,
+            password=config.smtp_password(),
+            timeout=timeout,
+        )
+
+    def deliver(self, sender: str, recipient: str, content: bytes) -> None:
+        """Send a mail with CRLF at the end of each line; the server has it on return.
 
         Raises:
             AnswerLost: it may have it.
@@ -61,11 +65,11 @@ class Smtp:
         with closing(self._connect()) as server:
             try:  # All errors of smtplib are OSErrors.
                 self._log_in(server)
-                self._demand("the sender", server.mail(mail.sender), Refused)
-                self._demand(mail.recipient, server.rcpt(mail.recipient), Mistake)
+                self._demand("the sender", server.mail(sender), Refused)
+                self._demand(recipient, server.rcpt(recipient), Mistake)
             except OSError as error:
                 raise self._failure(error) from error
-            self._hand_over(server, mail.content)
+            self._hand_over(server, content)
             # It has the mail, whatever it says now.
             with suppress(OSError):
                 server.quit()

@@ -8,7 +8,7 @@ there is no later one), `commits` (full hashes; the filter `short` leaves 12 dig
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError
@@ -33,11 +33,9 @@ class Mention:
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
-    """What a template sees."""
+class TemplateContext:
+    """What a template sees of a revision."""
 
-    number: int
-    total: int
     earlier: Sequence[Mention]
     later: Sequence[Mention]
     commits: Sequence[str]
@@ -45,10 +43,17 @@ class View:
 
     @property
     def newest(self) -> bool:
+        """Whether there is no later one."""
         return not self.later
 
+    def names(self) -> dict[str, object]:
+        """What a template sees, by name."""
+        number = len(self.earlier) + 1
+        computed = {"number": number, "total": number + len(self.later), "newest": self.newest}
+        return vars(self) | computed
 
-class Wording:
+
+class Templates:
     """The templates of a configuration, ready to use."""
 
     def __init__(self, push: PushTable) -> None:
@@ -60,21 +65,21 @@ class Wording:
         self._description = _Text("[push.check] description", push.check.description)
         self._state = _Text("[push.check] state", push.check.state)
         self._comment = _Text("[push.comment] template", push.comment.template)
-        for view in _EXAMPLES:
-            self.description(view)
-            self.check_state(view)
-            self.comment(view)
+        for context in _examples():
+            self.description(context)
+            self.check_state(context)
+            self.comment(context)
 
-    def description(self, view: View) -> str:
+    def description(self, context: TemplateContext) -> str:
         """A check's description, one line of at most `LONGEST_DESCRIPTION`; raises ConfigError."""
-        line = " ".join(self._description.render(view).split())
+        line = " ".join(self._description.render(context).split())
         if len(line) > LONGEST_DESCRIPTION:
             line = line[: LONGEST_DESCRIPTION - len(_ELLIPSIS)].rstrip() + _ELLIPSIS
         return line
 
-    def check_state(self, view: View) -> str | None:
+    def check_state(self, context: TemplateContext) -> str | None:
         """A check's state, None for no check; raises ConfigError."""
-        state = self._state.render(view).strip()
+        state = self._state.render(context).strip()
         if state and state not in CHECK_STATES:
             raise ConfigError(
                 f"{self._state.key}: it gives {state[:100]!r}; "
@@ -82,9 +87,9 @@ class Wording:
             )
         return state or None
 
-    def comment(self, view: View) -> str | None:
+    def comment(self, context: TemplateContext) -> str | None:
         """A comment's text, None for no comment; raises ConfigError."""
-        lines = self._comment.render(view).strip().splitlines()
+        lines = self._comment.render(context).strip().splitlines()
         return "\n".join(line.rstrip() for line in lines) or None
 
 
@@ -98,10 +103,9 @@ class _Text:
         except TemplateSyntaxError as error:
             raise ConfigError(f"{key}: {error.message} (line {error.lineno} of it)") from error
 
-    def render(self, view: View) -> str:
-        seen = {name: getattr(view, name) for name in (*view.__dataclass_fields__, "newest")}
+    def render(self, context: TemplateContext) -> str:
         try:
-            return self._template.render(seen)
+            return self._template.render(context.names())
         # Whatever its expressions can raise: all of it is the template's fault.
         except Exception as error:
             raise ConfigError(f"{self.key}: {error}") from error
@@ -111,41 +115,22 @@ def _short(commit: str) -> str:
     return commit[:12]
 
 
-def _jinja() -> ImmutableSandboxedEnvironment:
-    jinja = ImmutableSandboxedEnvironment(
-        autoescape=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    jinja.filters["short"] = _short
-    return jinja
+_JINJA = ImmutableSandboxedEnvironment(
+    autoescape=False, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined
+)
+_JINJA.filters["short"] = _short
 
 
-_JINJA = _jinja()
-
-
-def _examples() -> list[View]:
+def _examples() -> Iterator[TemplateContext]:
+    """Revisions of each kind: the last, the first, one amid; of no, one and two commits."""
     mentions = [
         Mention(message_id=f"<{n}@example.org>", date="2020/01/01", patch_id=n, url="")
         for n in (1, 2)
     ]
-    return [
-        View(
-            number=len(earlier) + 1,
-            total=len(earlier) + 1 + len(later),
-            earlier=earlier,
-            later=later,
-            commits=commits,
-            commit_urls=urls,
-        )
-        for earlier, later in ((mentions, []), ([], mentions), (mentions[:1], mentions[1:]))
+    for earlier, later in ((mentions, []), ([], mentions), (mentions[:1], mentions[1:])):
         for commits, urls in (
             ([], []),
             (["0" * 40], []),
             (["0" * 40, "1" * 40], ["https://example.org/0", "https://example.org/1"]),
-        )
-    ]
-
-
-_EXAMPLES = _examples()
+        ):
+            yield TemplateContext(earlier=earlier, later=later, commits=commits, commit_urls=urls)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from patchsync.patchwork.annotator import Annotator
 from patchsync.patchwork.paging import LARGEST_PAGE
-from patchsync.patchwork.schemas import PatchView
-from patchsync.push.identity import Maintained
+from patchsync.push.entries import Sink
+from patchsync.push.identity import MaintainedProject
 from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import Sink
-from patchsync.push.neighbourhood import members_of, relation_of
+from patchsync.push.relation.neighbourhood import relation_of
 
 
-def look_on(
-    ledger: Ledger, annotator: Annotator, number: int, project: Maintained, pages: int
+def audit(
+    ledger: Ledger, annotator: Annotator, number: int, project: MaintainedProject, pages: int
 ) -> set[int]:
     """Look at the next pages of a project, and note how far it is.
 
@@ -26,7 +23,10 @@ def look_on(
     changed: set[int] = set()
     for _ in range(pages):
         views = annotator.list_views(project.key, page)
-        changed |= _changed(ledger, views)
+        relations = {view.id: relation_of(view) for view in views}
+        for patch_id, entry in ledger.entries(Sink.RELATION, relations).items():
+            if (entry.observed or {patch_id}) != relations[patch_id]:
+                changed.add(patch_id)
         page += 1
         if len(views) < LARGEST_PAGE:
             page = 1
@@ -35,12 +35,3 @@ def look_on(
     if changed:
         ledger.retry(changed)
     return changed
-
-
-def _changed(ledger: Ledger, views: Iterable[PatchView]) -> set[int]:
-    by_id = {view.id: view for view in views}
-    return {
-        number
-        for number, entry in ledger.entries(Sink.RELATION, by_id).items()
-        if (members_of(entry.shown) or {number}) != relation_of(by_id[number])
-    }

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from relation_server import Refused, State, apply, distances, partitions, visible
 
 from patchsync.errors import GiveUp, TryAgainLater
-from patchsync.push.relation_steps import Relation, Step, best_matching
-from patchsync.push.relations import Component, Reason, Report, Terms, plan
+from patchsync.push.relation.planner import Component, Notice, Reason, Terms, plan_steps
+from patchsync.push.relation.steps import Relation, Step, best_matching
 
 ALL = frozenset(range(1, 1001))
 
@@ -33,15 +33,15 @@ def steps_of(components: Iterable[Component]) -> list[Step]:
     return [step for component in components for step in component.steps]
 
 
-def reports_of(components: Iterable[Component]) -> set[Report]:
-    return {report for component in components for report in component.reports}
+def notices_of(components: Iterable[Component]) -> set[Notice]:
+    return {notice for component in components for notice in component.notices}
 
 
 def requests(
     current: Iterable[Relation], wanted: Iterable[Set[int]], given: Terms | None = None
 ) -> list[tuple[int, tuple[int, ...]]]:
     """The requests of a plan."""
-    found = steps_of(plan(current, wanted, given or terms()))
+    found = steps_of(plan_steps(current, wanted, given or terms()))
     return [(step.patch_id, step.related) for step in found]
 
 
@@ -49,7 +49,7 @@ def reasons(
     current: Iterable[Relation], wanted: Iterable[Set[int]], given: Terms | None = None
 ) -> dict[Reason, tuple[int, ...]]:
     """What a plan reports, and of which patches."""
-    return {r.reason: r.patches for r in reports_of(plan(current, wanted, given or terms()))}
+    return {r.reason: r.patches for r in notices_of(plan_steps(current, wanted, given or terms()))}
 
 
 def as_state(relations: Iterable[Relation]) -> State:
@@ -72,7 +72,7 @@ def test_the_fewest_requests_for_any_few_patches(count: int) -> None:
         )
         for groups in wanted:
             state = as_state(relations)
-            made = steps_of(plan(relations, groups, terms(may=patches)))
+            made = steps_of(plan_steps(relations, groups, terms(may=patches)))
             for step in made:
                 state = apply(state, step.patch_id, step.related, patches)
             assert state == frozenset(group for group in groups if len(group) > 1)
@@ -139,8 +139,8 @@ def test_any_plan_is_lawful_shortest_and_can_be_interrupted(
 
     state = as_state(relations)
     ledger = {relation.members: relation for relation in relations}
-    components = plan(relations, groups, given_terms)
-    reported = reports_of(components)
+    components = plan_steps(relations, groups, given_terms)
+    reported = notices_of(components)
     remaining = len(steps_of(components))
     fewest = distances(state, frozenset(range(1, 7)), legal)
     total = remaining
@@ -156,10 +156,10 @@ def test_any_plan_is_lawful_shortest_and_can_be_interrupted(
             ledger[step.leaves.members] = step.leaves
         assert (step.patch_id in frozenset().union(*after)) == bool(step.related)
         state = after
-        components = plan([ledger[part] for part in state], groups, given_terms)
+        components = plan_steps([ledger[part] for part in state], groups, given_terms)
         remaining -= 1
         assert len(steps_of(components)) == remaining
-        assert reports_of(components) == reported
+        assert notices_of(components) == reported
     assert total == fewest[visible(state)]
     assert_as_wanted(state, groups, given_terms, kept, fixed, reported)
 
@@ -180,7 +180,7 @@ def assert_as_wanted(
     given_terms: Terms,
     kept: set[frozenset[int]],
     fixed: set[frozenset[int]],
-    reported: set[Report],
+    reported: set[Notice],
 ) -> None:
     """All that a group lacks is reported with its true reason, and nothing is there beyond it."""
     wanted = [group for group in groups if len(group) > 1]
@@ -221,7 +221,7 @@ def assert_as_wanted(
 
 def test_nothing_to_do() -> None:
     """What is as wanted needs nothing and says nothing."""
-    assert plan([ours(1, 2), person(3, 4)], [{1, 2}, {3, 4}, {5}], terms()) == ()
+    assert plan_steps([ours(1, 2), person(3, 4)], [{1, 2}, {3, 4}, {5}], terms()) == ()
 
 
 def test_a_new_group_is_one_request() -> None:
@@ -276,7 +276,7 @@ def test_the_matching_is_the_best_of_all(random: Random) -> None:
 def test_a_group_joins_a_persons_relation() -> None:
     """The rest of the group is added, also where a patch is in it that PaStA did not find."""
     relation = person(1, 9)
-    (component,) = plan([relation], [{1, 2, 3}, {9}], terms())
+    (component,) = plan_steps([relation], [{1, 2, 3}, {9}], terms())
     assert component.patches == (1, 2, 3, 9)
     assert component.steps == (
         Step(2, (1, 3), Relation(frozenset({1, 2, 3, 9}), frozenset({2, 3}))),
@@ -315,21 +315,21 @@ def test_a_persons_relation_of_two_groups_is_joined_by_none() -> None:
     """It contradicts PaStA, so nothing is added to it; both groups are reported."""
     current, wanted = [person(1, 2)], [{1, 3, 4}, {2, 5}]
     assert requests(current, wanted) == [(3, (4,))]
-    (component,) = plan(current, wanted, terms())
-    assert component.reports == (
-        Report(Reason.SHARED, (1, 3, 4), (1,)),
-        Report(Reason.SHARED, (2, 5), (2,)),
+    (component,) = plan_steps(current, wanted, terms())
+    assert component.notices == (
+        Notice(Reason.SHARED, (1, 3, 4), (1,)),
+        Notice(Reason.SHARED, (2, 5), (2,)),
     )
 
 
 def test_what_lacks_nothing_is_not_reported() -> None:
     """A group that a person related, or that stands where we have no right, is shown as wanted."""
     for join in (True, False):
-        assert plan([person(1, 2)], [{1, 2}], terms(join=join)) == ()
-        assert plan([person(1, 2, 3)], [{1, 2}], terms(join=join)) == ()
+        assert plan_steps([person(1, 2)], [{1, 2}], terms(join=join)) == ()
+        assert plan_steps([person(1, 2, 3)], [{1, 2}], terms(join=join)) == ()
     for there in (person(1, 2), ours(1, 2), person(1, 2, 3)):
-        assert plan([there], [{1, 2}], terms(may={1})) == ()
-    assert plan([person(1, 2)], [], terms(may={1})) == ()
+        assert plan_steps([there], [{1, 2}], terms(may={1})) == ()
+    assert plan_steps([person(1, 2)], [], terms(may={1})) == ()
 
 
 def test_only_patches_of_our_projects_are_related() -> None:
@@ -343,8 +343,8 @@ def test_a_relation_with_a_patch_elsewhere_cannot_be_changed() -> None:
     """Even ours, which is then reported: the server wants a maintainer of all its patches."""
     given_terms = terms(may={1, 2, 4})
     assert requests([ours(1, 3)], [{1, 2, 4}, {3}], given_terms) == [(2, (4,))]
-    assert Report(Reason.NO_RIGHT, (1, 3), (3,)) in reports_of(
-        plan([ours(1, 3)], [{1}, {3}], given_terms)
+    assert Notice(Reason.NO_RIGHT, (1, 3), (3,)) in notices_of(
+        plan_steps([ours(1, 3)], [{1}, {3}], given_terms)
     )
 
 
@@ -373,24 +373,24 @@ def test_components_are_independent_and_in_order() -> None:
     """Each has all patches that relations and groups link; the order of the input is nothing."""
     current = [ours(7, 8), ours(2, 3), person(4, 5)]
     wanted = [{7, 8, 9}, {1, 2}, {3, 4}]
-    components = plan(current, wanted, terms())
+    components = plan_steps(current, wanted, terms())
     assert [component.patches for component in components] == [(1, 2, 3, 4, 5), (7, 8, 9)]
-    assert plan(current[::-1], wanted[::-1], terms()) == components
+    assert plan_steps(current[::-1], wanted[::-1], terms()) == components
 
 
 def test_contradictions_are_refused() -> None:
     """A patch in two relations was read while they changed; one in two groups is an error."""
     with pytest.raises(TryAgainLater, match="patch 2 "):
-        plan([ours(1, 2), person(2, 3)], [], terms())
+        plan_steps([ours(1, 2), person(2, 3)], [], terms())
     with pytest.raises(GiveUp, match="patch 2 "):
-        plan([], [{1, 2}, {2, 3}], terms())
+        plan_steps([], [{1, 2}, {2, 3}], terms())
 
 
-def test_a_report_is_a_sentence() -> None:
+def test_a_notice_is_a_sentence() -> None:
     """It names the patches, many of them by number, and what became of them."""
-    report = Report(Reason.ABOVE_CAP, tuple(range(200)), tuple(range(100, 200)))
-    assert str(report) == (
+    notice = Notice(Reason.ABOVE_CAP, tuple(range(200)), tuple(range(100, 200)))
+    assert str(notice) == (
         "patches 100, 101, 102, 103, 104, 105, 106, 107, 108, 109 and 90 more"
         " are more than one relation may hold: they are in none"
     )
-    assert len({str(Report(reason, (1,), (1,))) for reason in Reason}) == len(Reason)
+    assert len({str(Notice(reason, (1,), (1,))) for reason in Reason}) == len(Reason)

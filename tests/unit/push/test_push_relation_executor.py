@@ -14,13 +14,13 @@ import pytest
 from push_fakes import FakePatchwork, answer_lost
 from relation_server import apply, visible
 
+from patchsync.config.push_tables import RelationTable
 from patchsync.errors import AnswerLost, TryAgainLater
-from patchsync.push import neighbourhood
-from patchsync.push.jobs import cut
-from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_file import LedgerFile
-from patchsync.push.ledger_tables import Sink, Wanted
-from patchsync.push.relating import UNDER_WAY, Relating, Rules, under_way
+from patchsync.push.entries import Desired, Sink
+from patchsync.push.jobs import Job, cut
+from patchsync.push.ledger import Ledger, LedgerFile
+from patchsync.push.relation import neighbourhood
+from patchsync.push.relation.executor import UNDER_WAY, RelationSender, under_way
 
 Groups = list[frozenset[int]]
 ALL = range(1, 9)
@@ -39,25 +39,27 @@ class Pushed:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.patchwork = FakePatchwork(ALL)
-        rules = Rules(key_of={1: "linux"}, most=100, join=True)
-        self._relating = Relating(ledger, cast("Any", self.patchwork), rules)
+        self._sender = RelationSender(
+            ledger=ledger,
+            annotator=cast("Any", self.patchwork),
+            keys={1: "linux"},
+            table=RelationTable(most=100, foreign="join"),
+            clock=lambda: 0,
+        )
 
     def want(self, *groups: set[int]) -> None:
-        home = {each: group for group in groups for each in group}
-        self.ledger.want(
-            Wanted(each, 1, Sink.RELATION, str(sorted(home[each])) if each in home else None)
-            for each in ALL
-        )
+        home = {each: frozenset(group) for group in groups for each in group}
+        self.ledger.set_desired(Desired(each, 1, Sink.RELATION, home.get(each)) for each in ALL)
 
     def round(self) -> None:
         pending = self.ledger.pending(["relation"], [1], now=0, answer_seconds=0)
         pending += self.ledger.entries(Sink.RELATION, under_way(self.ledger)).values()
         for job in cut(pending, {1: "linux"}):
-            list(self._relating.outcomes(job.patch_ids, 0))
+            list(self._sender.send(job))
 
     def look_at_all(self) -> None:
         """As the audit does it."""
-        list(self._relating.outcomes(ALL, 0))
+        list(self._sender.send(Job(key="linux", sink=Sink.RELATION, patch_ids=tuple(ALL))))
 
     def by_hand(self, patch_id: int, *related: int) -> None:
         now = self.patchwork.relations
@@ -102,8 +104,8 @@ def test_an_answer_is_lost_anywhere(
                         pushed.want(*groups)
             pushed.round()
             assert pushed.shown() == set(map(frozenset, groups))
-            assert ledger.hands.made() == set().union(*groups)
-            assert ledger.hands.hands_off(Sink.RELATION) == {}
+            assert ledger.ownership.placed_by_us() == set().union(*groups)
+            assert ledger.ownership.left_alone() == set()
 
 
 class Killed(BaseException):
@@ -119,8 +121,7 @@ class Killer:
 
         @contextmanager
         def transaction(file: LedgerFile) -> Iterator[sqlite3.Connection]:
-            with file.using() as sql:
-                outer = not sql.in_transaction
+            outer = not file.sql.in_transaction
             if outer:
                 self.chance()
             with whole(file) as sql:
@@ -153,7 +154,7 @@ def killer(monkeypatch: pytest.MonkeyPatch) -> Killer:
 def assert_ours(pushed: Pushed, groups: list[set[int]]) -> None:
     """The relations are the groups', and nothing of them is taken for a person's."""
     assert pushed.shown() == {frozenset(group) for group in groups if len(group) > 1}
-    assert pushed.ledger.hands.hands_off(Sink.RELATION) == {}
+    assert pushed.ledger.ownership.left_alone() == set()
     assert pushed.ledger.troubles(9) == []
 
 
@@ -227,7 +228,7 @@ def test_what_a_person_takes_out_after_a_kill_stays_out(ledger: Ledger, arrived:
     pushed.by_hand(2)
     pushed.round()
     assert pushed.shown() == {frozenset({1, 3})}
-    assert ledger.hands.hands_off(Sink.RELATION).keys() == {2}
+    assert ledger.ownership.left_alone() == {2}
 
 
 @pytest.mark.parametrize("before", [set(), {1, 2}, {2, 3}])
@@ -250,7 +251,7 @@ def test_what_a_person_takes_out_of_a_new_relation_after_a_kill(
         (relation,) = pushed.shown()
         assert {1, 3} <= relation
         assert 2 not in relation
-    assert ledger.hands.hands_off(Sink.RELATION).keys() == {2}
+    assert ledger.ownership.left_alone() == {2}
 
 
 def take_out_at(pushed: Pushed, patch_id: int, *, before: bool) -> None:
@@ -278,7 +279,7 @@ def test_what_a_person_takes_out_at_the_same_time(ledger: Ledger, before: bool) 
         pushed.round()
         pushed.round()
         assert pushed.shown() == {frozenset(groups - {2})}
-    assert ledger.hands.hands_off(Sink.RELATION).keys() == {2}
+    assert ledger.ownership.left_alone() == {2}
 
 
 def test_a_request_that_arrives_while_it_is_read(ledger: Ledger) -> None:
@@ -389,8 +390,8 @@ def test_a_patch_that_is_gone(ledger: Ledger) -> None:
     pushed.round()
     pushed.by_hand(2)
     pushed.patchwork.patch_ids.remove(2)
-    rows = [Wanted(each, 1, Sink.RELATION, "[1, 3, 4]") for each in (1, 3, 4)]
-    ledger.want(rows)
+    group = frozenset({1, 3, 4})
+    ledger.set_desired(Desired(each, 1, Sink.RELATION, group) for each in group)
     pushed.round()
     assert pushed.shown() == {frozenset({1, 3, 4})}
     assert ledger.pending(["relation"], now=0, answer_seconds=0) == []
@@ -405,5 +406,5 @@ def test_what_links_too_many_is_told_and_left(
     pushed.want({1, 2, 3, 4}, {5, 6})
     pushed.round()
     assert pushed.shown() == {frozenset({5, 6})}
-    assert Counter(each.trouble for each in ledger.troubles(9)) == {"report": 4}
+    assert Counter(each.kind for each in ledger.troubles(9)) == {"report": 4}
     assert ledger.pending(["relation"], now=0, answer_seconds=0) == []

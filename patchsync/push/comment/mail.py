@@ -48,7 +48,7 @@ _POLICY = _Policy(linesep="\r\n", cte_type="7bit", refold_source="none")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reply:
+class CommentMail:
     """What is said to whom of which patch."""
 
     # Of the Patchwork, see `Config.instance`

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from push_fakes import IDENTITY, FakeSite, name_of
+from push_fakes import IDENTITY, FakeProject, name_of
 
 from patchsync.config import Config, load
+from patchsync.push.entries import Entry, Sink, Value
 from patchsync.push.jobs import cut
 from patchsync.push.ledger import Ledger
-from patchsync.push.ledger_tables import Entry, Sink
-from patchsync.push.planning import Planned, plan
+from patchsync.push.plan import Planned, plan
 
 GROUPS = 10_000
 
@@ -42,23 +42,23 @@ class Planner:
 
     def __init__(self, config: Config, ledger: Ledger, patches: int) -> None:
         self.config, self.ledger = config, ledger
-        self.site = FakeSite(config.source.with_name("index"), range(1, patches + 1))
+        self.project = FakeProject(config.source.with_name("index"), range(1, patches + 1))
 
     def plan(self, groups: Iterable[Iterable[int]]) -> Planned:
         lines = (" ".join(map(name_of, group)) for group in groups)
         self.config.patch_groups.write_text("".join(f"{line}\n" for line in lines))
-        return plan(self.config, self.ledger, cast("Any", [self.site]), IDENTITY)
+        return plan(self.config, self.ledger, cast("Any", [self.project]), IDENTITY)
 
-    def pending(self) -> list[Entry]:
+    def pending(self) -> list[Entry[Any]]:
         return self.ledger.pending(("check", "relation"), [1], now=0, answer_seconds=0)
 
     def show_all(self) -> None:
         with closing(sqlite3.connect(self.config.source.with_name("ledger.sqlite"))) as sql, sql:
             sql.execute("UPDATE entry SET shown = wanted")
 
-    def wanted(self, patch_id: int, sink: str = Sink.RELATION) -> str | None:
+    def desired(self, patch_id: int, sink: Sink = Sink.RELATION) -> Value | None:
         entry = self.ledger.entries(sink, [patch_id]).get(patch_id)
-        return entry.wanted if entry else None
+        return entry.desired if entry else None
 
 
 def test_what_it_costs_follows_the_change(config: Config, ledger: Ledger) -> None:
@@ -85,10 +85,10 @@ def test_who_is_in_no_line_any_more_wants_nothing(
     """A mail of a group that is another now, and that PaStA names nowhere."""
     planner = Planner(config, ledger, 4)
     planner.plan([[1, 2, 3], [4]])
-    assert planner.wanted(3) == "[1, 2, 3]"
+    assert planner.desired(3) == frozenset({1, 2, 3})
     planner.plan(groups)
-    assert planner.wanted(3) is None
-    assert planner.wanted(3, Sink.CHECK) is None
+    assert planner.desired(3) is None
+    assert planner.desired(3, Sink.CHECK) is None
 
 
 def test_who_goes_to_another_group_wants_that(config: Config, ledger: Ledger) -> None:
@@ -97,8 +97,8 @@ def test_who_goes_to_another_group_wants_that(config: Config, ledger: Ledger) ->
     for groups in ([[1, 2, 3], [4]], [[1, 2], [3, 4]], [[4], [2, 3], [1]], [[1, 4, 3], [2]]):
         planner.plan(groups)
         for group in groups:
-            expected = str(sorted(group)) if len(group) > 1 else None
-            assert {planner.wanted(each) for each in group} == {expected}
+            expected = frozenset(group) if len(group) > 1 else None
+            assert {planner.desired(each) for each in group} == {expected}
 
 
 def test_who_became_gone_is_wanted_by_nobody(config: Config, ledger: Ledger) -> None:
@@ -106,6 +106,6 @@ def test_who_became_gone_is_wanted_by_nobody(config: Config, ledger: Ledger) -> 
     planner = Planner(config, ledger, 3)
     groups = [[1, 2, 3]]
     planner.plan(groups)
-    planner.site.gone_ids.add(3)
+    planner.project.gone_ids.add(3)
     assert planner.plan(groups).groups == 1
-    assert [planner.wanted(each) for each in (1, 2, 3)] == ["[1, 2]", "[1, 2]", None]
+    assert [planner.desired(each) for each in (1, 2, 3)] == [{1, 2}, {1, 2}, None]

@@ -73,12 +73,12 @@ class Steps:
         bases = self._bases(targets)
         for number, target in enumerate(targets):
             base = bases.get(number)
-            there = self._before[base].members if base is not None else frozenset()
-            for patch_id in sorted(there ^ target.members):
+            members = self._before[base].members if base is not None else frozenset()
+            for patch_id in sorted(members ^ target.members):
                 place = self._place.get(patch_id)
                 if place is not None:
                     yield from self._take_out(place, patch_id)
-            if new := sorted(target.members - there):
+            if new := sorted(target.members - members):
                 yield self._add(base, new)
         for place in sorted(self._now.keys() - set(bases.values())):
             relation = self._now[place]

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 from patchsync.push.annotations import PatchRef, Revision
@@ -16,57 +15,50 @@ from patchsync.sync.projects import Project
 
 
 @dataclass(frozen=True)
-class _Project:
-    site: Project
-    box: MboxPatchwork
+class _OpenStore:
+    project: Project
+    container: MboxPatchwork
     gone: frozenset[int]
 
+    @property
+    def number(self) -> int:
+        """The project's."""
+        return self.project.paths.project_id
 
-class Patches:
+
+class StoredPatches:
     """A view of the stores of some projects; a context."""
 
-    def __init__(self, sites: Iterable[Project]) -> None:
+    def __init__(self, projects: Iterable[Project]) -> None:
         self._stack = ExitStack()
-        self._projects: list[_Project] = []
-        for site in sites:
-            box = self._stack.enter_context(site.open())
-            self._projects.append(_Project(site, box, box.gone()))
+        self._stores: list[_OpenStore] = []
+        for project in projects:
+            container = self._stack.enter_context(project.open())
+            self._stores.append(_OpenStore(project, container, container.gone()))
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def revision(self, message_id: str) -> Revision:
         """A mail, and the patches that Patchwork has of it in these projects."""
         date = ""
         patches = []
-        for project in self._projects:
-            for entry in project.box.entries_of(message_id):
-                if entry.patch_id not in project.gone:
+        for store in self._stores:
+            for entry in store.container.entries_of(message_id):
+                if entry.patch_id not in store.gone:
                     date = min(filter(None, (date, entry.date)))
-                    patches.append(
-                        PatchRef(
-                            patch_id=entry.patch_id,
-                            project_id=project.site.paths.project_id,
-                            link_name=project.site.name,
-                        )
-                    )
+                    patches.append(PatchRef(entry.patch_id, store.number))
         return Revision(message_id=message_id, date=date, patches=tuple(patches))
 
     def positions(self) -> dict[str, str]:
         """How far each index goes, and what is gone: notes for `moved_since`."""
         notes = {}
-        for project in self._projects:
-            number = project.site.paths.project_id
-            notes[f"index {number}"] = json.dumps(_end_of(project.site))
-            notes[f"gone {number}"] = json.dumps(sorted(project.gone))
+        for store in self._stores:
+            notes[f"index {store.number}"] = json.dumps(_end_of(store.project))
+            notes[f"gone {store.number}"] = json.dumps(sorted(store.gone))
         return notes
 
     def moved_since(self, notes: Mapping[str, str | None]) -> set[str] | None:
@@ -75,34 +67,34 @@ class Patches:
         None where that cannot be told, so that all are to be looked at.
         """
         moved: set[str] = set()
-        for project in self._projects:
-            number = project.site.paths.project_id
-            position, gone = notes.get(f"index {number}"), notes.get(f"gone {number}")
+        for store in self._stores:
+            position, gone = notes.get(f"index {store.number}"), notes.get(f"gone {store.number}")
             if position is None or gone is None:
                 return None
-            changed = project.gone.symmetric_difference(json.loads(gone))
-            moved |= set(project.box.message_ids(changed).values())
+            changed = store.gone.symmetric_difference(json.loads(gone))
+            moved |= set(store.container.message_ids(changed).values())
             inode, offset = json.loads(position)
-            now = _end_of(project.site)
+            now = _end_of(store.project)
             if now[0] != inode or now[1] < offset:
                 return None
-            moved.update(_message_ids(project.site, offset, now[1]))
+            moved.update(_message_ids(store.project, offset, now[1]))
         return moved
 
 
-def _end_of(site: Project) -> tuple[int, int]:
+def _end_of(project: Project) -> tuple[int, int]:
+    """Inode and size of a project's index; zeros where there is none."""
     try:
-        stat = site.paths.index.stat()
+        stat = project.paths.index.stat()
     except FileNotFoundError:
         return 0, 0
     return stat.st_ino, stat.st_size
 
 
-def _message_ids(site: Project, start: int, end: int) -> Iterator[str]:
-    """Those in the index between two offsets."""
+def _message_ids(project: Project, start: int, end: int) -> Iterator[str]:
+    """Those in a project's index between two offsets."""
     if start >= end:
         return
-    with site.paths.index.open("rb") as index:
+    with project.paths.index.open("rb") as index:
         index.seek(start)
         for line in index.read(end - start).split(b"\n"):
             if line:

@@ -1,0 +1,1 @@
+"""Comments: mails to the lists, each said once."""

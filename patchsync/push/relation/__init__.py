@@ -1,0 +1,1 @@
+"""Relations: what they shall be, the fewest requests to there, and carrying them out."""
