@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 from patchsync.errors import AnswerLost
-from patchsync.push.entries import Sink
 from patchsync.push.jobs import Job
 from patchsync.sync.projects import find_project
 from workers import context, enqueue
@@ -58,7 +57,7 @@ def plan(project: str, audit: bool = True) -> None:
 def send(project: str, sink: str, patch_ids: list[int]) -> None:
     """Show what is desired of some patches; all that a relation links goes together."""
     key = context.project_key(project)
-    job = Job(key=key, sink=Sink(sink), patch_ids=tuple(int(each) for each in patch_ids))
+    job = Job.from_message(key, sink, patch_ids)
     with context.push() as service:
         stored = service.projects.get(key)
         if not stored or not service.may_push(stored.paths.project_id):

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from patchsync.analysis.components import components
+from patchsync.errors import GiveUp
 from patchsync.push.entries import Entry, RelationValue, Sink
 
 # Checks, states or comments in one job
@@ -22,6 +23,14 @@ class Job:
     key: str
     sink: Sink
     patch_ids: tuple[int, ...]
+
+    @classmethod
+    def from_message(cls, key: str, sink: str, patch_ids: list[int]) -> Job:
+        """The job of a task's arguments; GiveUp if they are something else."""
+        try:
+            return cls(key=key, sink=Sink(sink), patch_ids=tuple(map(int, patch_ids)))
+        except (TypeError, ValueError) as error:
+            raise GiveUp(f"no job: {sink!r}, {patch_ids!r} are not like 'check', [17]") from error
 
 
 def cut(pending: Iterable[Entry[Any]], key_of: Mapping[int, str]) -> Iterator[Job]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
+
+from patchsync.errors import GiveUp
 from patchsync.push.entries import Entry, Sink
 from patchsync.push.jobs import PER_JOB, Job, cut
 
@@ -56,3 +59,11 @@ def test_many_relations_are_cut_in_one_go() -> None:
     pending = [Counted(*entry(Sink.RELATION, each, 1, pair)) for pair in pairs for each in pair]
     assert len(list(cut(pending, KEYS))) == len(pairs)
     assert looks <= 5 * len(pending)
+
+
+@pytest.mark.parametrize(("sink", "ids"), [("wall", [1]), ("check", ["x"]), ("check", None)])
+def test_a_message_that_names_no_job_is_refused(sink: str, ids: Any) -> None:
+    """With an error of the family, which says what a job is like."""
+    with pytest.raises(GiveUp, match="'check'"):
+        Job.from_message("sample", sink, ids)
+    assert Job.from_message("sample", "check", [3]).sink is Sink.CHECK
