@@ -17,7 +17,7 @@ import requests
 
 from patchsync.config import load
 from patchsync.fleet.heartbeat import Heartbeats, Member
-from patchsync.imports.part import NEWEST
+from patchsync.imports.project_mbox import NEWEST
 from standin.process import StandinProcess
 from tests.support.contents import Contents, assert_same_store, contents_of
 from tests.support.dumparchive import by_date, date_of, dump, imitation, mbox_of, write_tar
