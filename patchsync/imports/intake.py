@@ -35,9 +35,11 @@ from patchsync.store.record import halted
 from patchsync.sync.fetch import fetch_patches
 from patchsync.sync.projects import Project, settle
 
-# Stored as one piece: many, for what each piece costs to make durable; few, for who waits for the
-# store meanwhile, and for what is done again after a kill.
-BATCHES_IN_PIECE = 8
+# A piece is stored at once: long, for what each costs to make durable; short, for who waits for the
+# store meanwhile, and for what is done again after a kill. It is read in batches, three of which
+# are in memory: one is written, one waits, one is read. All together [import] spool_bytes.
+_BATCHES = 16
+_BATCHES_IN_PIECE = 8
 # Patches in doubt that are asked for at a time
 _FETCHED_AT_ONCE = 20
 # So long a Patchwork that does not answer is asked again; the next sync fetches what is left.
@@ -195,6 +197,7 @@ class Intake:
             TryAgainLater: the disk is full, or the store was not to be had for too long.
             ArchiveFault: the archive changed since it was read.
         """
+        batch_bytes = self._config.imports.spool_bytes // _BATCHES
         done = Progress()
 
         def counted(results: Iterator[FetchResult]) -> Iterator[FetchResult]:
@@ -214,9 +217,9 @@ class Intake:
             for member in archive.members():
                 if wanted := self._mbox_of(member):
                     with open_store(wanted.project) as store:
-                        results = counted(read_ahead(batches(wanted, member)))
+                        results = counted(read_ahead(batches(wanted, member, batch_bytes)))
                         for first in results:
-                            store.store(chain([first], islice(results, BATCHES_IN_PIECE - 1)))
+                            store.store(chain([first], islice(results, _BATCHES_IN_PIECE - 1)))
 
     def fetch(
         self, mbox: ProjectMbox, client: Client, open_store: OpenStore, on_progress: OnProgress

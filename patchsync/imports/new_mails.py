@@ -11,15 +11,11 @@ from patchsync.imports.project_mbox import ProjectMbox
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import FIRST_WORDS, Mail
 
-# Three of them are in memory: one is stored, one waits, one is read.
-BATCH_BYTES = 8 * 2**20
 BATCH_MAILS = 1000
 _READ = 2**20
 
 
-def batches(
-    mbox: ProjectMbox, member: Member, most_bytes: int = BATCH_BYTES
-) -> Iterator[FetchResult]:
+def batches(mbox: ProjectMbox, member: Member, most_bytes: int) -> Iterator[FetchResult]:
     """The new mails of an mbox, read from `member`; of at most `most_bytes`, or one mail each.
 
     Raises:

@@ -60,7 +60,7 @@ def test_an_mbox_that_was_cut_meanwhile_is_named(tmp_path: Path) -> None:
         member_of(tmp_path, content[:-10]) as member,
         pytest.raises(ArchiveFault, match="shorter than it was"),
     ):
-        list(batches(mbox, member))
+        list(batches(mbox, member, 10_000))
 
 
 def test_an_mbox_that_changed_meanwhile_is_named(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_an_mbox_that_changed_meanwhile_is_named(tmp_path: Path) -> None:
             member_of(tmp_path, b"From " + other[5:]) as member,
             pytest.raises(ArchiveFault, match="no mail where one was"),
         ):
-            list(batches(mbox, member))
+            list(batches(mbox, member, 10_000))
 
 
 def test_the_next_batch_is_read_while_one_is_stored() -> None:
