@@ -1,30 +1,34 @@
-"""An import of a dumparchive, beside `cp -r` of the store that it makes and a bare Python loop.
+"""An import of a dumparchive, beside `cp -r` of the store that it makes and one `sync`.
 
-python benchmarks/importing.py                                on generated patches
-python benchmarks/importing.py --archive dump.tar.gz          on yours, of one project
+python benchmarks/importing.py                                30,000 generated patches
+python benchmarks/importing.py --archive dump.tar.gz          yours, of one project, 20 times
+python benchmarks/importing.py --times 20 --times 400         30,000, and 600,000
 
-Then the same for an archive that is --times as long. Everything is on the file system of --folder;
-before each timing it is synced, and each timing ends with what makes the result durable. Patchwork
-is not asked (--offline): what it takes to answer a few requests is not measured here.
+Each round runs one after the other on the same file system, which is named: the whole command, from
+starting Python and Redis to its end; `cp -r` and `sync`; with --loop the simplest Python that makes
+the same files. Before each the disk is synced, and each ends with what makes the result durable.
+Patchwork is not asked (--offline): what it takes to answer a few requests is not measured here.
+
+In memory (--folder /dev/shm) nothing is made durable, which is most of what cp and sync do: there
+the ratio is another one.
 
 Nothing is removed before the end, for ext4 searches past each inode that was freed in the last
-minutes when it makes a file: that needs three times --rounds the room of the mails. A second run
-should begin five minutes after the first, or on a file system that was made for it.
+minutes when it makes a file: that needs twice --rounds the room of the mails. A second run should
+begin five minutes after the first, or on a file system that was made for it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import statistics
 import subprocess
 import sys
 import tarfile
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -32,15 +36,14 @@ from pathlib import Path
 
 import click
 
-from patchsync.archive.scan import scan
-from patchsync.archive.source import Archive
+from patchsync.imports.archive import Archive
+from patchsync.imports.scan import scan
 from patchsync.patchwork.mbox import FIRST_LINE, parse_mail, seconds_since_1970
 from standin.records import Project
 from standin.sample import Postman
 from standin.state import PatchworkState
 
 MIB = 2**20
-LOOK_SECONDS = 0.1
 DAY = 86_400
 CONFIG = """\
 [mbox.patchwork]
@@ -52,13 +55,22 @@ _PATCH_ID = re.compile(rb"(\nX-Patchwork-Id:)[^\n]*", re.IGNORECASE)
 _MESSAGE_ID = re.compile(rb"(\nMessage-Id:\s*<?)", re.IGNORECASE)
 
 
+@dataclass(frozen=True)
+class Run:
+    """A command that ended, children included: seconds, seconds of CPU, most memory in bytes."""
+
+    seconds: float
+    cpu: float
+    peak: int = 0
+
+
 @dataclass
 class Runs:
-    """Seconds of each round, in the order of the rounds."""
+    """Those of each round, in the order of the rounds."""
 
-    imports: list[float] = field(default_factory=list)
-    copies: list[float] = field(default_factory=list)
-    loops: list[float] = field(default_factory=list)
+    imports: list[Run] = field(default_factory=list)
+    copies: list[Run] = field(default_factory=list)
+    loops: list[Run] = field(default_factory=list)
 
 
 @click.command(help=__doc__)
@@ -74,127 +86,113 @@ class Runs:
     help="Where all is written, in a folder of its own; without it where TMPDIR says.",
 )
 @click.option("--patches", default=1500, show_default=True, help="That are generated.")
-@click.option("--times", default=20, show_default=True, help="How much longer the long one is.")
-@click.option("--rounds", default=3, show_default=True, help="Each is one run of all three.")
 @click.option(
-    "--only-import", is_flag=True, help="Neither cp nor loop, which holds the archive in memory."
+    "--times",
+    multiple=True,
+    default=[20],
+    show_default=True,
+    help="So many times as long the archive is made; may be given again.",
 )
+@click.option("--rounds", default=3, show_default=True, help="Each is one run of all.")
+@click.option("--loop", is_flag=True, help="The loop too, which holds the archive in memory.")
 def main(
     archive: Path | None,
     parent: Path | None,
     patches: int,
-    times: int,
+    times: tuple[int, ...],
     rounds: int,
-    only_import: bool,
+    loop: bool,
 ) -> None:
     with tempfile.TemporaryDirectory(dir=parent) as name:
         folder = Path(name)
+        click.echo(f"on {file_system_of(folder)}")
         archive = archive or generated(folder / "generated.tar.gz", patches)
         one = pack(folder / "one.tar.gz", "one", islice(repeated(archive, 1), 1))
-        starts = [time_import(folder / f"one{n}", one)[0] for n in range(rounds)]
-        start = statistics.median(starts)
-        click.echo(f"an archive of one mail, which is what the start costs: {start:.2f} s")
-        per_mail = [measure(folder / "short", archive, rounds, start, only_import)]
-        if times > 1:
-            long = pack(folder / "long.tar.gz", "long", repeated(archive, times))
-            per_mail.append(measure(folder / "long", long, rounds, start, only_import))
-            click.echo(
-                f"\n{times} times as long: {per_mail[1][0] / per_mail[0][0]:.2f} times the cost of"
-                f" a mail, {per_mail[1][1] / per_mail[0][1]:.2f} times without the start"
-            )
+        starts = [time_import(folder / f"one{n}", one).seconds for n in range(rounds)]
+        click.echo(f"an archive of one mail, the cost of the start: {min(starts):.2f} s")
+        for number in times:
+            long = pack(folder / f"{number}.tar.gz", "long", repeated(archive, number))
+            measure(folder / f"{number}", long, rounds, loop)
 
 
-def measure(
-    folder: Path, archive: Path, rounds: int, start: float, only_import: bool
-) -> tuple[float, float]:
-    """Run and tell; returns the seconds that a mail takes, with and without the start."""
-    runs, peaks = Runs(), Peaks()
+def measure(folder: Path, archive: Path, rounds: int, loop: bool) -> None:
+    """Run all, each round one after the other, and tell."""
+    runs = Runs()
     for number in range(1, rounds + 1):
         here = folder / str(number)
-        seconds, index = time_import(here, archive, peaks)
-        runs.imports.append(seconds)
-        told = f"{number}: import {seconds:.2f} s"
-        if not only_import:
-            runs.copies.append(time_copy(here / "resources/mbox", here / "copy"))
-            seconds, lines = time_loop(here / "loop", archive)
-            runs.loops.append(seconds)
+        runs.imports.append(time_import(here, archive))
+        runs.copies.append(time_copy(here / "resources/mbox", here / "copy"))
+        index = index_of(here)
+        if loop:
+            run, lines = time_loop(here / "loop", archive)
+            runs.loops.append(run)
             if lines != index:
                 raise click.ClickException("the loop's index is not the import's")
-            told += f", cp and sync {runs.copies[-1]:.2f} s, loop {seconds:.2f} s"
-        click.echo(told)
-        mails = index.count(b"\n")
         size = sum(file.stat().st_size for file in mails_of(here))
-    tell(runs, mails, size)
-    click.echo(f"peak memory in MiB: {peaks.text()}")
-    median = statistics.median(runs.imports)
-    return median / mails, max(median - start, 0.0) / mails
+    mails = index.count(b"\n")
+    click.echo(f"{mails} mails, {size / 1e6:.1f} MB; medians of {rounds}:")
+    for what, told in (("import", runs.imports), ("cp, sync", runs.copies), ("loop", runs.loops)):
+        if told:
+            seconds = statistics.median(run.seconds for run in told)
+            cpu = statistics.median(run.cpu for run in told)
+            click.echo(
+                f"  {what:8} {seconds:.2f} s ({cpu:.2f} s of CPU), {1e6 * seconds / mails:.0f} us"
+                f" a mail, {size / 1e6 / seconds:.1f} MB/s"
+            )
+    click.echo(f"  import / cp {ratio(runs.imports, runs.copies)}")
+    if loop:
+        click.echo(f"  loop / cp {ratio(runs.loops, runs.copies)}")
+    click.echo(f"  peak memory {max(run.peak for run in runs.imports) / MIB:.0f} MiB")
 
 
-def tell(runs: Runs, mails: int, size: int) -> None:
-    """The medians, and the ratios."""
-    click.echo(f"{mails} mails, {size / 1e6:.1f} MB; medians of {len(runs.imports)}:")
-    for what, seconds in (
-        ("import", runs.imports),
-        ("cp, sync", runs.copies),
-        ("loop", runs.loops),
-    ):
-        if seconds:
-            median = statistics.median(seconds)
-            rates = f"{mails / median:.0f} mails/s, {size / 1e6 / median:.1f} MB/s"
-            click.echo(f"  {what:8} {median:.2f} s, {rates}")
-    if runs.copies:
-        click.echo(
-            f"  import / cp {ratio(runs.imports, runs.copies):.2f}, "
-            f"loop / cp {ratio(runs.loops, runs.copies):.2f}, "
-            f"import / loop {ratio(runs.imports, runs.loops):.2f}"
-        )
-
-
-def ratio(ours: list[float], theirs: list[float]) -> float:
-    return statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+def ratio(ours: list[Run], theirs: list[Run]) -> str:
+    """The median, and each."""
+    ratios = [a.seconds / b.seconds for a, b in zip(ours, theirs, strict=True)]
+    each = ", ".join(f"{number:.2f}" for number in ratios)
+    return f"{statistics.median(ratios):.2f} ({each})"
 
 
 # What is timed
 
 
-def time_import(folder: Path, archive: Path, peaks: Peaks | None = None) -> tuple[float, bytes]:
-    """Seconds of the whole command, from starting workers to its end; the index that it made."""
+def time_import(folder: Path, archive: Path) -> Run:
+    """The whole command, on a store that is not there yet."""
     folder.mkdir(parents=True)
     file = folder / "patchsync.toml"
     file.write_text(CONFIG)
     program = str(Path(sys.executable).with_name("patchsync"))
-    sync()
+    run = timed([program, "-c", str(file), "import", "--offline", "-p", "1", str(archive)])
+    if not index_of(folder):
+        raise click.ClickException("the import stored nothing")
+    return run
+
+
+def time_copy(store: Path, to: Path) -> Run:
+    """`cp -r` and one `sync`."""
+    return timed(["cp", "-r", str(store), str(to)], ["sync"])
+
+
+def timed(*commands: list[str]) -> Run:
+    """Run them one after the other; what they say is shown only where one fails."""
+    os.sync()
     begin = time.monotonic()
-    process = subprocess.Popen(
-        [program, "-c", str(file), "import", "--offline", "--project", "1", str(archive)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    if peaks:
-        threading.Thread(target=peaks.watch, args=(process,), daemon=True).start()
-    told = process.communicate()[0]
-    seconds = time.monotonic() - begin
-    indexes = list((folder / "resources/mbox/index").glob("*"))
-    if not indexes:
-        raise click.ClickException(f"the import stored nothing: {told}")
-    if process.returncode:  # An archive may hold mails that are in doubt.
-        click.echo(told)
-    return seconds, indexes[0].read_bytes()
+    cpu, peak = 0.0, 0
+    for command in commands:
+        with tempfile.TemporaryFile() as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output)
+            _, status, usage = os.wait4(process.pid, 0)
+            if status:  # An archive may hold mails that are in doubt.
+                output.seek(0)
+                click.echo(output.read().decode())
+        cpu += usage.ru_utime + usage.ru_stime
+        peak = max(peak, usage.ru_maxrss * 1024)
+    return Run(time.monotonic() - begin, cpu, peak)
 
 
-def time_copy(store: Path, to: Path) -> float:
-    """Seconds of `cp -r` and one `sync`."""
-    sync()
-    begin = time.monotonic()
-    subprocess.run(["cp", "-r", str(store), str(to)], check=True)
-    sync()
-    return time.monotonic() - begin
-
-
-def time_loop(folder: Path, archive: Path) -> tuple[float, bytes]:
-    """Seconds of the simplest that makes the same files, and its index; holds all in memory."""
-    sync()
-    begin = time.monotonic()
+def time_loop(folder: Path, archive: Path) -> tuple[Run, bytes]:
+    """The simplest that makes the same files, and its index; holds all in memory."""
+    os.sync()
+    begin, cpu = time.monotonic(), time.process_time()
     folder.mkdir()
     with tarfile.open(archive) as tar, (folder / "index").open("wb") as index:
         for member in tar:
@@ -208,10 +206,9 @@ def time_loop(folder: Path, archive: Path) -> tuple[float, bytes]:
                 (day / md5).write_bytes(mail.content)
                 line = f"{mail.date} {mail.message_id} {md5} {mail.patch_id}\n"
                 index.write(line.encode())
-    sync()
-    seconds = time.monotonic() - begin
-    lines = (folder / "index").read_bytes()
-    return seconds, lines
+    os.sync()
+    run = Run(time.monotonic() - begin, time.process_time() - cpu)
+    return run, (folder / "index").read_bytes()
 
 
 def split(dump: bytes) -> list[bytes]:
@@ -226,51 +223,24 @@ def split(dump: bytes) -> list[bytes]:
     return mails
 
 
-def sync() -> None:
-    """All of the machine's disks."""
-    subprocess.run(["sync"], check=True)
+def index_of(folder: Path) -> bytes:
+    """The index that an import made there."""
+    return b"".join(file.read_bytes() for file in (folder / "resources/mbox/index").glob("*"))
 
 
 def mails_of(folder: Path) -> Iterator[Path]:
+    """The files of its mails."""
     years = (folder / "resources/mbox/raw").iterdir()
     return (file for year in years for file in year.glob("*/*/*"))
 
 
-class Peaks:
-    """The most memory that each process under a command ever had, in bytes (VmHWM), by its name."""
-
-    def __init__(self) -> None:
-        self._peaks: dict[str, int] = {}
-
-    def watch(self, process: subprocess.Popen[str]) -> None:
-        """Look again and again until the command has ended."""
-        while process.poll() is None:
-            for pid in [process.pid, *_descendants(process.pid)]:
-                with suppress(OSError, IndexError):
-                    name = _name(Path(f"/proc/{pid}/cmdline").read_bytes())
-                    status = Path(f"/proc/{pid}/status").read_text()
-                    peak = int(status.split("VmHWM:")[1].split()[0]) * 1024
-                    self._peaks[name] = max(peak, self._peaks.get(name, 0))
-            time.sleep(LOOK_SECONDS)
-
-    def text(self) -> str:
-        return ", ".join(f"{name} {peak / MIB:.0f}" for name, peak in sorted(self._peaks.items()))
-
-
-def _descendants(pid: int) -> list[int]:
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with suppress(OSError):
-            for child in map(int, task.read_text().split()):
-                found += [child, *_descendants(child)]
-    return found
-
-
-def _name(command_line: bytes) -> str:
-    for name in (b"import", b"celery", b"redis"):
-        if name in command_line:
-            return name.decode()
-    return command_line.split(b"\0")[0].decode(errors="replace")
+def file_system_of(folder: Path) -> str:
+    """Its type and where it is mounted."""
+    told = subprocess.run(
+        ["df", "--output=fstype,target", str(folder)], capture_output=True, text=True, check=True
+    )
+    kind, target = told.stdout.splitlines()[1].split(maxsplit=1)
+    return f"{kind} at {target}" + (", in memory: nothing is durable" if kind == "tmpfs" else "")
 
 
 # Archives
@@ -305,11 +275,11 @@ def pack(file: Path, link_name: str, mails: Iterable[bytes]) -> Path:
 def repeated(archive: Path, times: int) -> Iterator[bytes]:
     """The mails of an archive one after the other, so many times, each time later and under new
     ids and message-ids: as of a list that went on for so much longer."""
-    found = [mail for member in Archive(archive).members() for mail in scan(member.read)]
-    span = max(mail.when for mail in found) - min(mail.when for mail in found) + DAY
-    ids = max(mail.patch_id for mail in found)
+    scanned = [mail for member in Archive(archive).members() for mail in scan(member.read)]
+    span = max(mail.seconds for mail in scanned) - min(mail.seconds for mail in scanned) + DAY
+    ids = max(mail.patch_id for mail in scanned)
     for turn in range(times):
-        places = iter(found)
+        places = iter(scanned)
         for member in Archive(archive).members():
             content = _Reader(member.read)
             for place in places:

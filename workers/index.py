@@ -6,9 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from patchsync.archive.spool import Piece
 from patchsync.errors import LockHeld, StaleWriter
-from patchsync.imports.storing import store_piece
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.store.lock import project_lock
 from patchsync.sync.projects import synced_project
@@ -48,18 +46,6 @@ def index_mails(self: ProjectTask, project: str, result: dict[str, Any]) -> None
     if fetched.lease and leases.release(fetched.lease) == 0:
         enqueue.probe(key)
     if stored.stored:
-        enqueue.analyse(key)
-
-
-@app.task(name="workers.index.import_archive", base=ProjectTask, bind=True, max_retries=20)
-def import_archive(self: ProjectTask, project: str, archive: str, offset: int, length: int) -> None:
-    """Store a piece of an archive that `patchsync import` laid ready; offset, length in bytes."""
-    config, key = context.config(), context.project_key(project)
-    piece = Piece(int(offset), int(length))
-    stored = _under_lock(self, key, lambda: store_piece(config, key, archive, piece))
-    what = stored or "nothing: this piece is done already"
-    log.info("%s: %d bytes of the archive from %d: %s", key, piece.length, piece.start, what)
-    if stored and stored.stored:
         enqueue.analyse(key)
 
 

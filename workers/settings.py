@@ -84,8 +84,6 @@ task_routes = {
     "workers.fetch.fetch_page": {"queue": "fetch"},
     "workers.fetch.fetch_patches": {"queue": "fetch"},
     "workers.index.index_mails": {"queue": "index"},
-    # What is new goes before an archive.
-    "workers.index.import_archive": {"queue": "index", "priority": LATER},
     "workers.analyse.update": {"queue": "analyse"},
     "workers.push.plan": {"queue": "push"},
     "workers.push.send": {"queue": "push"},

@@ -9,7 +9,7 @@ import click
 from rich import progress as columns
 
 from patchsync.cli.bars import Bars
-from patchsync.imports.feed import Progress
+from patchsync.imports.intake import Progress
 
 LINE_SECONDS = 5.0
 # Before so much is done, the time left is anybody's guess.
@@ -45,7 +45,7 @@ class Bar(Bars):
             self._line()
 
     def update(self, now: Progress) -> None:
-        """Show what is so now."""
+        """Show how much is done now."""
         self._last = now
         if self.on_terminal:
             self.shown.update(self._row, completed=now.bytes, mails=now.mails)

@@ -5,17 +5,14 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import partial
+from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import redis
 
-from patchsync.archive.source import Archive
 from patchsync.cli.import_progress import LINE_SECONDS, Bar
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import Config, load
@@ -26,21 +23,19 @@ from patchsync.errors import (
     ServerUnavailable,
     TryAgainLater,
 )
-from patchsync.fleet.missing_services import MissingServices
 from patchsync.fleet.supervisor import Supervisor
-from patchsync.fleet.trouble import last_trouble
-from patchsync.imports.feed import Enqueue, Feed, Progress
-from patchsync.imports.fetching import fetch
-from patchsync.imports.intake import Intake
-from patchsync.imports.matching import Projects
-from patchsync.imports.part import Part, Tally
-from patchsync.patchwork.client import Client, ProjectRemote
+from patchsync.imports.archive import Archive
+from patchsync.imports.comparison import OnPage
+from patchsync.imports.intake import Intake, OpenStore
+from patchsync.imports.locked_store import LockedStore
+from patchsync.imports.project_match import ProjectMatch
+from patchsync.imports.project_mbox import ProjectMbox, Tally
+from patchsync.patchwork.client import Client
 from patchsync.sync.connect import connect
 from patchsync.sync.projects import Project, configured
 
 # So many patches that are not in are named, with the reason.
 NAMED = 10
-DOUBT_PATIENCE_SECONDS = 60.0
 
 
 @click.command("import")
@@ -67,7 +62,7 @@ def import_archives(
     the configuration's initial_archives. Each project in a tar is known by its link name.
 
     The archive is read twice: first all of it is looked through, and held against Patchwork's list,
-    a request for 250 patches; then what the store does not have goes through the index workers.
+    a request for 250 patches; then what the store does not have is stored, piece by piece.
     It may be interrupted at any moment: started again it goes on. A fleet, and a sync, may run
     beside it. Mails that are in doubt, such as two that claim one id, come from Patchwork instead.
 
@@ -87,28 +82,27 @@ def import_archives(
         sys.exit(1)
 
 
-def _wanted(
-    config: Config, archives: tuple[Path, ...], project: str | None
-) -> list[tuple[Path, list[str], bool]]:
-    """Each archive, the projects that it may be of, and whether somebody said so."""
+class _Wanted(NamedTuple):
+    """An archive to take in, and whose it may be."""
+
+    path: Path
+    # The projects that it may be of, as the configuration spells them
+    keys: list[str]
+    # Whether somebody said that it is of these
+    chosen: bool
+
+
+def _wanted(config: Config, archives: tuple[Path, ...], project: str | None) -> list[_Wanted]:
     key = configured(config, project).id if project else None
     keys = [key] if key else [table.id for table in config.projects]
     if archives:
-        return [(path, keys, key is not None) for path in archives]
+        return [_Wanted(path, keys, key is not None) for path in archives]
     listed = dict.fromkeys(pair for pair in config.initial_archives if pair[0] in keys)
     if not listed:
         raise ConfigError(
             "name an archive, or set initial_archives = [[<project>, <path>]] in [mbox.patchwork]"
         )
-    return [(path, [each], True) for each, path in listed]
-
-
-@dataclass
-class _Workers:
-    """Who stores the mails, and how they are told."""
-
-    vacancies: MissingServices
-    enqueue: Enqueue
+    return [_Wanted(path, [of], True) for of, path in listed]
 
 
 class _Import:
@@ -120,47 +114,50 @@ class _Import:
         self._patience = patience
         self._offline = offline
         self._client: Client | None = None
-        self._workers: _Workers | None = None
-        self._stored = False
 
-    def run(self, wanted: list[tuple[Path, list[str], bool]]) -> bool:
+    def run(self, wanted: list[_Wanted]) -> bool:
         """All archives, one after the other. Returns whether all is in."""
-        there = [each for each in wanted if _opens(each[0])]
-        if not there:
+        openable = [archive for archive in wanted if _opens(archive.path)]
+        if not openable:
             return False
-        return self._run(there) and len(there) == len(wanted)
+        return self._run(openable) and len(openable) == len(wanted)
 
-    def _run(self, wanted: list[tuple[Path, list[str], bool]]) -> bool:
+    def _run(self, wanted: list[_Wanted]) -> bool:
         if self._dry_run:
-            return self._take_in_all(wanted)
-        with Supervisor(self._config) as fleet:
-            vacancies = MissingServices(self._config, fleet, ["index"])
-            # Celery takes half a second to load: the workers do so at the same time.
-            from workers import ad_hoc
-
-            self._workers = _Workers(vacancies, ad_hoc.enqueue)
-            all_in = self._take_in_all(wanted)
-            if all_in or not self._stored:
-                fleet.kill()  # They idle; to ask them politely takes seconds.
-                fleet.remove_files()
-            elif fleet.logs():
-                click.echo("what the workers said: " + " ".join(map(str, fleet.logs())), err=True)
+            return self._take_in_all(wanted, None)
+        with Supervisor(self._config) as supervisor:
+            supervisor.ensure_redis()
+            all_in = self._take_in_all(wanted, self._store_opener(supervisor))
+            supervisor.kill()
+            supervisor.remove_files()
             return all_in
 
-    def _take_in_all(self, wanted: list[tuple[Path, list[str], bool]]) -> bool:
+    def _store_opener(self, supervisor: Supervisor) -> OpenStore:
+        client = redis.Redis.from_url(self._config.redis_url, socket_timeout=5)
+
+        def keep_redis() -> None:
+            with suppress(GiveUp):  # It may come back; else patience runs out.
+                supervisor.ensure_redis()
+
+        return lambda project: LockedStore(
+            self._config, project, client, patience=self._patience, keep_redis=keep_redis
+        )
+
+    def _take_in_all(self, wanted: list[_Wanted], open_store: OpenStore | None) -> bool:
+        """`open_store`: None to write nothing."""
         if not self._offline:
             self._client = connect(self._config)
-        all_in = [self._take_in_one(path, keys, chosen) for path, keys, chosen in wanted]
+        all_in = [self._take_in_one(archive, open_store) for archive in wanted]
         return all(all_in)
 
-    def _take_in_one(self, path: Path, keys: list[str], chosen: bool) -> bool:
+    def _take_in_one(self, archive: _Wanted, open_store: OpenStore | None) -> bool:
         """One archive. Returns whether all that is in it is in the store."""
         try:
-            return self._take_in(path, keys, chosen)
+            return self._take_in(archive, open_store)
         except ServerUnavailable as error:
             click.echo(
-                f"patchsync: {path}: Patchwork does not answer, or may not be asked now: {error}; "
-                "`--offline` does without",
+                f"patchsync: {archive.path}: Patchwork does not answer, or may not be asked now: "
+                f"{error}; `--offline` does without",
                 err=True,
             )
             return False
@@ -169,32 +166,29 @@ class _Import:
             click.echo(f"patchsync: {error}{again}", err=True)
             return False
 
-    def _take_in(self, path: Path, keys: list[str], chosen: bool) -> bool:
-        projects = Projects(self._config, keys, self._client, chosen=chosen)
+    def _take_in(self, archive: _Wanted, open_store: OpenStore | None) -> bool:
+        match = ProjectMatch(self._config, archive.keys, self._client, chosen=archive.chosen)
         with ExitStack() as stack:
-            plans = None
-            if self._dry_run:
-                plans = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            intake = stack.enter_context(Intake(self._config, path, projects, plans=plans))
+            inventories = None
+            if open_store is None:
+                inventories = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            intake = stack.enter_context(
+                Intake(self._config, archive.path, match, inventories=inventories)
+            )
             self._look_through(intake)
-            before = [part.tally() for part in intake.parts]
-            unknown = projects.unknown()
-            known = "project whose place is known" if unknown else "configured project"
-            for name in intake.others:
-                click.echo(f"{path}: {name}.mbox is of no {known}; left alone")
-            if unknown and intake.others:
-                click.echo(f"{path}: {unknown}")
-            if self._workers is None:
+            before = [mbox.tally() for mbox in intake.mboxes]
+            _name_others(intake, match.unknown())
+            if open_store is None:
                 all_in = [
-                    _tell(part, tally, offline=self._offline)
-                    for part, tally in zip(intake.parts, before, strict=True)
+                    _summarize(mbox, tally, offline=self._offline)
+                    for mbox, tally in zip(intake.mboxes, before, strict=True)
                 ]
                 return all(all_in)
             intake.demand_room(before)
-            self._store(intake, before, self._workers)
+            self._store(intake, before, open_store)
             all_in = [
-                _tell(part, part.tally(), tally, offline=self._offline)
-                for part, tally in zip(intake.parts, before, strict=True)
+                _summarize(mbox, mbox.tally(), tally, offline=self._offline)
+                for mbox, tally in zip(intake.mboxes, before, strict=True)
             ]
             intake.clean_up()
             return all(all_in)
@@ -202,54 +196,22 @@ class _Import:
     def _look_through(self, intake: Intake) -> None:
         try:
             with Bar(f"reading {intake.path.name}", intake.size) as bar:
-                for progress in intake.read():
-                    bar.update(progress)
-                    self._tend()
-            client = self._client
-            remote_of = (lambda site: ProjectRemote(client, site.key)) if client else None
-            intake.judge(remote_of, _tell_pages)
+                intake.read(bar.update)
+            intake.judge(self._client, _page_line)
         except GiveUp:
             intake.clean_up()
             raise
 
-    def _store(self, intake: Intake, before: list[Tally], workers: _Workers) -> None:
-        self._stored = True
+    def _store(self, intake: Intake, before: list[Tally], open_store: OpenStore) -> None:
         total = sum(tally.new_bytes for tally in before)
         with Bar(f"storing {intake.path.name}", total) as bar:
-            for progress in intake.store(self._feed_of(intake, workers)):
-                bar.update(progress)
-                self._tend()
+            intake.store(open_store, bar.update)
         if self._client is None:
             return
-        for part in intake.parts:
-            ids = part.to_fetch()
-            if ids:
-                workers.vacancies.need("fetch")
-                with Bar(f"fetching what is in doubt of {part.site.name}", 0) as bar:
-                    for left in fetch(part.site, ids, workers.enqueue, DOUBT_PATIENCE_SECONDS):
-                        bar.update(Progress(len(ids) - left))
-                        self._tend()
-
-    def _feed_of(self, intake: Intake, workers: _Workers) -> Callable[[Part], Feed]:
-        client = redis.Redis.from_url(self._config.redis_url, socket_timeout=5)
-
-        def feed_of(part: Part) -> Feed:
-            key = part.site.key
-            return Feed(
-                part.spool,
-                workers.enqueue,
-                partial(last_trouble, client, self._config.namespace, key),
-                archive=intake.identity,
-                project=key,
-                spool_bytes=self._config.imports.spool_bytes,
-                patience=self._patience,
-            )
-
-        return feed_of
-
-    def _tend(self) -> None:
-        if self._workers:
-            self._workers.vacancies.fill()
+        for mbox, tally in zip(intake.mboxes, before, strict=True):
+            if tally.in_doubt:
+                with Bar(f"fetching what is in doubt of {mbox.project.name}", 0) as bar:
+                    intake.fetch(mbox, self._client, open_store, bar.update)
 
 
 def _opens(path: Path) -> bool:
@@ -262,44 +224,58 @@ def _opens(path: Path) -> bool:
     return True
 
 
-def _tell_pages(site: Project) -> Callable[[int, int], None]:
-    """A line now and then of how far the comparison with a project's list is.
+def _name_others(intake: Intake, unknown: str | None) -> None:
+    """Name the mboxes that are left alone; `unknown`: see `ProjectMatch.unknown`."""
+    known = "project whose place is known" if unknown else "configured project"
+    for name in intake.others:
+        click.echo(f"{intake.path}: {name}.mbox is of no {known}; left alone")
+    if unknown and intake.others:
+        click.echo(f"{intake.path}: {unknown}")
+
+
+def _page_line(project: Project) -> OnPage:
+    """Prints a line now and then of how far the comparison with a project's list is.
 
     Where there was one, the last page has its own.
     """
     next_line = time.monotonic() + LINE_SECONDS
-    told = False
+    begun = False
 
-    def tell(seen: int, pages: int) -> None:
-        nonlocal next_line, told
-        if time.monotonic() > next_line or (told and seen == pages):
+    def on_page(seen: int, pages: int) -> None:
+        nonlocal next_line, begun
+        if time.monotonic() > next_line or (begun and seen == pages):
             next_line = time.monotonic() + LINE_SECONDS
-            told = True
-            click.echo(f"{site.name}: compared with {seen} of {pages} pages of Patchwork's list")
+            begun = True
+            click.echo(f"{project.name}: compared with {seen} of {pages} pages of Patchwork's list")
 
-    return tell
+    return on_page
 
 
-def _tell(part: Part, now: Tally, before: Tally | None = None, *, offline: bool) -> bool:
+def _summarize(
+    mbox: ProjectMbox, now: Tally, before: Tally | None = None, *, offline: bool
+) -> bool:
     """Say what became of a project's mails, or would. Returns whether all are in."""
+    name = mbox.project.name
     later = "in doubt, left to the next sync" if before or offline else "to fetch, being in doubt"
     numbers = [
-        (now.known - before.known if before else 0, "stored"),
+        (now.stored - before.stored if before else 0, "stored"),
         (0 if before else now.new, f"to store ({now.new_bytes / 1e6:.1f} MB)"),
-        (before.known if before else now.known, "known already"),
+        (before.stored if before else now.stored, "known already"),
         (now.quarantined, "quarantined"),
         (now.not_listed, "not listed by Patchwork, left out"),
         (now.in_doubt, later),
         (now.new if before else 0, "not stored: start it again"),
     ]
-    told = ", ".join(f"{number} {what}" for number, what in numbers if number)
-    click.echo(f"{part.site.name}: {now.mails} mails in the archive: {told or 'none'}")
-    asked_for = not before and not offline
-    reasons = (each for each in part.reasons() if not (asked_for and each.verdict == "in doubt"))
+    summary = ", ".join(f"{number} {what}" for number, what in numbers if number)
+    click.echo(f"{name}: {now.mails} mails in the archive: {summary or 'none'}")
+    to_be_fetched = not before and not offline
+    reasons = (
+        reason for reason in mbox.reasons() if not (to_be_fetched and reason.verdict == "in doubt")
+    )
     for reason in islice(reasons, NAMED):
-        click.echo(f"  {part.site.name}: patch {reason.patch_id}: {reason.text}")
+        click.echo(f"  {name}: patch {reason.patch_id}: {reason.text}")
     more = sum(1 for _ in reasons)
     if more:
-        click.echo(f"  {part.site.name}: ... and {more} more")
-    left = now.in_doubt and not asked_for
+        click.echo(f"  {name}: ... and {more} more")
+    left = now.in_doubt and not to_be_fetched
     return not (now.quarantined or left or (before and now.new))

@@ -179,7 +179,7 @@ class ImportTable(Table):
     spool_bytes: int = Field(
         default=128 * 2**20,
         ge=16 * 2**20,
-        description="unpacked mails that wait on disk for the index worker",
+        description="unpacked mails that an import has at a time and that are not stored yet",
     )
 
 

@@ -1,1 +1,1 @@
-"""Taking in a dumparchive: what is in it, what is in doubt, and its way through the fleet."""
+"""Taking in a dumparchive: what `manage.py dumparchive` wrote, of any size, into PaStA's store."""

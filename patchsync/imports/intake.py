@@ -1,66 +1,102 @@
-"""One archive on its way into the store: read and judged, then fed to the index workers.
+"""One archive on its way into the store: scanned, judged, stored; what is in doubt is fetched.
 
 Started again after a kill it finds in the store what is done. Two at once of one project are
-refused, so that the spool has one owner.
+refused.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
-from patchsync.archive.plan import Plan
-from patchsync.archive.scan import scan
-from patchsync.archive.source import Archive, ArchiveFault
 from patchsync.config import Config
-from patchsync.errors import GiveUp, LockHeld
-from patchsync.imports.cutting import PIECE_BYTES, pieces
-from patchsync.imports.feed import Feed, Progress
-from patchsync.imports.matching import Projects
-from patchsync.imports.part import Part, Tally, Tell
-from patchsync.imports.storing import spool_of
+from patchsync.errors import GiveUp, LockHeld, ServerUnavailable
+from patchsync.imports.archive import Archive, ArchiveFault, Member
+from patchsync.imports.comparison import OnPage
+from patchsync.imports.inventory import Inventory
+from patchsync.imports.locked_store import LockedStore
+from patchsync.imports.new_mails import batches, read_ahead
+from patchsync.imports.project_match import ProjectMatch
+from patchsync.imports.project_mbox import ProjectMbox, Tally
+from patchsync.imports.scan import scan
+from patchsync.patchwork.client import Client, ProjectRemote
+from patchsync.patchwork.download import Limits
+from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.store.expected import expect
 from patchsync.store.lock import store_lock
 from patchsync.store.record import halted
-from patchsync.sync.compare import Remote
+from patchsync.sync.fetch import fetch_patches
 from patchsync.sync.projects import Project, settle
+
+# A piece is stored at once: long, for what each costs to make durable; short, for who waits for the
+# store meanwhile, and for what is done again after a kill. It is read in batches, three of which
+# are in memory: one is written, one waits, one is read. All together [import] spool_bytes.
+_BATCHES = 16
+_BATCHES_IN_PIECE = 8
+# Patches in doubt that are asked for at a time
+_FETCHED_AT_ONCE = 20
+# So long a Patchwork that does not answer is asked again; the next sync fetches what is left.
+_FETCH_PATIENCE_SECONDS = 60.0
+_ASK_AGAIN_SECONDS = 2.0
+
+# Opens the store of a project.
+OpenStore = Callable[[Project], LockedStore]
+
+
+class Progress(NamedTuple):
+    """How much is done."""
+
+    mails: int = 0
+    bytes: int = 0
+
+    def plus(self, result: FetchResult) -> Progress:
+        """With the mails of `result`."""
+        return Progress(
+            self.mails + len(result.mails) + len(result.quarantined),
+            self.bytes + sum(len(mail.content) for mail in result.mails),
+        )
+
+
+OnProgress = Callable[[Progress], object]
 
 
 class Intake:
-    """An archive and what of it belongs to the projects that are wanted; a context."""
+    """An archive, and the mboxes in it that belong to the projects that are wanted; a context."""
 
     def __init__(
-        self, config: Config, path: Path, projects: Projects, *, plans: Path | None = None
+        self, config: Config, path: Path, match: ProjectMatch, *, inventories: Path | None = None
     ) -> None:
         """Open the archive.
 
         Args:
             config: the configuration.
             path: the archive.
-            projects: those that are wanted.
-            plans: where to keep what is found; without it beside the store, which then is locked
-                against other imports.
+            match: the projects that are wanted.
+            inventories: where to keep what is found; without it beside the store, which then is
+                locked against other imports.
 
         Raises:
             ArchiveFault: it cannot be opened.
         """
         self.path = path
-        # What was found in it, in the order of the archive
-        self.parts: list[Part] = []
-        # Other projects' mboxes
+        # Those of wanted projects, in the order of the archive
+        self.mboxes: list[ProjectMbox] = []
+        # Link names of the others
         self.others: list[str] = []
-        self.bare = False
+        self._bare = False
         self._config = config
-        self._projects = projects
-        self._plans = plans
+        self._match = match
+        self._inventories = inventories
         self._stack = ExitStack()
         self._archive = self._stack.enter_context(Archive(path))
-        self.identity = self._archive.identity()
+        self._identity = self._archive.identity()
 
     def __enter__(self) -> Self:
         return self
@@ -78,8 +114,8 @@ class Intake:
         """Bytes of the archive's file."""
         return self._archive.size
 
-    def read(self) -> Iterator[Progress]:
-        """Find all mails; yields now and then how many, and how much of the file that was.
+    def read(self, on_progress: OnProgress) -> None:
+        """Find all mails; `on_progress` is told of them, and how much of the file that was.
 
         Raises:
             ArchiveFault: it is damaged, or none of it belongs to a wanted project.
@@ -87,68 +123,64 @@ class Intake:
         """
         mails = 0
         for member in self._archive.members():
-            self.bare = member.link_name is None
-            site = self._projects.site_of(member.link_name, self.path)
-            if site is None:
+            self._bare = member.link_name is None
+            project = self._match.project_of(member.link_name, self.path)
+            if project is None:
                 self.others.append(member.link_name or "")
                 continue
-            if any(part.site.paths == site.paths for part in self.parts):
+            if any(mbox.project.paths == project.paths for mbox in self.mboxes):
                 raise ArchiveFault(
-                    f"{self.path} has more than one mbox that may be of {site.name}; unpack the "
+                    f"{self.path} has more than one mbox that may be of {project.name}; unpack the "
                     "right one and name it"
                 )
-            reason = halted(site.paths)
+            reason = halted(project.paths)
             if reason:
-                raise GiveUp(f"{site.name} is halted: {reason} See `patchsync status`")
-            part = self._part(site)
-            self.parts.append(part)
-            if not part.plan.complete:
-                for found in part.plan.fill(scan(member.read, name=member.name)):
-                    yield Progress(mails + found, self._archive.position)
-            mails += len(part.plan)
-            yield Progress(mails, self._archive.position)
-        if not self.parts:
-            unknown = self._projects.unknown() if self.others else None
+                raise GiveUp(f"{project.name} is halted: {reason} See `patchsync status`")
+            inventory = self._inventory(project)
+            self.mboxes.append(ProjectMbox(self._config, project, inventory))
+            if not inventory.complete:
+                for count in inventory.fill(scan(member.read, name=member.name)):
+                    on_progress(Progress(mails + count, self._archive.position))
+            mails += len(inventory)
+            on_progress(Progress(mails, self._archive.position))
+        if not self.mboxes:
+            unknown = self._match.unknown() if self.others else None
             raise ArchiveFault(
                 f"{self.path} holds {', '.join(self.others) or 'no project'}; "
-                f"{unknown or f'none of {self._projects.names()}'}"
+                f"{unknown or f'none of {self._match.names()}'}"
             )
 
-    def judge(
-        self, remote_of: Callable[[Project], Remote] | None, tell: Callable[[Project], Tell]
-    ) -> None:
-        """Find out what is in doubt, by the server's list where there is `remote_of`.
+    def judge(self, client: Client | None, on_page: Callable[[Project], OnPage]) -> None:
+        """Find out what is in doubt, by Patchwork's list where there is a `client`.
 
-        `tell`: whom to tell how far that is, see `Part.judge`.
+        `on_page`: for a project, what is told how many pages of its list were seen.
 
         Raises:
             GiveUp: it is another project's archive.
         """
-        for part in self.parts:
-            remote = remote_of(part.site) if remote_of else None
-            part.judge(remote, bare=self.bare, tell=tell(part.site))
+        for mbox in self.mboxes:
+            remote = ProjectRemote(client, mbox.project.key) if client else None
+            mbox.judge(remote, bare=self._bare, on_page=on_page(mbox.project))
 
     def demand_room(self, tallies: Iterable[Tally]) -> None:
-        """See that the store's disk has room for all that is new, and for what waits meanwhile.
+        """See that the store's disk has room for all that is new.
 
-        `tallies`: of the parts.
+        `tallies`: of the mboxes.
 
         Raises:
             GiveUp: it has not.
         """
-        needed = files = new_bytes = 0
-        for each in tallies:
-            needed += each.disk_bytes
-            files += each.new
-            new_bytes += each.new_bytes
-        needed += min(self._config.imports.spool_bytes, new_bytes)
+        needed = files = 0
+        for tally in tallies:
+            needed += tally.disk_bytes
+            files += tally.new
         d_mbox = self._config.d_mbox
-        folder = next(each for each in (d_mbox, *d_mbox.parents) if each.exists())
+        folder = next(path for path in (d_mbox, *d_mbox.parents) if path.exists())
         free = shutil.disk_usage(folder).free
         if free < needed:
             raise GiveUp(
                 f"{folder}: {self.path} needs {needed / 2**30:.2f} GiB there, and "
-                f"{free / 2**30:.2f} GiB are free; free some, or lower [import] spool_bytes"
+                f"{free / 2**30:.2f} GiB are free; free some"
             )
         inodes = os.statvfs(folder)
         if inodes.f_files and inodes.f_favail < files:
@@ -157,41 +189,83 @@ class Intake:
                 f"{inodes.f_favail} inodes left"
             )
 
-    def store(self, feed_of: Callable[[Part], Feed]) -> Iterator[Progress]:
-        """Have all that is new stored; yields what is done, often.
+    def store(self, open_store: OpenStore, on_progress: OnProgress) -> None:
+        """Store all that is new.
 
         Raises:
-            GiveUp: an index worker cannot go on.
-            TryAgainLater: nothing was stored for too long.
+            GiveUp: a project is halted, or its store is damaged.
+            TryAgainLater: the disk is full, or the store was not to be had for too long.
             ArchiveFault: the archive changed since it was read.
         """
-        most = min(PIECE_BYTES, self._config.imports.spool_bytes // 4)
+        batch_bytes = self._config.imports.spool_bytes // _BATCHES
         done = Progress()
+
+        def counted(results: Iterator[FetchResult]) -> Iterator[FetchResult]:
+            nonlocal done
+            for result in results:
+                yield result
+                done = done.plus(result)
+                on_progress(done)
+
         with Archive(self.path) as archive:
-            if archive.identity() != self.identity:
+            if archive.identity() != self._identity:
                 raise ArchiveFault(f"{self.path} was changed meanwhile; start again")
             # All at once: nobody fetches a project's mails while another's are stored.
-            for each in self.parts:
-                settle(self._config, each.site)
-                expect(each.site.paths, each.plan.certain_ids())
+            for mbox in self.mboxes:
+                settle(self._config, mbox.project)
+                expect(mbox.project.paths, mbox.inventory.certain_ids())
             for member in archive.members():
-                site = self._projects.site_of(member.link_name, self.path)
-                part = next((each for each in self.parts if each.site == site), None)
-                if part is None:
-                    continue
-                part.spool.clear()
-                now = Progress()
-                for now in feed_of(part).run(pieces(part, member, most)):
-                    yield Progress(done.mails + now.mails, done.bytes + now.bytes)
-                done = Progress(done.mails + now.mails, done.bytes + now.bytes)
+                if wanted := self._mbox_of(member):
+                    with open_store(wanted.project) as store:
+                        results = counted(read_ahead(batches(wanted, member, batch_bytes)))
+                        for first in results:
+                            store.store(chain([first], islice(results, _BATCHES_IN_PIECE - 1)))
+
+    def fetch(
+        self, mbox: ProjectMbox, client: Client, open_store: OpenStore, on_progress: OnProgress
+    ) -> None:
+        """Have what is in doubt from Patchwork, patch by patch.
+
+        What is not to be had now is left to the next sync.
+
+        Raises:
+            GiveUp: Patchwork, or the store, does not let us.
+            TryAgainLater: the disk is full, or the store was not to be had for too long.
+        """
+        asked = 0
+        ids = iter(mbox.ids_to_fetch())
+        with open_store(mbox.project) as store:
+            while some := list(islice(ids, _FETCHED_AT_ONCE)):
+                deadline = time.monotonic() + _FETCH_PATIENCE_SECONDS
+                while not self._fetched(some, mbox.project.key, client, store):
+                    if time.monotonic() > deadline:
+                        return
+                    time.sleep(_ASK_AGAIN_SECONDS)
+                asked += len(some)
+                on_progress(Progress(asked))
+
+    def _fetched(self, ids: list[int], key: str, client: Client, store: LockedStore) -> bool:
+        """Fetch and store these patches; False where Patchwork cannot be asked now."""
+        fleet, ask = self._config.fleet, self._config.patchwork
+        limits = Limits(
+            max_mail_bytes=ask.max_mail_bytes,
+            max_series_bytes=ask.max_series_bytes,
+            threads=fleet.downloads,
+        )
+        try:
+            # One by one: the store is nobody's while we wait for Patchwork.
+            for result in fetch_patches(client, key, ids, limits, fleet.batch_bytes, lease=""):
+                store.store([result])
+        except ServerUnavailable:
+            return False
+        return True
 
     def clean_up(self) -> None:
         """Remove what was needed on the way; to be called when it is through, or refused."""
-        for part in self.parts:
-            part.plan.remove()
-            part.spool.remove_all()
-            if self._plans is None:
-                paths = part.site.paths
+        for mbox in self.mboxes:
+            mbox.inventory.remove()
+            if self._inventories is None:
+                paths = mbox.project.paths
                 with suppress(OSError):  # Another archive's may be there, of an import killed.
                     paths.expected.unlink(missing_ok=True)
                     paths.import_lock.unlink(missing_ok=True)
@@ -199,12 +273,22 @@ class Intake:
                     for folder in (paths.imports, paths.own, paths.own.parent):
                         folder.rmdir()
 
-    def _part(self, site: Project) -> Part:
-        folder = self._plans or site.paths.imports
-        if self._plans is None:
+    def _mbox_of(self, member: Member) -> ProjectMbox | None:
+        project = self._match.project_of(member.link_name, self.path)
+        return next((mbox for mbox in self.mboxes if mbox.project == project), None)
+
+    def _inventory(self, project: Project) -> Inventory:
+        folder = self._inventories or project.paths.imports
+        if self._inventories is None:
             try:
-                self._stack.enter_context(store_lock(site.paths.import_lock, wait=1))
+                self._stack.enter_context(store_lock(project.paths.import_lock, wait=1))
             except LockHeld as error:
-                raise GiveUp(f"another import of {site.name} is under way; wait for it") from error
-        plan = self._stack.enter_context(Plan(folder / f"{self.identity}.{site.key}.plan"))
-        return Part(self._config, site, plan, spool_of(site.paths, self.identity))
+                raise GiveUp(
+                    f"another import of {project.name} is under way; wait for it"
+                ) from error
+            # What earlier versions unpacked there for the index workers
+            for spool in folder.glob("*.spool"):
+                shutil.rmtree(spool, ignore_errors=True)
+        # The name is that of earlier versions, which called it a plan.
+        file = folder / f"{self._identity}.{project.key}.plan"
+        return self._stack.enter_context(Inventory(file))

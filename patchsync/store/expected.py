@@ -1,4 +1,4 @@
-"""What an import that is under way will bring, so that nobody fetches it meanwhile."""
+"""The patches that an import under way will bring, so that a sync beside it does not fetch them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from patchsync.store.lock import is_locked
 
 
 def expect(paths: ContainerPaths, ids: array[int]) -> None:
-    """Tell the patchwork ids, ascending; they count while the import's lock is held.
+    """Note the patchwork ids, ascending; they count while the import's lock is held.
 
     Raises StoreUnavailable.
     """

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 LOCK_WAIT = 30.0  # seconds; the index of a million lines is read anew in less
 _POLL = 0.01  # seconds between two tries
+_REDIS_POLL = 0.05
+_WANTED_SECONDS = 1.0  # so long after its last try somebody counts as waiting for a Redis lock
 
 
 @contextmanager
@@ -123,10 +125,18 @@ def redis_lock(client: Redis, name: str, *, ttl: float, wait: float) -> Iterator
     Raises LockHeld when it is not to be had. It only saves work: a lock that was lost meanwhile is
     no error here, since the fencing token decides who writes.
     """
-    lock = client.lock(name, timeout=ttl, blocking_timeout=wait, thread_local=False)
-    if not lock.acquire():
-        raise LockHeld(f"Redis lock {name}: another worker has held it for {wait:g} s")
+    lock = client.lock(name, timeout=ttl, thread_local=False)
+    waited = False
+    deadline = time.monotonic() + wait
+    while not lock.acquire(blocking=False):
+        if time.monotonic() >= deadline:
+            raise LockHeld(f"Redis lock {name}: another worker has held it for {wait:g} s")
+        client.set(_wanted(name), b"", px=round(1000 * _WANTED_SECONDS))
+        waited = True
+        time.sleep(_REDIS_POLL)
     try:
+        if waited:
+            client.delete(_wanted(name))
         yield
     finally:
         try:
@@ -138,9 +148,27 @@ def redis_lock(client: Redis, name: str, *, ttl: float, wait: float) -> Iterator
             log.warning("redis lock could not be released", extra={"lock": name}, exc_info=True)
 
 
+def give_way(client: Redis, name: str) -> None:
+    """Let who waits for the Redis lock `name` have it before us; for who takes it again and again.
+
+    Without that a lock which is free for an instant now and then is never met so.
+    """
+    deadline = time.monotonic() + 2 * _WANTED_SECONDS
+    while client.exists(_wanted(name)) and time.monotonic() < deadline:
+        time.sleep(_REDIS_POLL)
+
+
+def _wanted(name: str) -> str:
+    return f"{name}:wanted"
+
+
+def lock_name(config: Config, key: str) -> str:
+    """The Redis lock of who writes the store of the project that the configuration spells `key`."""
+    return f"patchsync:{config.namespace}:{key}:lock"
+
+
 def project_lock(
     client: Redis, config: Config, key: str, *, wait: float
 ) -> AbstractContextManager[None]:
     """Hold the Redis lock of the project that the configuration spells `key`, as `redis_lock`."""
-    name = f"patchsync:{config.namespace}:{key}:lock"
-    return redis_lock(client, name, ttl=config.fleet.lock_seconds, wait=wait)
+    return redis_lock(client, lock_name(config, key), ttl=config.fleet.lock_seconds, wait=wait)

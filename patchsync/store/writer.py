@@ -7,14 +7,13 @@ no line.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Self
 
 from patchsync.errors import GiveUp, ServerRestored
 from patchsync.patchwork.fetch_result import FetchResult
-from patchsync.patchwork.mbox import Mail
 from patchsync.store.files import storing, sync_file_system
 from patchsync.store.gone import read_gone, write_gone
 from patchsync.store.layout import (
@@ -69,6 +68,21 @@ class Stored:
         return ", ".join(f"{number} {what}" for number, what in numbers if number)
 
 
+@dataclass(kw_only=True)
+class Written:
+    """What `write` took in for the next `commit`: the mails' files are there, not yet durably."""
+
+    # Mails that are new, by patchwork id
+    entries: dict[int, IndexEntry] = field(default_factory=dict)
+    # How many mails were known already
+    known: int = 0
+    # (patchwork id, why its mail cannot be stored)
+    quarantined: list[tuple[int, str]] = field(default_factory=list)
+    gone: set[int] = field(default_factory=set)
+    # (patchwork id, message-id) that the server listed
+    listed: list[tuple[int, str]] = field(default_factory=list)
+
+
 def utc_now() -> datetime:
     """The time, aware, in UTC."""
     return datetime.now(UTC)
@@ -121,20 +135,63 @@ class StoreWriter:
         leave the index and the notes untouched; after any of them the same result may be applied
         again.
         """
+        written = Written()
+        self.write(result, written)
+        return self.commit(written)
+
+    def write(self, result: FetchResult, written: Written) -> None:
+        """Write the files of the mails of `result` that are new, and add all of it to `written`.
+
+        It counts with the `commit` that follows, which may be another writer's: so what is stored
+        at once need not be in memory at once. A mail without a line in the index does no harm.
+
+        Raises StaleWriter, ServerRestored and StoreUnavailable as `apply` does.
+        """
         _demand_patch_ids(result)
         self._fence.check(self._token)
-        self._refuse_restored(result)
-        written, refused = self._write_mails(result.mails)
+        told = [*result.listed, *((mail.patch_id, mail.message_id) for mail in result.mails)]
+        known = self._refuse_restored(told)
+        folder = str(self._paths.mails)
+        for mail in result.mails:
+            if mail.patch_id in known or mail.patch_id in written.entries:
+                written.known += 1
+                continue
+            fault = message_id_fault(mail.message_id)
+            if fault is None and not is_date(mail.date):
+                fault = f"its date {mail.date!r} is not YYYY/MM/DD"
+            entry = IndexEntry(mail.patch_id, mail.date, mail.message_id, md5_of(mail.content))
+            path = f"{folder}/{mail_name(entry.date, entry.md5)}"
+            if fault is None and not write_mail(path, mail.content, self._token):
+                fault = "another mail has the same md5"
+            if fault is None:
+                written.entries[entry.patch_id] = entry
+            else:
+                written.quarantined.append((entry.patch_id, fault))
+        written.quarantined += result.quarantined
+        written.gone.update(result.gone)
+        written.listed += result.listed
+
+    def commit(self, written: Written) -> Stored:
+        """Make durable what was written, have the index name it, and note the rest.
+
+        Raises what `apply` does; it may be committed again, by this writer or by another.
+        """
+        self._fence.check(self._token)
+        if written.entries:
+            with storing(self._paths.mails):
+                sync_file_system(self._paths.mails)
+        entries = written.entries.values()
+        told = [*written.listed, *((entry.patch_id, entry.message_id) for entry in entries)]
         with store_lock(self._paths.lock, self._lock_wait):
             self._fence.check(self._token)
             self._open_end()
-            self._refuse_restored(result)
-            stored = self._append(written)
-            quarantined = self._note_quarantined([*result.quarantined, *refused])
-            gone, back = self._note_gone(result)
+            self._refuse_restored(told)
+            stored = self._append(written.entries)
+            quarantined = self._note_quarantined(written.quarantined)
+            gone, back = self._note_gone(written)
         return Stored(
             stored=stored,
-            known=len(result.mails) - stored - len(refused),
+            known=written.known + len(entries) - stored,
             quarantined=quarantined,
             gone=gone,
             back=back,
@@ -147,42 +204,20 @@ class StoreWriter:
         _, mtime_ns = self._side_index.position
         cut_torn_line(self._paths.index, mtime_ns)
 
-    def _refuse_restored(self, result: FetchResult) -> None:
-        told = [*result.listed, *((mail.patch_id, mail.message_id) for mail in result.mails)]
+    def _refuse_restored(self, told: Sequence[tuple[int, str]]) -> dict[int, str]:
+        """Refuse (patchwork id, message-id) that contradict the index, or each other.
+
+        Returns those of the patches that are in the index.
+        """
         known = self._side_index.message_ids(patch_id for patch_id, _ in told)
+        expected = dict(known)
         for patch_id, message_id in told:
-            if known.setdefault(patch_id, message_id) != message_id:
+            if expected.setdefault(patch_id, message_id) != message_id:
                 raise ServerRestored(
-                    f"{self._paths.index}: patch {patch_id} is {known[patch_id]} here, but"
+                    f"{self._paths.index}: patch {patch_id} is {expected[patch_id]} here, but"
                     f" {message_id!r} at the server; was its database restored from a backup?"
                 )
-
-    def _write_mails(
-        self, mails: tuple[Mail, ...]
-    ) -> tuple[dict[int, IndexEntry], list[tuple[int, str]]]:
-        """Write the files of the new mails, durably; return their entries, and the refused ones."""
-        known = self._side_index.message_ids(mail.patch_id for mail in mails)
-        written: dict[int, IndexEntry] = {}
-        refused: list[tuple[int, str]] = []
-        folder = str(self._paths.mails)
-        for mail in mails:
-            if mail.patch_id in known or mail.patch_id in written:
-                continue
-            fault = message_id_fault(mail.message_id)
-            if fault is None and not is_date(mail.date):
-                fault = f"its date {mail.date!r} is not YYYY/MM/DD"
-            entry = IndexEntry(mail.patch_id, mail.date, mail.message_id, md5_of(mail.content))
-            path = f"{folder}/{mail_name(entry.date, entry.md5)}"
-            if fault is None and not write_mail(path, mail.content, self._token):
-                fault = "another mail has the same md5"
-            if fault is None:
-                written[entry.patch_id] = entry
-            else:
-                refused.append((entry.patch_id, fault))
-        if written:
-            with storing(self._paths.mails):
-                sync_file_system(self._paths.mails)
-        return written, refused
+        return known
 
     def _append(self, written: dict[int, IndexEntry]) -> int:
         known = self._side_index.message_ids(written)
@@ -205,14 +240,14 @@ class StoreWriter:
             write_quarantine(self._paths.quarantine, after)
         return len({patch_id for patch_id, _ in reported} & after.keys())
 
-    def _note_gone(self, result: FetchResult) -> tuple[int, int]:
+    def _note_gone(self, written: Written) -> tuple[int, int]:
         """Update the gone patches; return how many joined and how many left.
 
         What is listed is there. Of what is gone, only patches that the store has are noted; one
         that was quarantined is forgotten, as nothing of it is held.
         """
-        listed = {patch_id for patch_id, _ in result.listed}
-        gone = set(result.gone) - listed
+        listed = {patch_id for patch_id, _ in written.listed}
+        gone = written.gone - listed
         if not gone and not listed:
             return 0, 0
         before = read_gone(self._paths.gone)

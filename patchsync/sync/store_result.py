@@ -1,6 +1,9 @@
-"""The one place that stores what was brought home: a fetched page, or a piece of an archive."""
+"""The one place that stores what was brought home: from a fetched page, or from an archive."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from patchsync.errors import ServerRestored
 from patchsync.patchwork.fetch_result import FetchResult
@@ -28,13 +31,29 @@ def store_result(
         StaleWriter, LockHeld: another writer was there; the same result may come again.
         StoreUnavailable: the disk is full, or not writable.
     """
-    demand_not_halted(project)
-    try:
-        with StoreWriter(project.paths, lock_wait=LOCK_SECONDS) as writer:
-            stored = writer.apply(result)
-    except ServerRestored as error:
-        halt(project.paths, str(error))
-        raise
+    with open_writer(project) as writer, halting(project):
+        stored = writer.apply(result)
     if limiter is not None:
         keep_count_in_backlog(project, limiter)
     return stored
+
+
+def open_writer(project: Project) -> StoreWriter:
+    """A writer of the project's store, to be entered under the project's Redis lock."""
+    return StoreWriter(project.paths, lock_wait=LOCK_SECONDS)
+
+
+@contextmanager
+def halting(project: Project) -> Iterator[None]:
+    """Within it a writer stores: not in a halted project, and what contradicts the store halts it.
+
+    Raises:
+        GiveUp: the project is halted.
+        ServerRestored: a message-id is not the one in the store; the project is halted now.
+    """
+    demand_not_halted(project)
+    try:
+        yield
+    except ServerRestored as error:
+        halt(project.paths, str(error))
+        raise

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,8 +14,10 @@ import redis
 import requests
 
 from patchsync.config import load
-from patchsync.fleet.heartbeat import Heartbeats, Member
-from patchsync.imports.part import NEWEST
+from patchsync.imports.locked_store import LockedStore
+from patchsync.imports.project_mbox import NEWEST
+from patchsync.store.lock import lock_name, redis_lock
+from patchsync.store.writer import Stored, StoreWriter
 from standin.process import StandinProcess
 from tests.support.contents import Contents, assert_same_store, contents_of
 from tests.support.dumparchive import by_date, date_of, dump, imitation, mbox_of, write_tar
@@ -145,7 +145,7 @@ def test_the_store_is_that_of_a_sync(
 
 
 def test_an_import_by_itself(tmp_path: Path, patchwork: StandinProcess, mirrored: Mirrored) -> None:
-    """A process that starts its own Redis and workers stores the same, and leaves none behind."""
+    """A process that starts its own Redis stores the same, and leaves nothing behind."""
     alone = configured(tmp_path, patchwork)
     done = alone.process("import", str(dump(tmp_path / "dump", patchwork, *PROJECTS)))
     assert done.returncode == 0, done.stdout + done.stderr + alone.logs()
@@ -392,9 +392,23 @@ def test_one_bad_archive_does_not_keep_the_others_out(
 # What may happen meanwhile
 
 
+def before_a_piece(monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]) -> None:
+    """Have something be done in mid-import, once: before the first piece is stored."""
+    store = LockedStore.store
+    done = False
+
+    def store_after_that(*arguments: Any) -> Stored:
+        nonlocal done
+        if not done:
+            done = True
+            what()
+        return store(*arguments)
+
+    monkeypatch.setattr(LockedStore, "store", store_after_that)
+
+
 def test_two_at_once(
     installation: Installation,
-    workers: Workers,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     mirrored: Mirrored,
@@ -402,35 +416,30 @@ def test_two_at_once(
     """The second is refused and does no harm; the first ends well."""
     archive = dump(tmp_path / "dump", installation.patchwork, *PROJECTS)
     said = []
-    when_a_piece_waits(workers, monkeypatch, lambda: said.append(refused(installation, archive)))
+    before_a_piece(monkeypatch, lambda: said.append(refused(installation, archive)))
     imported(installation, archive)
     assert re.search("another import of .* is under way", said[0])
     assert_same_store(installation, mirrored())
 
 
-def test_each_message_is_lost_once(
+def test_redis_is_flushed_all_the_time(
     installation: Installation,
-    workers: Workers,
     shared_redis: redis.Redis,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     mirrored: Mirrored,
 ) -> None:
-    """What Redis lost is asked for again: the import ends well."""
+    """Nothing but the lock is in it, and that only saves work: the import ends well."""
     archive = dump(tmp_path / "dump", installation.patchwork, *PROJECTS)
-    send, lost = workers.send_task, list[tuple[str, list[Any]]]()
+    write, flushed = StoreWriter.write, list[bool]()
 
-    def send_task(name: str, args: list[Any], *more: Any, **options: Any) -> object:
-        if (name, args) in lost:
-            return send(name, args, *more, **options)
-        lost.append((name, args))
-        shared_redis.flushall()
-        return SimpleNamespace(id="lost")
+    def write_without_a_lock(*arguments: Any, **more: Any) -> None:
+        flushed.append(shared_redis.flushall())
+        write(*arguments, **more)
 
-    monkeypatch.setattr(workers, "send_task", send_task)
+    monkeypatch.setattr(StoreWriter, "write", write_without_a_lock)
     imported(installation, archive)
-    tasks = {name for name, _ in lost}
-    assert tasks >= {"workers.index.import_archive", "workers.fetch.fetch_patches"}
+    assert flushed
     monkeypatch.undo()
     assert_same_store(installation, mirrored())
 
@@ -451,66 +460,40 @@ def test_a_round_beside_it(
         workers.send_task("workers.fetch.probe", ["sample"])
         assert installation.ids("sample") >= set(new), "they do not wait for the archive"
 
-    when_a_piece_waits(workers, monkeypatch, come_in)
-    with workers.running("probe", "fetch"):
+    before_a_piece(monkeypatch, come_in)
+    with workers.running("probe", "fetch", "index"):
         imported(installation, archive)
-    # The newest of the archive come from Patchwork too.
+    # The newest of the archive are in doubt: they come from Patchwork in any case.
     fetched = sum(map(int, re.findall(r"(\d+) mails, \d+ quarantined", installation.logs())))
-    assert len(new) <= fetched <= len(new) + len(PROJECTS) * (2 * NEWEST + 1)
+    assert len(new) <= fetched <= len(new) + 2 * NEWEST + 1
     assert_synced_already(installation)
     assert_same_store(installation, mirrored())
-
-
-def when_a_piece_waits(
-    workers: Workers, monkeypatch: pytest.MonkeyPatch, what: Callable[[], object]
-) -> None:
-    """Have something be done in mid-import, once: before the first piece is asked for."""
-    send = workers.send_task
-    done = False
-
-    def send_task(name: str, *arguments: Any, **options: Any) -> object:
-        nonlocal done
-        if name == "workers.index.import_archive" and not done:
-            done = True
-            what()
-        return send(name, *arguments, **options)
-
-    monkeypatch.setattr(workers, "send_task", send_task)
 
 
 # What goes through Redis
 
 
-def test_messages_hold_no_mail_no_path_and_no_token(
+def test_redis_holds_no_mail_no_path_and_no_token(
     tmp_path: Path, patchwork: StandinProcess, workers: Workers, mirrored: Mirrored
 ) -> None:
-    """Only project, archive, offset and length; nothing else in Redis gives them away either."""
+    """An import leaves nothing there that gives them away, and sends no message."""
     installation = configured(tmp_path, patchwork, 'token = "sample-token"', workers=workers)
     archive = dump(tmp_path / "secret-place.tar.gz", patchwork, *PROJECTS)
     with redis.Redis.from_url(workers.redis_url) as client:
-        roster = Heartbeats(client, installation.config.namespace)
-        # One that is there and takes nothing.
-        idle = Member(service="index")
-        roster.note(idle)
-        # A process of its own, as here its messages would not reach Redis.
-        done = installation.process("import", "--patience", "0.1", str(archive))
+        lock = lock_name(installation.config, "sample")
+        with redis_lock(client, lock, ttl=60, wait=0):
+            done = installation.process("import", "--patience", "0.1", str(archive))
         assert done.returncode == 1
-        assert "is one running?" in done.stderr
+        assert "nothing was stored for 0.1 s: Redis lock" in done.stderr
         assert "start it again to go on" in done.stderr
-        (queue,) = [key for key in client.keys("*index*") if client.type(key) == b"list"]
-        messages = [json.loads(text) for text in client.lrange(queue, 0, -1)]
+        imported(installation, archive)
         # Else what is long might not be found in it.
         client.config_set("rdbcompression", "no")
-        everything = b"".join(client.dump(key) for key in client.keys("*"))
-        roster.end(idle)
-    for message in messages:
-        arguments, options, _ = json.loads(base64.b64decode(message["body"]))
-        project, identity, offset, length = arguments
-        assert project == "sample"
-        assert re.fullmatch("[0-9a-f]{64}", identity)
-        assert (type(offset), type(length), options) == (int, int, {})
-    text = everything + json.dumps(messages).encode()
+        keys = client.keys("*")
+        everything = b"".join(client.dump(key) for key in keys)
+    assert not workers.sent
+    assert not [key for key in keys if client.type(key) == b"list"], "no queue"
+    text = everything + b"".join(keys)
     for secret in (b"secret-place", str(tmp_path).encode(), b"From patchwork", b"sample-token"):
         assert secret not in text
-    imported(installation, archive)
     assert_same_store(installation, mirrored())

@@ -550,7 +550,7 @@ def test_the_service_goes_on_by_itself(
 
 
 def beat(pushing: Pushing, workers: Workers) -> None:
-    """Plan once, as beat has it planned, with a service `push` in this process."""
+    """Inventory once, as beat has it planned, with a service `push` in this process."""
     config = pushing.installation.config
     with process_of_its_own(config, workers), workers.running("push"):
         for entry in entries(config).values():

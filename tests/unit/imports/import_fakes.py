@@ -7,20 +7,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from patchsync.archive.plan import Plan
-from patchsync.archive.scan import scan
-from patchsync.archive.source import Archive, Member
-from patchsync.archive.spool import Spool
 from patchsync.config import Config, load
-from patchsync.imports.part import Part
-from patchsync.imports.storing import spool_of
+from patchsync.imports.archive import Archive, Member
+from patchsync.imports.inventory import Inventory
+from patchsync.imports.project_mbox import ProjectMbox
+from patchsync.imports.scan import scan
 from patchsync.patchwork.fetch_result import FetchResult
-from patchsync.patchwork.mbox import Mail, parse_mail
+from patchsync.patchwork.mbox import parse_mail
 from patchsync.patchwork.paging import Answer, Page
 from patchsync.store.writer import StoreWriter
 from patchsync.sync.projects import Project, locate_project_offline, settle
-
-ARCHIVE = "a" * 64
 
 
 def rendered(number: int, size: int = 0, message_id: str | None = None) -> bytes:
@@ -38,11 +34,6 @@ def mbox_of(*mails: bytes) -> bytes:
     return b"".join(mail + b"\n" for mail in mails)
 
 
-def mails_of(*contents: bytes) -> list[Mail]:
-    """What is to be stored of these."""
-    return [parse_mail(content[:-1]) for content in contents]
-
-
 def config_in(folder: Path, tables: str = "") -> Config:
     """A configuration for the project 1, whose list is known."""
     file = folder / "patchsync.toml"
@@ -53,34 +44,27 @@ def config_in(folder: Path, tables: str = "") -> Config:
     return load(file)
 
 
-def site_in(config: Config) -> Project:
+def project_in(config: Config) -> Project:
     """The place of its project, called `sample`."""
-    site = locate_project_offline(config, "1", "sample")
-    settle(config, site)
-    return site
+    project = locate_project_offline(config, "1", "sample")
+    settle(config, project)
+    return project
 
 
-def store(site: Project, *mails: bytes, quarantined: tuple[tuple[int, str], ...] = ()) -> None:
+def store(project: Project, *mails: bytes, quarantined: tuple[tuple[int, str], ...] = ()) -> None:
     """Have these in the store."""
-    with StoreWriter(site.paths) as writer:
+    with StoreWriter(project.paths) as writer:
         writer.apply(FetchResult(mails=tuple(map(parse_mail, mails)), quarantined=quarantined))
 
 
 @contextmanager
-def part_of(config: Config, mbox: bytes) -> Iterator[Part]:
-    """A part whose plan holds the mails of `mbox`; not judged."""
-    site = site_in(config)
-    with Plan(site.paths.imports / "plan") as plan:
-        for _ in plan.fill(scan(io.BytesIO(mbox).read)):
+def project_mbox_of(config: Config, mbox: bytes) -> Iterator[ProjectMbox]:
+    """The project's mbox, its mails in the inventory; not judged."""
+    project = project_in(config)
+    with Inventory(project.paths.imports / "inventory") as inventory:
+        for _ in inventory.fill(scan(io.BytesIO(mbox).read)):
             pass
-        yield Part(config, site, plan, spool_in(site))
-
-
-def spool_in(site: Project) -> Spool:
-    """The spool of the archive ARCHIVE."""
-    spool = spool_of(site.paths, ARCHIVE)
-    spool.clear()
-    return spool
+        yield ProjectMbox(config, project, inventory)
 
 
 @contextmanager

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from import_fakes import config_in, mbox_of, part_of, rendered
+from import_fakes import config_in, mbox_of, project_mbox_of, rendered
 
 from patchsync.cli import importing, main
 from patchsync.cli.import_progress import Bar
 from patchsync.errors import ServerUnavailable
-from patchsync.imports.feed import Progress
-from patchsync.imports.part import Tally
+from patchsync.imports.intake import Progress
+from patchsync.imports.project_mbox import Tally
 
 Run = Callable[..., Result]
 
@@ -43,7 +43,7 @@ def archive(tmp_path: Path) -> Path:
 
 def test_a_patchwork_that_is_down(run: Run, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """To start again does not help, to do without it does."""
-    monkeypatch.setattr(importing, "Projects", raising(ServerUnavailable("timed out")))
+    monkeypatch.setattr(importing, "ProjectMatch", raising(ServerUnavailable("timed out")))
     done = run("--dry-run", archive)
     assert done.exit_code == 1
     assert "Patchwork does not answer" in done.stderr
@@ -64,7 +64,7 @@ def test_an_interruption_is_told(
 ) -> None:
     """And what comes of the same command."""
     monkeypatch.setattr(importing, "Supervisor", raising(KeyboardInterrupt()))
-    monkeypatch.setattr(importing, "Projects", raising(KeyboardInterrupt()))
+    monkeypatch.setattr(importing, "ProjectMatch", raising(KeyboardInterrupt()))
     done = run(*arguments, archive)
     assert done.exit_code == 1
     assert f"interrupted; {said}" in done.stderr
@@ -90,9 +90,9 @@ def test_reasons_name_the_project_and_how_many_more(
 ) -> None:
     """Where not all are told."""
     faulty = [rendered(n).replace(b"Message-Id", b"Other") for n in range(1, 14)]
-    with part_of(config_in(tmp_path), mbox_of(*faulty)) as part:
-        part.judge(None, bare=False)
-        importing._tell(part, Tally(), offline=True)
+    with project_mbox_of(config_in(tmp_path), mbox_of(*faulty)) as mbox:
+        mbox.judge(None, bare=False)
+        importing._summarize(mbox, Tally(), offline=True)
     lines = capsys.readouterr().out.splitlines()[1:]
     assert len(lines) == importing.NAMED + 1
     assert lines[0].startswith("  sample: patch 1: ")
@@ -119,8 +119,8 @@ def test_the_pages_of_a_comparison(
 ) -> None:
     """A line now and then; none where it is quick."""
     monkeypatch.setattr(importing, "LINE_SECONDS", seconds)
-    with part_of(config_in(tmp_path), mbox_of(rendered(1))) as part:
-        tell = importing._tell_pages(part.site)
+    with project_mbox_of(config_in(tmp_path), mbox_of(rendered(1))) as mbox:
+        tell = importing._page_line(mbox.project)
     for page in range(1, 8):
         tell(page, 7)
     assert len(capsys.readouterr().out.splitlines()) == lines
@@ -131,8 +131,8 @@ def test_the_last_page_is_told_where_another_was(
 ) -> None:
     """So that the comparison is seen to end."""
     monkeypatch.setattr(importing, "LINE_SECONDS", -1.0)
-    with part_of(config_in(tmp_path), mbox_of(rendered(1))) as part:
-        tell = importing._tell_pages(part.site)
+    with project_mbox_of(config_in(tmp_path), mbox_of(rendered(1))) as mbox:
+        tell = importing._page_line(mbox.project)
     monkeypatch.setattr(importing, "LINE_SECONDS", 3600.0)
     for page in range(1, 8):
         tell(page, 7)

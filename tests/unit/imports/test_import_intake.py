@@ -1,4 +1,4 @@
-"""What an import asks of the disk, and that others see it."""
+"""What an import asks of the disk, what it leaves there, and that others see it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from import_fakes import config_in, mbox_of, rendered, site_in
+from import_fakes import config_in, mbox_of, project_in, rendered
 
 from patchsync.errors import GiveUp
 from patchsync.imports.intake import Intake
-from patchsync.imports.matching import Projects
-from patchsync.imports.part import Tally
+from patchsync.imports.project_match import ProjectMatch
+from patchsync.imports.project_mbox import Tally
 from patchsync.status import project_status
+from patchsync.store.record import halt
 
 
 def archive_in(folder: Path) -> Path:
@@ -22,47 +23,59 @@ def archive_in(folder: Path) -> Path:
     return archive
 
 
-def test_the_disk_has_room_for_the_mails_and_what_waits(
+def intake_in(folder: Path) -> Intake:
+    """An archive of the project that `config_in` configures."""
+    config = config_in(folder)
+    return Intake(config, archive_in(folder), ProjectMatch(config, ["1"], None, chosen=True))
+
+
+def read(intake: Intake) -> None:
+    intake.read(lambda _: None)
+
+
+def test_the_disk_has_room_for_all_that_is_new(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No more can wait than is new, whatever the spool may hold."""
-    config = config_in(tmp_path, f"[import]\nspool_bytes = {2**40}\n")
+    """Of all projects together, as it will be on the disk."""
     tallies = [Tally(new=1, new_bytes=1000, disk_bytes=2000)]
     tallies.append(Tally(new=1, new_bytes=2000, disk_bytes=3000))
-    projects = Projects(config, [], None, chosen=False)
-    needed = 2000 + 3000 + 1000 + 2000
-    with Intake(config, archive_in(tmp_path), projects) as intake:
-        for free in (needed, needed - 1):
+    with intake_in(tmp_path) as intake:
+        for free in (5000, 4999):
             usage = SimpleNamespace(free=free)
             monkeypatch.setattr(shutil, "disk_usage", lambda _, usage=usage: usage)
-            if free == needed:
+            if free == 5000:
                 intake.demand_room(tallies)
             else:
                 with pytest.raises(GiveUp, match=r"needs .* GiB there, and .* GiB are free"):
                     intake.demand_room(tallies)
 
 
-def test_the_spool_counts_where_it_is_smaller(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Of many mails only so many wait at a time."""
-    spool = 64 * 2**20
-    config = config_in(tmp_path, f"[import]\nspool_bytes = {spool}\n")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=10 * spool + spool))
-    tally = Tally(new=1, new_bytes=10 * spool, disk_bytes=10 * spool)
-    projects = Projects(config, [], None, chosen=False)
-    with Intake(config, archive_in(tmp_path), projects) as intake:
-        intake.demand_room([tally])
-
-
 def test_status_tells_that_an_import_is_under_way(tmp_path: Path) -> None:
     """While it has the lock, and not after."""
     config = config_in(tmp_path)
-    site_in(config)
-    projects = Projects(config, ["1"], None, chosen=True)
-    with Intake(config, archive_in(tmp_path), projects) as intake:
+    project_in(config)
+    with intake_in(tmp_path) as intake:
         assert not project_status(config, "1").importing
-        for _ in intake.read():
-            pass
+        read(intake)
         assert project_status(config, "1").importing
     assert not project_status(config, "1").importing
+
+
+def test_a_halted_project_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    """With its reason."""
+    halt(project_in(config_in(tmp_path)).paths, "the server was restored")
+    with intake_in(tmp_path) as intake, pytest.raises(GiveUp, match="the server was restored"):
+        read(intake)
+
+
+def test_what_earlier_versions_unpacked_is_removed(tmp_path: Path) -> None:
+    """They had pieces wait beside the store; the archive has it all."""
+    folder = project_in(config_in(tmp_path)).paths.imports
+    spool = folder / f"{'a' * 64}.spool"
+    spool.mkdir(parents=True)
+    (spool / "0-100").write_bytes(b"{}\n")
+    with intake_in(tmp_path) as intake:
+        read(intake)
+        assert not spool.exists()
+        intake.clean_up()
+    assert not folder.exists()

@@ -35,7 +35,7 @@ from patchsync.sync.projects import Project, settle
 ANSWER = 120.0  # seconds
 NOW = 1_700_000_000.0
 LIST, OTHER_LIST = "list@lists.example.org", "other@lists.example.org"
-# Projects by number: first and twin are of one list, and quiet is not to be written to.
+# ProjectMatch by number: first and twin are of one list, and quiet is not to be written to.
 PROJECTS = {1: ("first", LIST), 2: ("twin", LIST), 3: ("other", OTHER_LIST), 4: ("quiet", LIST)}
 
 CONFIG = """

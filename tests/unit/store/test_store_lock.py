@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from patchsync.errors import LockHeld, StaleWriter, StoreDamaged
-from patchsync.store.lock import Fence, redis_lock, store_lock
+from patchsync.store.lock import Fence, give_way, redis_lock, store_lock
 
 
 def test_the_stores_lock_is_held_by_one(tmp_path: Path) -> None:
@@ -113,6 +113,26 @@ def test_the_redis_lock_is_held_by_one(redis_client: redis.Redis) -> None:
     with redis_lock(redis_client, "store", ttl=30, wait=0):
         assert redis_client.exists("store")
     assert not redis_client.exists("store")
+
+
+def test_who_wants_the_redis_lock_is_given_way(redis_client: redis.Redis) -> None:
+    """By the one who takes it again and again; where nobody waits there is nothing to wait for."""
+    give_way(redis_client, "store")
+    got = threading.Event()
+
+    def wait_for_it() -> None:
+        with redis_lock(redis_client, "store", ttl=30, wait=30):
+            got.set()
+
+    waiter = threading.Thread(target=wait_for_it)
+    with redis_lock(redis_client, "store", ttl=30, wait=0):
+        waiter.start()
+        while not redis_client.exists("store:wanted"):
+            assert waiter.is_alive()
+    give_way(redis_client, "store")
+    assert got.is_set()
+    waiter.join()
+    assert not redis_client.keys("*")
 
 
 def test_the_redis_lock_ends_by_itself(redis_client: redis.Redis) -> None:

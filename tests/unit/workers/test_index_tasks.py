@@ -1,4 +1,4 @@
-"""`index_mails` and `import_archive`: what follows from what is stored, and who has to wait."""
+"""`index_mails`: what follows from what is stored, and who has to wait."""
 
 from __future__ import annotations
 
@@ -9,21 +9,16 @@ import redis
 from celery.exceptions import Retry
 from worker_fakes import LEASE_SECONDS, deliver, noted_trouble
 
-from patchsync.archive.spool import Piece
 from patchsync.config import Config
 from patchsync.errors import GiveUp, LockHeld, StaleWriter, StoreUnavailable
 from patchsync.fleet.backpressure import FIRST, LATER
 from patchsync.fleet.leases import Leases
 from patchsync.patchwork.fetch_result import FetchResult
-from patchsync.store.lock import redis_lock
-from patchsync.store.writer import Stored
+from patchsync.store.lock import lock_name, redis_lock
 from patchsync.sync.projects import find_project
 from tests.support.inprocess import Sent, Workers
 from tests.support.installation import Installation
 from workers import context, enqueue, index
-
-PIECE = ("d" * 64, 0, 100)
-ONE = Stored(stored=1, known=0, quarantined=0, gone=0, back=0)
 
 
 @pytest.fixture
@@ -42,8 +37,7 @@ def delivered(installation: Installation, leases: Leases, workers: Workers) -> l
 def busy(config: Config, shared_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A context: another writer is at work."""
     monkeypatch.setattr(index, "LOCK_WAIT_SECONDS", 0)
-    lock = f"patchsync:{config.namespace}:sample:lock"
-    return redis_lock(shared_redis, lock, ttl=60, wait=0)
+    return redis_lock(shared_redis, lock_name(config, "sample"), ttl=60, wait=0)
 
 
 def test_a_round_ends_with_the_next_one(
@@ -132,12 +126,11 @@ def test_work_on_a_project_keeps_what_is_in_flight(
     assert float(shared_redis.zscore(key, lease) or 0) >= until
 
 
-@pytest.mark.parametrize("task", ["index_mails", "import_archive"])
 @pytest.mark.parametrize(
     "error", [StaleWriter("overtaken"), LockHeld("busy"), StoreUnavailable("full"), GiveUp("mend")]
 )
 def test_what_storing_meets(
-    leases: Leases, workers: Workers, monkeypatch: pytest.MonkeyPatch, task: str, error: Exception
+    leases: Leases, workers: Workers, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     """Another writer is waited for; all else ends the task, and shows with the project."""
 
@@ -146,34 +139,9 @@ def test_what_storing_meets(
 
     monkeypatch.setattr(index, "store_result", fail)
     monkeypatch.setattr(index, "synced_project", lambda *_: None)
-    monkeypatch.setattr(index, "store_piece", fail)
-    rest: tuple[Any, ...] = PIECE if task == "import_archive" else (FetchResult().to_message(),)
     waits = isinstance(error, StaleWriter | LockHeld)
     with pytest.raises(Retry if waits else type(error)):
-        deliver(f"index.{task}", "sample", *rest)
+        deliver("index.index_mails", "sample", FetchResult().to_message())
     trouble = noted_trouble()
-    assert (trouble and trouble.task) == (None if waits else task)
-    assert [sent.task for sent in workers.sent] == [f"index.{task}"] * waits
-
-
-@pytest.mark.parametrize(("stored", "follows"), [(ONE, ["analyse.update"]), (None, [])])
-def test_a_piece_of_an_archive(
-    leases: Leases,
-    workers: Workers,
-    monkeypatch: pytest.MonkeyPatch,
-    stored: Stored | None,
-    follows: list[str],
-) -> None:
-    """Under the lock, by its place; one that is done already asks for nothing."""
-    asked: list[object] = []
-
-    def store(config: Config, key: str, archive: str, piece: Piece) -> Stored | None:
-        asked.append((key, archive, piece))
-        assert redis.Redis.from_url(config.redis_url).keys("*:sample:lock")
-        return stored
-
-    monkeypatch.setattr(index, "store_piece", store)
-    deliver("index.import_archive", "sample", *PIECE)
-    assert asked == [("sample", PIECE[0], Piece(0, 100))]
-    assert [sent.task for sent in workers.sent] == follows
-    assert "100 bytes of the archive from 0: " in workers.log.getvalue()
+    assert (trouble and trouble.task) == (None if waits else "index_mails")
+    assert [sent.task for sent in workers.sent] == ["index.index_mails"] * waits

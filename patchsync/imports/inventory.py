@@ -1,4 +1,4 @@
-"""The plan of an import: each mail that was found in one mbox of an archive, and what is in doubt.
+"""The inventory of an import: each mail that was found in one mbox, and what is in doubt.
 
 It lies in a SQLite file, so that memory stays flat whatever the archive's size, and stays until the
 import is through: started again, the archive need not be searched again. What is in doubt is judged
@@ -18,11 +18,11 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from patchsync.archive.scan import FoundMail
 from patchsync.errors import StoreUnavailable
+from patchsync.imports.scan import ScannedMail
 from patchsync.store.files import storing
 
-_COMPLETE = 1  # as user_version: the tables below, with all mails of the archive
+_COMPLETE = 1  # as user_version: the tables below, with all mails of the mbox
 _ROWS = 1000  # taken over at a time
 _SLOTS = 500  # ids looked up by one statement
 
@@ -49,7 +49,7 @@ WHERE later.seconds < earlier.seconds
 """
 
 
-class PlannedMail(NamedTuple):
+class InventoryMail(NamedTuple):
     """A mail in the mbox: its bytes are those from `start`, `length` of them."""
 
     number: int
@@ -65,14 +65,17 @@ class PlannedMail(NamedTuple):
     doubt: str | None
 
 
-class Plan:
-    """The mails of one mbox, in `file`. All methods may raise StoreUnavailable."""
+class Inventory:
+    """The mails of one mbox, in the SQLite file `file`. All methods may raise StoreUnavailable.
+
+    Threads may use it one after the other.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file
         with storing(file), self._reporting():
             file.parent.mkdir(parents=True, exist_ok=True)
-            self._sql = sqlite3.connect(file, isolation_level=None)
+            self._sql = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
             # What a power loss takes is found again in the archive.
             try:
                 self._sql.execute("PRAGMA synchronous = OFF")
@@ -99,13 +102,13 @@ class Plan:
             version: int = self._sql.execute("PRAGMA user_version").fetchone()[0]
             return version == _COMPLETE
 
-    def fill(self, found: Iterable[FoundMail]) -> Iterator[int]:
+    def fill(self, scanned: Iterable[ScannedMail]) -> Iterator[int]:
         """Take over the mails of the mbox, all or none; yields now and then how many it has."""
         with self._reporting():
             self._sql.executescript(_TABLES)
-            mails, number = iter(found), 0
+            mails, number = iter(scanned), 0
             while some := list(islice(mails, _ROWS)):
-                rows = (_row(number + n, mail) for n, mail in enumerate(some))
+                rows = ((number + n, *mail) for n, mail in enumerate(some))
                 self._sql.executemany("INSERT INTO mail VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
                 number += len(some)
                 yield number
@@ -135,23 +138,23 @@ class Plan:
 
     def claims(self, patch_ids: Iterable[int]) -> dict[int, str | None]:
         """Those of `patch_ids` that are claimed, with a message-id that is claimed for it."""
-        found: dict[int, str | None] = {}
+        claimed: dict[int, str | None] = {}
         wanted = iter(patch_ids)
         with self._reporting():
             while some := list(islice(wanted, _SLOTS)):
                 marks = ",".join("?" * len(some))
                 query = f"SELECT patch_id, message_id FROM mail WHERE patch_id IN ({marks})"  # noqa: S608
-                found.update(self._sql.execute(query, some))
-        return found
+                claimed.update(self._sql.execute(query, some))
+        return claimed
 
-    def mails(self) -> Iterator[PlannedMail]:
+    def mails(self) -> Iterator[InventoryMail]:
         """All of them, in the order of the mbox."""
         query = (
             "SELECT number, start, length, patch_id, message_id, date, fault, reason"
             " FROM mail LEFT JOIN doubt USING (number) ORDER BY number"
         )
         with self._reporting():
-            yield from map(PlannedMail._make, self._sql.execute(query))
+            yield from map(InventoryMail._make, self._sql.execute(query))
 
     # What speaks against a beginning
 
@@ -160,7 +163,7 @@ class Plan:
         with self._reporting():
             self._sql.execute("DELETE FROM doubt")
 
-    def doubt_what_contradicts_itself(self) -> None:
+    def doubt_contradictions(self) -> None:
         """Doubt what is claimed twice, and what breaks the order of date of a dumparchive."""
         twice = "another mail in the archive has the same {}"
         self._doubt(_CLAIMED_TWICE.format(field="patch_id"), twice.format("patchwork id"))
@@ -170,29 +173,30 @@ class Plan:
         # Either of the two may be the one that is out of place.
         self._doubt(_OUT_OF_ORDER.format(side="earlier"), reason)
 
-    def doubt_ids(self, ids: Iterable[int], reason: str) -> None:
+    def doubt_ids(self, patch_ids: Iterable[int], reason: str) -> None:
         """Doubt the mails with these patchwork ids."""
         with self._reporting():
-            self._sql.execute("CREATE TEMP TABLE IF NOT EXISTS told (patch_id INTEGER)")
-            self._sql.execute("DELETE FROM told")
-            self._sql.executemany("INSERT INTO told VALUES (?)", ((each,) for each in ids))
-        self._doubt("SELECT number FROM mail WHERE patch_id IN told", reason)
+            self._sql.execute("CREATE TEMP TABLE IF NOT EXISTS doubtful (patch_id INTEGER)")
+            self._sql.execute("DELETE FROM doubtful")
+            rows = ((patch_id,) for patch_id in patch_ids)
+            self._sql.executemany("INSERT INTO doubtful VALUES (?)", rows)
+        self._doubt("SELECT number FROM mail WHERE patch_id IN doubtful", reason)
 
-    def doubt_the_newest(self, number: int, reason: str) -> None:
-        """Doubt the mails with the highest patchwork ids, so many."""
+    def doubt_newest(self, count: int, reason: str) -> None:
+        """Doubt the `count` mails with the highest patchwork ids."""
         self._doubt(
-            f"SELECT number FROM mail ORDER BY patch_id DESC LIMIT {int(number)}",  # noqa: S608
+            f"SELECT number FROM mail ORDER BY patch_id DESC LIMIT {int(count)}",  # noqa: S608
             reason,
         )
 
-    def doubt_the_end(self, reason: str) -> None:
+    def doubt_end(self, reason: str) -> None:
         """Doubt the last mail: what follows it may be missing."""
         with self._reporting():
             query = "INSERT OR IGNORE INTO doubt SELECT max(number), ? FROM mail HAVING count(*)"
             self._sql.execute(query, (reason,))
 
     def _doubt(self, numbers: str, reason: str) -> None:
-        """Doubt the mails that the query `numbers` finds, and those before them."""
+        """Doubt the mails that the query `numbers` selects, and those before them."""
         before = f"a mail may begin in it that is none: {reason}"
         with self._reporting():
             for back, why in ((0, reason), (1, before)):
@@ -207,16 +211,3 @@ class Plan:
             raise StoreUnavailable(
                 f"{self._file}: {error}; if this stays, remove the file"
             ) from error
-
-
-def _row(number: int, mail: FoundMail) -> tuple[int | str | None, ...]:
-    return (
-        number,
-        mail.offset,
-        mail.length,
-        mail.patch_id,
-        mail.when,
-        mail.message_id,
-        mail.date,
-        mail.fault,
-    )

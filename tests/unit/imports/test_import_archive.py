@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from patchsync.archive import source
-from patchsync.archive.source import Archive, ArchiveFault
+from patchsync.imports import archive as module
+from patchsync.imports.archive import Archive, ArchiveFault
 
 MAIL = b"From patchwork Mon Apr 29 08:54:45 2019\nX-Patchwork-Id: 7\nMessage-Id: <7@x>\n\nText\n\n"
 
@@ -264,8 +264,8 @@ def test_a_bomb_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | None
 ) -> None:
     """50 MB of zeros end soon after the first 16 MiB, in little memory, whatever is done to it."""
-    assert source._FREE_EXPANSION == 64 << 20
-    monkeypatch.setattr(source, "_FREE_EXPANSION", 16 << 20)
+    assert module._FREE_EXPANSION == 64 << 20
+    monkeypatch.setattr(module, "_FREE_EXPANSION", 16 << 20)
     path = tmp_path / "bomb"
     size = 50_000_000
     packer = zlib.compressobj(wbits=31)

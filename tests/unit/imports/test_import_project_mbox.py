@@ -11,43 +11,43 @@ from import_fakes import (
     config_in,
     listing,
     mbox_of,
-    part_of,
+    project_in,
+    project_mbox_of,
     rendered,
-    site_in,
     store,
 )
 
 from patchsync.errors import GiveUp
-from patchsync.imports import part as part_module
-from patchsync.imports.part import Part
+from patchsync.imports import project_mbox
+from patchsync.imports.project_mbox import ProjectMbox
 
 LIMIT = "[patchwork]\nmax_mail_bytes = 2000\n"
 
 
-def verdicts(part: Part) -> dict[int, str]:
-    return {mail.patch_id: verdict for mail, verdict in part.verdicts()}
+def verdicts(mbox: ProjectMbox) -> dict[int, str]:
+    return {mail.patch_id: verdict for mail, verdict in mbox.verdicts()}
 
 
 def test_each_mail_has_its_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the store; not listed, and the one before it; at fault, or too large; and new."""
-    monkeypatch.setattr(part_module, "NEWEST", 0)
+    monkeypatch.setattr(project_mbox, "NEWEST", 0)
     config = config_in(tmp_path, LIMIT)
-    store(site_in(config), rendered(1))
+    store(project_in(config), rendered(1))
     mails = [rendered(1), rendered(2), rendered(3), rendered(4), rendered(5), rendered(6, 2001)]
     mails += [rendered(7, 2000), rendered(8).replace(b"Message-Id", b"Other"), rendered(9)]
-    with part_of(config, mbox_of(*mails)) as part:
-        part.judge(listing(1, 2, 3, 5, 6, 7, 8, 9), bare=False)
-        assert verdicts(part) == {
-            1: "known", 2: "new", 3: "in doubt", 4: "not listed", 5: "new",
+    with project_mbox_of(config, mbox_of(*mails)) as mbox:
+        mbox.judge(listing(1, 2, 3, 5, 6, 7, 8, 9), bare=False)
+        assert verdicts(mbox) == {
+            1: "stored", 2: "new", 3: "in doubt", 4: "not listed", 5: "new",
             6: "quarantined", 7: "new", 8: "quarantined", 9: "new",
         }  # fmt: skip
-        assert part.to_fetch() == [3]
-        tally = part.tally()
-        assert (tally.mails, tally.known, tally.new) == (9, 1, 4)
+        assert mbox.ids_to_fetch() == [3]
+        tally = mbox.tally()
+        assert (tally.mails, tally.stored, tally.new) == (9, 1, 4)
         assert (tally.quarantined, tally.in_doubt, tally.not_listed) == (2, 1, 1)
         assert tally.new_bytes == sum(len(mails[n - 1]) + 1 for n in (2, 5, 7, 9))
         assert tally.disk_bytes >= 4 * 4096
-        reasons = {each.patch_id: each.text for each in part.reasons()}
+        reasons = {reason.patch_id: reason.text for reason in mbox.reasons()}
         assert "Patchwork does not list it" in reasons[4]
         assert "2000" in reasons[6]
         assert "Message-Id" in reasons[8]
@@ -60,35 +60,35 @@ def test_the_highest_ids_are_in_doubt(tmp_path: Path) -> None:
     Where Patchwork is asked, from where they come then.
     """
     numbers = range(1, 11)
-    with part_of(config_in(tmp_path), mbox_of(*map(rendered, numbers))) as part:
-        part.judge(listing(*numbers), bare=False)
-        assert part.to_fetch() == [6, 7, 8, 9, 10]
-        assert part.tally().new == 5
-        part.judge(None, bare=False)
-        assert part.tally().new == 10
+    with project_mbox_of(config_in(tmp_path), mbox_of(*map(rendered, numbers))) as mbox:
+        mbox.judge(listing(*numbers), bare=False)
+        assert mbox.ids_to_fetch() == [6, 7, 8, 9, 10]
+        assert mbox.tally().new == 5
+        mbox.judge(None, bare=False)
+        assert mbox.tally().new == 10
 
 
 def test_the_end_of_a_bare_mbox_is_in_doubt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing tells whether it is cut off between two lines; Patchwork has it, if it is asked."""
-    monkeypatch.setattr(part_module, "NEWEST", 0)
-    with part_of(config_in(tmp_path), mbox_of(*map(rendered, (1, 2, 3)))) as part:
-        part.judge(listing(1, 2, 3), bare=True)
-        assert verdicts(part) == {1: "new", 2: "new", 3: "in doubt"}
-        part.judge(listing(1, 2, 3), bare=False)
-        assert set(verdicts(part).values()) == {"new"}
+    monkeypatch.setattr(project_mbox, "NEWEST", 0)
+    with project_mbox_of(config_in(tmp_path), mbox_of(*map(rendered, (1, 2, 3)))) as mbox:
+        mbox.judge(listing(1, 2, 3), bare=True)
+        assert verdicts(mbox) == {1: "new", 2: "new", 3: "in doubt"}
+        mbox.judge(listing(1, 2, 3), bare=False)
+        assert set(verdicts(mbox).values()) == {"new"}
 
 
 def test_what_the_store_has_quarantined_is_told_with_its_reason(tmp_path: Path) -> None:
     """The one that it was quarantined for."""
     config = config_in(tmp_path)
-    store(site_in(config), rendered(1), quarantined=((2, "it is odd"),))
-    with part_of(config, mbox_of(*map(rendered, (1, 2)))) as part:
-        part.judge(None, bare=False)
-        assert part.tally().quarantined == 1
-        assert [each[::2] for each in part.reasons()] == [(2, "it is odd")]
-        assert verdicts(part)[2] == "new", "it is tried again"
+    store(project_in(config), rendered(1), quarantined=((2, "it is odd"),))
+    with project_mbox_of(config, mbox_of(*map(rendered, (1, 2)))) as mbox:
+        mbox.judge(None, bare=False)
+        assert mbox.tally().quarantined == 1
+        assert [(reason.patch_id, reason.text) for reason in mbox.reasons()] == [(2, "it is odd")]
+        assert verdicts(mbox)[2] == "new", "it is tried again"
 
 
 WRONG = [(n, f"<{n}@elsewhere.org>") for n in range(1, 9)]
@@ -99,22 +99,22 @@ def test_another_projects_archive_is_refused(tmp_path: Path, asked: bool) -> Non
     """All its ids are another message's at the server, or most of them in the store."""
     config = config_in(tmp_path)
     if not asked:
-        store(site_in(config), *(rendered(n, message_id=each) for n, each in WRONG))
+        store(project_in(config), *(rendered(n, message_id=other) for n, other in WRONG))
     with (
-        part_of(config, mbox_of(*map(rendered, (3, 4, 5, 50)))) as part,
+        project_mbox_of(config, mbox_of(*map(rendered, (3, 4, 5, 50)))) as mbox,
         pytest.raises(GiveUp, match="this is not the archive of sample"),
     ):
-        part.judge(FakeRemote(dict(WRONG)) if asked else None, bare=False)
+        mbox.judge(FakeRemote(dict(WRONG)) if asked else None, bare=False)
 
 
 def test_who_quotes_a_stored_id_is_in_doubt(tmp_path: Path) -> None:
     """The store has another message-id for it."""
     config = config_in(tmp_path)
-    store(site_in(config), rendered(1), rendered(9))
+    store(project_in(config), rendered(1), rendered(9))
     mails = [rendered(1), rendered(2), rendered(9, message_id="<x@example.org>"), rendered(10)]
-    with part_of(config, mbox_of(*mails)) as part:
-        part.judge(None, bare=False)
-        assert verdicts(part) == {1: "known", 2: "in doubt", 9: "known", 10: "new"}
+    with project_mbox_of(config, mbox_of(*mails)) as mbox:
+        mbox.judge(None, bare=False)
+        assert verdicts(mbox) == {1: "stored", 2: "in doubt", 9: "stored", 10: "new"}
 
 
 @pytest.mark.parametrize(
@@ -133,21 +133,21 @@ def test_offline_the_store_tells_whose_archive_it_is(
 ) -> None:
     """A dumparchive holds the whole project: also ids that the store lacks speak against it."""
     config = config_in(tmp_path)
-    store(site_in(config), *map(rendered, stored))
-    with part_of(config, mbox_of(*map(rendered, archived))) as part:
+    store(project_in(config), *map(rendered, stored))
+    with project_mbox_of(config, mbox_of(*map(rendered, archived))) as mbox:
         if same:
-            part.judge(None, bare=False)
+            mbox.judge(None, bare=False)
         else:
             with pytest.raises(GiveUp, match=r"not the archive of sample.* in the store"):
-                part.judge(None, bare=False)
-        part.judge(listing(*archived), bare=False)  # Patchwork knows better.
+                mbox.judge(None, bare=False)
+        mbox.judge(listing(*archived), bare=False)  # Patchwork knows better.
 
 
 def test_offline_what_is_gone_from_patchwork_does_not_count(tmp_path: Path) -> None:
     """An archive that was made after it went cannot hold it."""
     config = config_in(tmp_path)
-    site = site_in(config)
-    store(site, *map(rendered, range(1, 9)))
-    site.paths.gone.write_text("".join(f"{n}\n" for n in range(1, 8)))
-    with part_of(config, mbox_of(*map(rendered, range(8, 20)))) as part:
-        part.judge(None, bare=False)
+    project = project_in(config)
+    store(project, *map(rendered, range(1, 9)))
+    project.paths.gone.write_text("".join(f"{n}\n" for n in range(1, 8)))
+    with project_mbox_of(config, mbox_of(*map(rendered, range(8, 20)))) as mbox:
+        mbox.judge(None, bare=False)

@@ -10,18 +10,26 @@ import pytest
 from import_fakes import FakeRemote, listing
 
 from patchsync.errors import UnknownProject
-from patchsync.imports.listed import Comparison, hold_against
+from patchsync.imports.comparison import Comparison, compare_with_list
 from patchsync.patchwork.paging import Answer, Page
 
 
-def against(remote: FakeRemote, claimed: dict[int, str | None]) -> Comparison:
-    def claims(ids: Iterable[int]) -> dict[int, str | None]:
-        return {each: claimed[each] for each in ids if each in claimed}
+def against(
+    remote: FakeRemote, claimed: dict[int, str | None], pages: list[int] | None = None
+) -> Comparison:
+    """Compare, three pages at once; `pages` gets the number of each page that was seen."""
 
-    found = Comparison()
-    seen = list(hold_against(remote, array("q", sorted(claimed)), claims, found, 3))
-    assert seen == [(number, len(seen)) for number in range(1, len(seen) + 1)]
-    return found
+    def claims(ids: Iterable[int]) -> dict[int, str | None]:
+        return {number: claimed[number] for number in ids if number in claimed}
+
+    seen: list[tuple[int, int]] = []
+    ids = array("q", sorted(claimed))
+    comparison = compare_with_list(remote, ids, claims, lambda *page: seen.append(page), 3)
+    assert [page for page, _ in seen] == [*range(1, len(seen) + 1)]
+    assert all(page <= of for page, of in seen)
+    if pages is not None:
+        pages.extend(page for page, _ in seen)
+    return comparison
 
 
 def claim(*numbers: int) -> dict[int, str | None]:
@@ -39,19 +47,20 @@ def test_what_agrees_costs_a_request_for_250_patches() -> None:
 def test_what_the_server_does_not_list_is_found(random: Random, size: int) -> None:
     """Wherever it lies, and whatever the archive lacks: equal numbers hide nothing."""
     for _ in range(5):
-        there = set(random.sample(range(1, 5000), size))
-        claimed = {each for each in there if random.random() < 0.9}
-        made_up = set(random.sample(range(1, 6000), 20)) - there
-        found = against(listing(*there), claim(*claimed, *made_up))
-        assert list(found.absent) == sorted(made_up)
-        assert (list(found.renamed), found.confirmed) == ([], len(claimed))
+        listed = set(random.sample(range(1, 5000), size))
+        claimed = {number for number in listed if random.random() < 0.9}
+        made_up = set(random.sample(range(1, 6000), 20)) - listed
+        compared = against(listing(*listed), claim(*claimed, *made_up))
+        assert list(compared.absent) == sorted(made_up)
+        assert (list(compared.renamed), compared.confirmed) == ([], len(claimed))
 
 
 def test_other_message_ids_are_found() -> None:
     """A mail whose headers are at fault has none, and contradicts nothing."""
     claimed = claim(*range(1, 600)) | {9: "<other@example.org>", 10: None}
-    found = against(listing(*range(1, 700)), claimed)
-    assert (list(found.absent), list(found.renamed), found.confirmed) == ([], [9], 598)
+    compared = against(listing(*range(1, 700)), claimed)
+    assert (list(compared.absent), list(compared.renamed)) == ([], [9])
+    assert compared.confirmed == 598
 
 
 def test_a_list_that_grows_meanwhile_is_read_to_its_end() -> None:
@@ -59,15 +68,14 @@ def test_a_list_that_grows_meanwhile_is_read_to_its_end() -> None:
 
     class Growing(FakeRemote):
         def newest(self) -> tuple[int | None, int]:
-            told = super().newest()
-            self.patches |= {each: f"<{each}@example.org>" for each in range(5000, 6000)}
-            return told
+            before = super().newest()
+            self.patches |= {n: f"<{n}@example.org>" for n in range(5000, 6000)}
+            return before
 
-    found = Comparison()
-    remote = Growing(listing(*range(1, 300)).patches)
-    seen = list(hold_against(remote, array("q", [5999, 7000]), lambda _: {}, found, 2))
-    assert list(found.absent) == [7000]
-    assert len(seen) == remote.pages == 6
+    pages: list[int] = []
+    compared = against(Growing(listing(*range(1, 300)).patches), claim(5999, 7000), pages)
+    assert list(compared.absent) == [7000]
+    assert len(pages) == 6
 
 
 def test_a_list_that_shrinks_meanwhile_ends_where_it_ends() -> None:
@@ -77,10 +85,8 @@ def test_a_list_that_shrinks_meanwhile_ends_where_it_ends() -> None:
         def list_page(self, page: Page) -> Answer | None:
             return super().list_page(page) if page.page < 3 else None
 
-    found = Comparison()
-    remote = Shrinking(listing(*range(1, 1001)).patches)
-    list(hold_against(remote, array("q", range(1, 1001)), lambda _: {}, found, 2))
-    assert list(found.absent) == list(range(501, 1001))
+    compared = against(Shrinking(listing(*range(1, 1001)).patches), claim(*range(1, 1001)))
+    assert list(compared.absent) == list(range(501, 1001))
 
 
 def test_a_project_that_is_not_there_is_not_taken_for_an_empty_one() -> None:

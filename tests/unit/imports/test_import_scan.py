@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchsync.archive.scan import FoundMail, scan
-from patchsync.archive.source import ArchiveFault
+from patchsync.imports.archive import ArchiveFault
+from patchsync.imports.scan import ScannedMail, scan
 from patchsync.patchwork.mbox import FIRST_LINE, MailError, find_patch_id, parse_mail
 
 SHARED_DATA = Path(
@@ -35,7 +35,7 @@ def dumped(number: int, body: bytes = b"Text\n", extra: bytes = b"") -> bytes:
     return FIRST + headers + extra + b"\n" + body + b"\n"
 
 
-def found(mbox: bytes) -> list[FoundMail]:
+def scanned(mbox: bytes) -> list[ScannedMail]:
     return list(scan(io.BytesIO(mbox).read))
 
 
@@ -84,8 +84,8 @@ def test_pieces_make_no_difference(parts: list[bytes], largest: int, seed: int) 
     # A mbox of many KiB byte by byte would take its time.
     largest = max(largest, len(mbox) // 500)
     mails = list(scan(in_pieces(mbox, largest, seed)))
-    assert [(mail.offset, mail.patch_id) for mail in mails] == list(beginnings(mbox))
-    contents = [mbox[mail.offset : mail.offset + mail.length] for mail in mails]
+    assert [(mail.start, mail.patch_id) for mail in mails] == list(beginnings(mbox))
+    contents = [mbox[mail.start : mail.start + mail.length] for mail in mails]
     assert b"".join(contents) == mbox
     for mail, content in zip(mails, contents, strict=True):
         assert (mail.fault is None) == (readable(content[:-1]) and content.endswith(b"\n"))
@@ -93,7 +93,7 @@ def test_pieces_make_no_difference(parts: list[bytes], largest: int, seed: int) 
             same = parse_mail(content[:-1])
             said = (mail.patch_id, mail.message_id, mail.date)
             assert said == (same.patch_id, same.message_id, same.date)
-            assert time.strftime("%Y/%m/%d", time.gmtime(mail.when)) == mail.date
+            assert time.strftime("%Y/%m/%d", time.gmtime(mail.seconds)) == mail.date
 
 
 def readable(rendered: bytes) -> bool:
@@ -106,17 +106,17 @@ def readable(rendered: bytes) -> bool:
 
 def test_what_is_found_of_a_mail() -> None:
     """Where it is, its newline included, and what it says of itself."""
-    assert found(dumped(7) + dumped(8, b"")) == [
-        FoundMail(
-            offset=offset,
+    assert scanned(dumped(7) + dumped(8, b"")) == [
+        ScannedMail(
+            start=start,
             length=len(mail),
             patch_id=number,
-            when=WHEN,
+            seconds=WHEN,
             message_id=f"<{number}@example.org>",
             date="2019/04/29",
             fault=None,
         )
-        for offset, number, mail in [(0, 7, dumped(7)), (len(dumped(7)), 8, dumped(8, b""))]
+        for start, number, mail in [(0, 7, dumped(7)), (len(dumped(7)), 8, dumped(8, b""))]
     ]
 
 
@@ -133,7 +133,7 @@ def test_a_from_line_in_a_body_parts_nothing() -> None:
         b"From patchwork with love\nX-Patchwork-Id: 3\n\n",
     ]
     mbox = b"".join(dumped(number, body) for number, body in enumerate(bodies, 1))
-    assert [mail.patch_id for mail in found(mbox)] == list(range(1, len(bodies) + 1))
+    assert [mail.patch_id for mail in scanned(mbox)] == list(range(1, len(bodies) + 1))
 
 
 @pytest.mark.parametrize("largest", [1000, 1 << 20])
@@ -144,7 +144,7 @@ def test_an_id_is_looked_for_in_16_kib(largest: int) -> None:
         imitated = FIRST + long + b"X-Patchwork-Id: 1234\n\n"
         for mbox in (dumped(7, b"Text\n" + imitated), dumped(7, b"", extra=long) + dumped(8)):
             mails = list(scan(in_pieces(mbox, largest, pad)))
-            assert [(mail.offset, mail.patch_id) for mail in mails] == list(beginnings(mbox))
+            assert [(mail.start, mail.patch_id) for mail in mails] == list(beginnings(mbox))
             assert {mail.patch_id for mail in mails} <= {7, 8, 1234}
             assert all(mail.fault is None or mail.patch_id == 1234 for mail in mails)
 
@@ -164,17 +164,17 @@ def test_an_id_is_looked_for_in_16_kib(largest: int) -> None:
 def test_a_mail_at_fault_is_told_of(old: bytes, new: bytes, why: str) -> None:
     """It keeps its bytes and its id, has a reason, and the mails around it are whole."""
     mbox = dumped(6) + dumped(7).replace(old, new) + dumped(8)
-    before, mail, after = found(mbox)
+    before, mail, after = scanned(mbox)
     assert (before.fault, after.fault) == (None, None)
     assert (mail.patch_id, mail.message_id) == (7, None)
-    assert mail.when == (0 if b"31" in new else WHEN)
+    assert mail.seconds == (0 if b"31" in new else WHEN)
     assert re.search(why, mail.fault or "")
     assert len(mail.fault or "") <= 300
 
 
 def test_an_mbox_that_is_cut_short_is_told_of() -> None:
     """The dump ends each mail with a newline: the last one is not whole without it."""
-    last = found(dumped(7) + dumped(8)[:-2])[-1]
+    last = scanned(dumped(7) + dumped(8)[:-2])[-1]
     assert "cut short" in (last.fault or "")
 
 
@@ -195,13 +195,13 @@ def test_what_is_no_mbox_of_patchwork_is_refused(mbox: bytes) -> None:
 
 def test_an_empty_mbox_holds_nothing() -> None:
     """A project without patches is no fault."""
-    assert found(b"") == []
+    assert scanned(b"") == []
 
 
 def test_a_body_full_of_beginnings_takes_no_time() -> None:
     """Each byte is searched a few times, however many first lines are before an id."""
     lines = FIRST * 100_000
-    assert len(found(dumped(1, lines))) == 1
+    assert len(scanned(dumped(1, lines))) == 1
 
 
 def test_memory_stays_flat_in_a_huge_mail() -> None:
@@ -229,9 +229,9 @@ def test_real_mails_give_the_real_index() -> None:
         assert member is not None
         mbox = member.read()
     lines = []
-    for mail in found(mbox):
-        date = time.strftime("%Y/%m/%d", time.gmtime(mail.when))
-        md5 = hashlib.md5(mbox[mail.offset : mail.offset + mail.length]).hexdigest()
+    for mail in scanned(mbox):
+        date = time.strftime("%Y/%m/%d", time.gmtime(mail.seconds))
+        md5 = hashlib.md5(mbox[mail.start : mail.start + mail.length]).hexdigest()
         lines.append(f"{date} {mail.message_id} {md5} {mail.patch_id}\n")
     assert len(lines) == 1535
     assert set(lines) == set((folder / "patchwork.1").read_text().splitlines(keepends=True))

@@ -13,11 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from patchsync.errors import UnknownProject
-from patchsync.patchwork.paging import LARGEST_PAGE, Page
+from patchsync.patchwork.paging import LARGEST_PAGE, Answer, Page
 from patchsync.sync.compare import Remote
 
-# Those of some patchwork ids that are claimed, with the claimed message-ids
+# Looks up those of some patchwork ids that are claimed, with the claimed message-ids.
 Claims = Callable[[Iterable[int]], Mapping[int, str | None]]
+# Gets how many pages of the list were seen, and of how many.
+OnPage = Callable[[int, int], object]
 
 
 def _ids() -> array[int]:
@@ -26,7 +28,7 @@ def _ids() -> array[int]:
 
 @dataclass
 class Comparison:
-    """What the server says of claimed patches: their ids, ascending."""
+    """What Patchwork says of the claimed patches: patchwork ids, ascending."""
 
     # It does not list them
     absent: array[int] = field(default_factory=_ids)
@@ -36,23 +38,20 @@ class Comparison:
     confirmed: int = 0
 
 
-def hold_against(
-    remote: Remote, claimed: array[int], claims: Claims, found: Comparison, at_once: int
-) -> Iterator[tuple[int, int]]:
-    """Hold what is claimed against the server's list.
+def compare_with_list(
+    remote: Remote, claimed: array[int], claims: Claims, on_page: OnPage, at_once: int
+) -> Comparison:
+    """Hold what is claimed against the project's list in Patchwork.
 
     A patch that is deleted meanwhile may let another one slide past the pages: that one counts as
     not listed, and the next sync finds it.
 
     Args:
-        remote: the project.
-        claimed: all ids that are claimed, ascending.
+        remote: the project in Patchwork.
+        claimed: all patchwork ids that are claimed, ascending.
         claims: looks up what is claimed.
-        found: gets what is found.
+        on_page: is called after each page.
         at_once: requests side by side.
-
-    Yields:
-        How many pages were seen, of how many.
 
     Raises:
         UnknownProject: the server does not have the project.
@@ -61,28 +60,36 @@ def hold_against(
     if not count and not remote.exists():
         raise UnknownProject("the server has no such project (it would list as an empty one)")
     pages = max(1, -(-count // LARGEST_PAGE))
+    comparison = Comparison()
     highest = 0
+    for answer in _pages(remote, pages, at_once):
+        listed = dict(answer.entries)
+        top = max(listed, default=highest)
+        in_range = claimed[bisect_right(claimed, highest) : bisect_right(claimed, top)]
+        comparison.absent.extend(number for number in in_range if number not in listed)
+        # A mail whose headers are at fault claims no message-id.
+        both = claims(number for number in in_range if number in listed)
+        renamed = sorted(n for n in both if both[n] not in (None, listed[n]))
+        comparison.renamed.extend(renamed)
+        comparison.confirmed += len(both) - len(renamed)
+        highest = max(highest, top)
+        on_page(answer.page.page, max(pages, answer.page.page))
+    comparison.absent.extend(claimed[bisect_right(claimed, highest) :])
+    return comparison
+
+
+def _pages(remote: Remote, pages: int, at_once: int) -> Iterator[Answer]:
+    """The pages of the list, to its end; `pages` are told of, but it may grow or shrink."""
+    first = 1
     with ThreadPoolExecutor(at_once) as pool:
-        first, last = 1, False
-        while not last:
+        while True:
             # A few at a time: what they list waits in memory.
             some = min(4 * at_once, max(1, pages - first + 1))
             asked = [Page("id", LARGEST_PAGE, number) for number in range(first, first + some)]
             for answer in pool.map(remote.list_page, asked):
-                last = answer is None or answer.last
-                if answer is None:
-                    break
-                listed = dict(answer.entries)
-                top = max(listed, default=highest)
-                here = claimed[bisect_right(claimed, highest) : bisect_right(claimed, top)]
-                found.absent.extend(each for each in here if each not in listed)
-                known = claims(each for each in here if each in listed)
-                other = sorted(each for each in known if known[each] not in (None, listed[each]))
-                found.renamed.extend(other)
-                found.confirmed += len(known) - len(other)
-                highest = max(highest, top)
-                yield answer.page.page, max(pages, answer.page.page)
-                if last:
-                    break
+                if answer is None:  # past the end
+                    return
+                yield answer
+                if answer.last:
+                    return
             first += some
-    found.absent.extend(claimed[bisect_right(claimed, highest) :])

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
-from patchsync.archive.source import ArchiveFault
+from patchsync.imports.archive import ArchiveFault
 from patchsync.patchwork.mbox import (
     FIRST_LINE,
     FIRST_WORDS,
@@ -36,16 +35,15 @@ _LONGEST_FAULT = 300  # characters
 Read = Callable[[int], bytes]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FoundMail:
-    """A mail in an mbox. What it is, is the member's bytes [offset, offset + length)."""
+class ScannedMail(NamedTuple):
+    """A mail in an mbox: its bytes are those from `start`, `length` of them."""
 
-    offset: int
+    start: int
     # With the newline that dumparchive adds: the bytes of which the store's md5 is.
     length: int
     patch_id: int
     # Patchwork's date of the patch in seconds since 1970, UTC; 0 where its date is at fault.
-    when: int
+    seconds: int
     # Both None where its headers are at fault; the date as the store has it.
     message_id: str | None
     date: str | None
@@ -53,7 +51,7 @@ class FoundMail:
     fault: str | None
 
 
-def scan(read: Read, *, name: str = "the mbox") -> Iterator[FoundMail]:
+def scan(read: Read, *, name: str = "the mbox") -> Iterator[ScannedMail]:
     """The mails of an mbox in their order, which cover it without a gap.
 
     Holds a few MiB of it at a time, however long a mail is.
@@ -66,30 +64,30 @@ def scan(read: Read, *, name: str = "the mbox") -> Iterator[FoundMail]:
         ArchiveFault: it does not begin as Patchwork's do.
     """
     scanner = _Scanner(read)
-    mail = scanner.beginning_at(0)
-    if mail is None and scanner.end:
+    beginning = scanner.beginning_at(0)
+    if beginning is None and scanner.end:
         raise ArchiveFault(
             f"{name} does not begin with 'From patchwork <date>' and X-Patchwork-Id as an mbox of"
             " dumparchive does; name one that is as Patchwork wrote it, line ends included"
         )
-    while mail is not None:
-        head = scanner.head(mail.offset)
-        end, following = scanner.next_beginning(mail.offset)
+    while beginning is not None:
+        head = scanner.head(beginning.start)
+        end, following = scanner.next_beginning(beginning.start)
         whole = following is not None or scanner.ends_with_newline
-        yield _found(mail, end - mail.offset, head, whole)
-        mail = following
+        yield _scanned(beginning, end - beginning.start, head, whole)
+        beginning = following
 
 
 class _Beginning(NamedTuple):
-    offset: int
+    start: int
     patch_id: int
     first_line: re.Match[bytes]
 
 
-def _found(mail: _Beginning, length: int, head: bytes | None, whole: bool) -> FoundMail:
+def _scanned(mail: _Beginning, length: int, head: bytes | None, whole: bool) -> ScannedMail:
     """`head`: what is before the empty line, None without one; not `whole`: no newline ends it."""
     message_id = date = fault = None
-    when = 0
+    seconds = 0
     if head is None and length > _LONGEST_HEADERS:
         fault = f"its headers are longer than {_LONGEST_HEADERS} bytes"
     elif head is None or len(head) + 2 >= length:  # dumparchive's newline is no line
@@ -97,21 +95,13 @@ def _found(mail: _Beginning, length: int, head: bytes | None, whole: bool) -> Fo
     elif not whole:
         fault = "no newline ends it: the mbox is cut short"
     try:
-        when = seconds_since_1970(mail.first_line)
+        seconds = seconds_since_1970(mail.first_line)
         if head is not None and fault is None:
-            said = parse_head(head)
-            message_id, date = said.message_id, said.date
+            headers = parse_head(head)
+            message_id, date = headers.message_id, headers.date
     except MailError as error:
         fault = fault or str(error)[:_LONGEST_FAULT]
-    return FoundMail(
-        offset=mail.offset,
-        length=length,
-        patch_id=mail.patch_id,
-        when=when,
-        message_id=message_id,
-        date=date,
-        fault=fault,
-    )
+    return ScannedMail(mail.start, length, mail.patch_id, seconds, message_id, date, fault)
 
 
 class _Scanner:

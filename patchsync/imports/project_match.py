@@ -11,8 +11,8 @@ from patchsync.patchwork.client import Client
 from patchsync.sync.projects import Project, find_project, locate_project, locate_project_offline
 
 
-class Projects:
-    """The projects whose mails are wanted."""
+class ProjectMatch:
+    """The projects whose mails are wanted, and which mbox is of which of them."""
 
     def __init__(
         self, config: Config, keys: Sequence[str], client: Client | None, *, chosen: bool
@@ -32,20 +32,18 @@ class Projects:
         self._config = config
         self._keys = list(keys)
         self._chosen = chosen
-        self._sites = [
-            site
-            for key in keys
-            if (
-                site := locate_project(config, client, key) if client else find_project(config, key)
-            )
-        ]
-        placed = {site.key for site in self._sites}
+        self._projects: list[Project] = []
+        for key in keys:
+            project = locate_project(config, client, key) if client else find_project(config, key)
+            if project:
+                self._projects.append(project)
+        placed = {project.key for project in self._projects}
         # Nobody was asked where in the store they belong.
         self._unplaced = [key for key in keys if key not in placed]
 
     def names(self) -> str:
         """For messages."""
-        return ", ".join([site.name for site in self._sites] or self._keys)
+        return ", ".join([project.name for project in self._projects] or self._keys)
 
     def unknown(self) -> str | None:
         """Why an mbox may be of a wanted project that it is not known by; None if it cannot.
@@ -55,7 +53,7 @@ class Projects:
         numbers = [key for key in self._unplaced if key.isdecimal()]
         return _place_unknown(numbers) if numbers else None
 
-    def site_of(self, link_name: str | None, path: Path) -> Project | None:
+    def project_of(self, link_name: str | None, path: Path) -> Project | None:
         """Whose mbox it is; None if it is of no project that is wanted.
 
         Args:
@@ -65,18 +63,18 @@ class Projects:
         Raises:
             GiveUp: that cannot be told.
         """
-        if link_name is None and self._chosen and self._sites:
-            return self._sites[0]
+        if link_name is None and self._chosen and self._projects:
+            return self._projects[0]
         name = link_name or _stem(path)
-        for site in self._sites:
+        for project in self._projects:
             # Patchwork does not tell link names apart by case.
-            if site.name.lower() == name.lower():
-                return site
-        if not self._sites and self._chosen and link_name:
+            if project.name.lower() == name.lower():
+                return project
+        if not self._projects and self._chosen and link_name:
             # Somebody says whose archive it is, and the archive what that project is called.
             return locate_project_offline(self._config, self._keys[0], link_name)
         unplaced = [key for key in self._unplaced if key.lower() == name.lower()]
-        if link_name is None and not self._sites:
+        if link_name is None and not self._projects:
             unplaced = unplaced or self._unplaced
         if unplaced:
             raise GiveUp(f"{path}: {_place_unknown(unplaced)}")
