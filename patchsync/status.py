@@ -18,8 +18,8 @@ from patchsync.fleet.leases import Leases
 from patchsync.fleet.trouble import Trouble, last_trouble
 from patchsync.patchwork.rate_limit import Hold, fleet_rate_limiter
 from patchsync.push.status import PushStatus, push_status
+from patchsync.store.halt import halted
 from patchsync.store.lock import is_locked
-from patchsync.store.record import halted
 from patchsync.sync.holdings import Holdings, holdings
 from patchsync.sync.projects import find_project
 from patchsync.sync.records import last_audit, last_round

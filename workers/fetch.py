@@ -83,8 +83,7 @@ def fetch_page(
     wanted = Page.from_message(page)
     if lease is not None and not context.leases(key).is_out(lease):
         return  # It waited too long, or comes twice: the next round asks for what is missing.
-    batch_bytes = context.config().fleet.batch_bytes
-    results = fetch_listed(context.client(), key, wanted, held, _limits(), batch_bytes)
+    results = fetch_listed(context.client(), key, wanted, held, Limits.of(context.config()))
     _hand_over(self, key, lease_of(wanted), results)
 
 
@@ -94,10 +93,8 @@ def fetch_patches(self: ProjectTask, project: str, ids: list[int]) -> None:
     key = context.project_key(project)
     if not isinstance(ids, list) or not all(type(number) is int and number > 0 for number in ids):
         raise GiveUp(f"{ids!r} is no list of patchwork ids like [17, 18]")
-    batch_bytes = context.config().fleet.batch_bytes
-    results = fetch_singly(
-        context.client(), key, ids, _limits(), batch_bytes, enqueue.QUARANTINE_LEASE
-    )
+    limits = Limits.of(context.config())
+    results = fetch_singly(context.client(), key, ids, limits, enqueue.QUARANTINE_LEASE)
     _hand_over(self, key, enqueue.QUARANTINE_LEASE, results)
 
 
@@ -142,12 +139,3 @@ def _hand_over(task: ProjectTask, key: str, lease: str, results: Iterable[FetchR
         leases.release(lease)
         raise
     log.info("%s: %s: %d mails, %d quarantined", key, lease, mails, quarantined)
-
-
-def _limits() -> Limits:
-    config = context.config()
-    return Limits(
-        max_mail_bytes=config.patchwork.max_mail_bytes,
-        max_series_bytes=config.patchwork.max_series_bytes,
-        threads=config.fleet.downloads,
-    )

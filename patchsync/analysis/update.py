@@ -12,9 +12,9 @@ from patchsync.analysis.engine import Engine, OnProgress, Stopped, Updated
 from patchsync.config import Config
 from patchsync.errors import LockHeld, PatchsyncError, TryAgainLater
 from patchsync.store.files import replace_file
+from patchsync.store.json_file import read_record
 from patchsync.store.layout import OWN_FOLDER
 from patchsync.store.lock import store_lock
-from patchsync.store.record import read_record
 
 # Another process that notes how its update ended; without the lock nothing is noted this time.
 RECORD_LOCK_SECONDS = 5.0

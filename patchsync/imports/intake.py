@@ -30,8 +30,8 @@ from patchsync.patchwork.client import Client, ProjectRemote
 from patchsync.patchwork.download import Limits
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.store.expected import expect
+from patchsync.store.halt import halted
 from patchsync.store.lock import store_lock
-from patchsync.store.record import halted
 from patchsync.sync.fetch import fetch_patches
 from patchsync.sync.projects import Project, settle
 
@@ -246,15 +246,10 @@ class Intake:
 
     def _fetched(self, ids: list[int], key: str, client: Client, store: LockedStore) -> bool:
         """Fetch and store these patches; False where Patchwork cannot be asked now."""
-        fleet, ask = self._config.fleet, self._config.patchwork
-        limits = Limits(
-            max_mail_bytes=ask.max_mail_bytes,
-            max_series_bytes=ask.max_series_bytes,
-            threads=fleet.downloads,
-        )
+        limits = Limits.of(self._config)
         try:
             # One by one: the store is nobody's while we wait for Patchwork.
-            for result in fetch_patches(client, key, ids, limits, fleet.batch_bytes, lease=""):
+            for result in fetch_patches(client, key, ids, limits, lease=""):
                 store.store([result])
         except ServerUnavailable:
             return False

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+from patchsync.config import Config
 from patchsync.errors import PatchsyncError, ServerUnavailable
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.fetch_result import FetchResult
@@ -24,12 +25,24 @@ from patchsync.patchwork.schemas import PatchEntry
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much at a time."""
+    """How much is downloaded at a time; in bytes, but for `threads`."""
 
     max_mail_bytes: int = 10 * 2**20
     max_series_bytes: int = 64 * 2**20
-    # Downloads at once.
+    # Of the mails in one `FetchResult`
+    batch_bytes: int = 4 * 2**20
+    # Downloads at once
     threads: int = 4
+
+    @classmethod
+    def of(cls, config: Config) -> Limits:
+        """Those that a configuration sets."""
+        return cls(
+            max_mail_bytes=config.patchwork.max_mail_bytes,
+            max_series_bytes=config.patchwork.max_series_bytes,
+            batch_bytes=config.fleet.batch_bytes,
+            threads=config.fleet.downloads,
+        )
 
 
 class Unstorable(NamedTuple):

@@ -15,12 +15,11 @@ from patchsync.errors import UnknownProject
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.paging import LARGEST_PAGE, Answer, Page
 from patchsync.patchwork.rate_limit import RedisRateLimiter
-from patchsync.store.record import write_record
+from patchsync.store.json_file import write_record
 from patchsync.sync.compare import SLACK, PageToFetch
 from patchsync.sync.differences import (
     Differences,
     RememberingRemote,
-    demand_not_halted,
     demand_same_messages,
     known_ids,
 )
@@ -109,7 +108,7 @@ def audit(
         ServerRestored: a message-id is not the one in the store; the project is halted.
         UnknownProject: the server does not know the project any more.
     """
-    demand_not_halted(project)
+    project.demand_not_halted()
     remote = RememberingRemote(client, project.key)
     highest, count = remote.newest()
     before = last_audit(project)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from patchsync.errors import GiveUp, ServerRestored
+from patchsync.errors import ServerRestored
 from patchsync.patchwork.client import Client, ProjectRemote
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.paging import Answer, Page
 from patchsync.store.container import MboxPatchwork
 from patchsync.store.expected import expected
-from patchsync.store.record import halt, halted
+from patchsync.store.halt import halt
 from patchsync.sync.compare import PageToFetch
 from patchsync.sync.id_set import IdSet
 from patchsync.sync.projects import Project
@@ -65,19 +65,6 @@ def known_ids(project: Project, container: MboxPatchwork) -> tuple[IdSet, int]:
     gone = known.gone
     known.add(patch_id for patch_id in coming if patch_id not in gone)
     return known, len(known) - held
-
-
-def demand_not_halted(project: Project) -> None:
-    """Refuse to go on with a project that somebody has to look at first.
-
-    Raises:
-        GiveUp: the file `halted` is there; the message says what it says.
-    """
-    reason = halted(project.paths)
-    if reason:
-        raise GiveUp(
-            f"{project.name} is halted: {reason} When that is mended, remove {project.paths.halted}"
-        )
 
 
 def demand_same_messages(

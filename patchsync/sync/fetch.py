@@ -26,7 +26,6 @@ def fetch_page(
     page: Page,
     held: Collection[int],
     limits: Limits,
-    batch_bytes: int,
 ) -> Iterator[FetchResult]:
     """List a page of the project `key` and download what is listed and not in `held`.
 
@@ -44,7 +43,7 @@ def fetch_page(
         return
     if not listing.entries:
         client.project(key)
-    yield from _download(client, key, listing.entries, held, limits, batch_bytes)
+    yield from _download(client, key, listing.entries, held, limits)
     yield FetchResult(
         gone=tuple(listing.answer.proves_gone(sorted(held))),
         listed=listing.answer.entries,
@@ -53,14 +52,14 @@ def fetch_page(
     if page.order == "-id" and held and ids and not listing.answer.last and min(ids) > max(held):
         # Some of ours are gone, so there are more new ones than the counts told.
         below = Page(page.order, page.per_page, page.page + 1)
-        for result in fetch_page(client, key, below, held, limits, batch_bytes):
+        for result in fetch_page(client, key, below, held, limits):
             if result.lease is None:
                 yield result
     yield FetchResult(lease=lease_of(page))
 
 
 def fetch_patches(
-    client: Client, key: str, ids: Collection[int], limits: Limits, batch_bytes: int, lease: str
+    client: Client, key: str, ids: Collection[int], limits: Limits, lease: str
 ) -> Iterator[FetchResult]:
     """Download single patches by their id, such as those that were quarantined.
 
@@ -69,7 +68,7 @@ def fetch_patches(
     """
     answers = {patch_id: client.patch(key, patch_id) for patch_id in ids}
     entries = [entry for entry in answers.values() if entry is not None]
-    yield from _download(client, key, entries, (), limits, batch_bytes)
+    yield from _download(client, key, entries, (), limits)
     yield FetchResult(
         gone=tuple(patch_id for patch_id, entry in answers.items() if entry is None),
         listed=tuple((entry.id, entry.message_id) for entry in entries),
@@ -83,7 +82,6 @@ def _download(
     entries: Collection[PatchEntry],
     held: Collection[int],
     limits: Limits,
-    batch_bytes: int,
 ) -> Iterator[FetchResult]:
     downloaded = fetch_missing(client, key, entries, held, limits)
-    return batches(downloaded, batch_bytes, MOST_MAILS, MOST_SECONDS)
+    return batches(downloaded, limits.batch_bytes, MOST_MAILS, MOST_SECONDS)

@@ -11,13 +11,12 @@ from patchsync.config import Config
 from patchsync.errors import StoreUnavailable
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.rate_limit import RedisRateLimiter
+from patchsync.store.json_file import write_record
 from patchsync.store.quarantine import due
-from patchsync.store.record import write_record
 from patchsync.sync.compare import compare
 from patchsync.sync.differences import (
     Differences,
     RememberingRemote,
-    demand_not_halted,
     demand_same_messages,
     known_ids,
 )
@@ -39,7 +38,7 @@ def probe(
         StoreUnavailable: there is no room for what would be fetched.
         UnknownProject: the server does not know the project any more.
     """
-    demand_not_halted(project)
+    project.demand_not_halted()
     _demand_room(config)
     # Here too, for it must be kept also when the budget is spent and no request follows.
     keep_count(project, limiter)

@@ -10,6 +10,7 @@ from patchsync.config import Config, ProjectTable
 from patchsync.errors import ConfigError, GiveUp, UnknownProject
 from patchsync.patchwork.client import Client
 from patchsync.store.container import MboxPatchwork
+from patchsync.store.halt import halted
 from patchsync.store.identity import Origin, claim, list_containers, read_origin
 from patchsync.store.layout import ContainerPaths
 
@@ -32,6 +33,18 @@ class Project:
         """The project's mails; to be closed."""
         paths = self.paths
         return MboxPatchwork(paths.listaddr, paths.d_mbox, paths.project_id, paths.layout)
+
+    def demand_not_halted(self) -> None:
+        """Refuse to go on with a project that somebody has to look at first.
+
+        Raises:
+            GiveUp: the file `halted` is there; the message says what it says.
+        """
+        reason = halted(self.paths)
+        if reason:
+            raise GiveUp(
+                f"{self.name} is halted: {reason} When that is mended, remove {self.paths.halted}"
+            )
 
 
 def find_project(config: Config, key: str) -> Project | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from patchsync.store.record import read_record
+from patchsync.store.json_file import read_record
 from patchsync.sync.projects import Project
 
 _Record = TypeVar("_Record")

@@ -11,7 +11,7 @@ from pathlib import Path
 from patchsync.config import Config
 from patchsync.errors import TryAgainLater
 from patchsync.patchwork.rate_limit import NO_PROJECT, RedisRateLimiter
-from patchsync.store.record import write_record
+from patchsync.store.json_file import write_record
 from patchsync.sync.projects import Project, find_project
 from patchsync.sync.records import parsed
 

@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from patchsync.errors import ServerRestored
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.rate_limit import RedisRateLimiter
-from patchsync.store.record import halt
+from patchsync.store.halt import halt
 from patchsync.store.writer import Stored, StoreWriter
-from patchsync.sync.differences import demand_not_halted
 from patchsync.sync.projects import Project
 from patchsync.sync.request_count import keep_count_in_backlog
 
@@ -51,7 +50,7 @@ def halting(project: Project) -> Iterator[None]:
         GiveUp: the project is halted.
         ServerRestored: a message-id is not the one in the store; the project is halted now.
     """
-    demand_not_halted(project)
+    project.demand_not_halted()
     try:
         yield
     except ServerRestored as error:

@@ -35,8 +35,8 @@ from workers import context, enqueue
 from workers.celery import app
 
 page = Page("-id", 4, 1)
-limits = Limits(max_mail_bytes=2**20, max_series_bytes=2**20, threads=1)
-results = fetch_page(context.client(), "sample", page, (), limits, 2**20)
+limits = Limits(max_mail_bytes=2**20, max_series_bytes=2**20, threads=1, batch_bytes=2**20)
+results = fetch_page(context.client(), "sample", page, (), limits)
 result = replace(next(results), lease=lease_of(page))
 assert len(result.mails) == 4
 

@@ -16,8 +16,8 @@ from patchsync.analysis.groups import format_group, read_content, write_content
 from patchsync.config import Config
 from patchsync.errors import GiveUp, TryAgainLater
 from patchsync.store.files import replace_file
+from patchsync.store.json_file import read_record
 from patchsync.store.layout import OWN_FOLDER
-from patchsync.store.record import read_record
 
 _UNWRITTEN_GROUPS = """
 SELECT grp, name, is_commit FROM patch WHERE grp IN

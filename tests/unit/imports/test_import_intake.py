@@ -14,7 +14,7 @@ from patchsync.imports.intake import Intake
 from patchsync.imports.project_match import ProjectMatch
 from patchsync.imports.project_mbox import Tally
 from patchsync.status import project_status
-from patchsync.store.record import halt
+from patchsync.store.halt import halt
 
 
 def archive_in(folder: Path) -> Path:

@@ -16,8 +16,8 @@ from patchsync.imports import locked_store as module
 from patchsync.imports.locked_store import LockedStore
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import parse_mail
+from patchsync.store.halt import halt, halted
 from patchsync.store.lock import lock_name, redis_lock
-from patchsync.store.record import halt, halted
 from patchsync.sync.projects import Project
 
 

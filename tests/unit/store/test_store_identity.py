@@ -12,10 +12,11 @@ import pytest
 from store_fakes import LIST, paths_in, write_index
 
 from patchsync.errors import GiveUp, LockHeld, StoreDamaged
+from patchsync.store.halt import halt, halted
 from patchsync.store.identity import Origin, claim, list_containers, read_origin
+from patchsync.store.json_file import read_record, write_record
 from patchsync.store.layout import ContainerPaths
 from patchsync.store.lock import store_lock
-from patchsync.store.record import halt, halted, read_record, write_record
 
 ORIGIN = Origin(
     url="https://patchwork.example.org/", project_id=1, link_name="jailhouse", list_email=LIST

@@ -17,7 +17,7 @@ def test_a_page_at_the_end_goes_on_until_it_meets_ours(shared_standin: StandinPr
     held = shared_standin.control.ids("sample")
     new = set(shared_standin.control.add("sample", 5))
     with Client(shared_standin.url, LocalRateLimiter()) as client:
-        found = list(fetch_page(client, "sample", page, held, Limits(), 10**6))
+        found = list(fetch_page(client, "sample", page, held, Limits()))
     assert {mail.patch_id for delivery in found for mail in delivery.mails} == new
     assert [delivery.lease for delivery in found if delivery.lease] == [lease_of(page)]
     assert found[-1].lease == lease_of(page), "it is given back when all is handed over"

@@ -1,4 +1,4 @@
-"""How the last round and the last audit went, and whether the project is halted."""
+"""Small records of a project, such as how its last round went, as JSON files."""
 
 from __future__ import annotations
 
@@ -37,24 +37,3 @@ def read_record(file: Path) -> dict[str, Any] | None:
     if not isinstance(record, dict):
         raise StoreDamaged(f"{file}: not a record; remove the file")
     return record
-
-
-def halt(paths: ContainerPaths, reason: str, wait: float = LOCK_WAIT) -> None:
-    """Have this project not synced until somebody removes the file `halted`, which says why.
-
-    The first reason stays. Raises LockHeld, StoreUnavailable.
-    """
-    with store_lock(paths.lock, wait):
-        if halted(paths) is None:
-            replace_file(paths.halted, reason.strip().encode(errors="replace") + b"\n")
-
-
-def halted(paths: ContainerPaths) -> str | None:
-    """Return why this project is halted, never an empty text; None when it is not.
-
-    Raises StoreUnavailable.
-    """
-    content = read_file(paths.halted)
-    if content is None:
-        return None
-    return content.decode(errors="replace").strip() or "no reason is given"
