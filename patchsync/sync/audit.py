@@ -111,24 +111,20 @@ def audit(
     project.demand_not_halted()
     remote = RememberingRemote(client, project.key)
     highest, count = remote.newest()
-    before = last_audit(project)
-    if since is not None and before and _is_over(before, since):
+    record = _to_go_on_with(last_audit(project), since, highest or 0)
+    if record is None:
         return Differences(ended=True, summary="audit: ended already")
-    if before is None or before.ended or (since is not None and before.began < since):
-        before = _begin(since or time.time(), highest or 0, before)
-    progress = AuditProgress(**before.state)
     if count == 0 and not remote.exists():
         raise UnknownProject(f"{config.base_url} has no project {project.key!r} any more")
     all_pages = max(1, -(-count // LARGEST_PAGE))
-    # At least one: where the list got shorter meanwhile, that is how the audit sees its end.
-    last = max(progress.page, min(all_pages, progress.page - 1 + config.schedule.audit_pages))
+    progress = AuditProgress(**record.state)
+    pages = _next_pages(progress, all_pages, config.schedule.audit_pages)
     want: list[PageToFetch] = []
     gone: set[int] = set()
     back: set[int] = set()
-    # What is held must be known before it is asked whether it is there.
     with project.open() as container, ThreadPoolExecutor(config.fleet.downloads) as pool:
+        # First: what is held must be known before it is asked whether it is there.
         known, _ = known_ids(project, container)
-        pages = [Page("id", LARGEST_PAGE, number) for number in range(progress.page, last + 1)]
         for answer in pool.map(remote.list_page, pages):
             if progress.done:
                 break
@@ -137,15 +133,15 @@ def audit(
             back |= seen.back
             want += [missing] if missing else []
         demand_same_messages(project, container, remote)
-        agreed = progress.clean(known)
+    agreed = progress.clean(known)
     record = replace(
-        before,
+        record,
         at=time.time(),
         pages=progress.page - 1,
         all_pages=all_pages,
         ended=progress.done,
         agreed=agreed,
-        last_agreed=time.time() if agreed else before.last_agreed,
+        last_agreed=time.time() if agreed else record.last_agreed,
         state=asdict(progress),
     )
     write_record(project.paths, project.paths.audit, asdict(record))
@@ -158,9 +154,30 @@ def audit(
     )
 
 
-def _is_over(record: AuditRecord, since: float) -> bool:
-    """Whether the audit that began at `since` has ended, or a later one began."""
-    return record.began > since or (record.began == since and record.ended)
+def _to_go_on_with(
+    before: AuditRecord | None, since: float | None, highest: int
+) -> AuditRecord | None:
+    """The audit under way, or a new one up to the id `highest`; None if there is nothing to do.
+
+    `since`: only the audit that began then is meant, which begins now if it has not.
+    """
+    if before is None or since is None:
+        return (
+            before if before and not before.ended else _begin(since or time.time(), highest, before)
+        )
+    if before.began < since:
+        return _begin(since, highest, before)
+    overtaken = before.began > since
+    return None if overtaken or before.ended else before
+
+
+def _next_pages(progress: AuditProgress, all_pages: int, at_most: int) -> list[Page]:
+    """The pages of this turn: at least one, where the list got shorter one past its end.
+
+    By that the audit sees where it ends.
+    """
+    last = max(progress.page, min(all_pages, progress.page - 1 + at_most))
+    return [Page("id", LARGEST_PAGE, number) for number in range(progress.page, last + 1)]
 
 
 def _begin(began: float, highest: int, before: AuditRecord | None) -> AuditRecord:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.download import Limits, batches, fetch_missing
 from patchsync.patchwork.fetch_result import FetchResult
-from patchsync.patchwork.paging import Page
+from patchsync.patchwork.paging import Answer, Page
 from patchsync.patchwork.schemas import PatchEntry
 
 # A slow page comes into the store bit by bit, so that no limit of time makes it begin anew.
@@ -36,11 +37,16 @@ def fetch_page(
         UnknownProject: the page is empty because there is no such project.
         PatchsyncError: a download failed; what others found was handed out before.
     """
+    yield from _fetch(client, key, page, held, limits)
+    yield FetchResult(lease=lease_of(page))
+
+
+def _fetch(
+    client: Client, key: str, page: Page, held: Collection[int], limits: Limits
+) -> Iterator[FetchResult]:
     listing = client.list_page(key, page)
     if listing is None:
-        # The list got shorter than the page meanwhile: the next round sees by how much.
-        yield FetchResult(lease=lease_of(page))
-        return
+        return  # The list got shorter than the page meanwhile: the next round sees by how much.
     if not listing.entries:
         client.project(key)
     yield from _download(client, key, listing.entries, held, limits)
@@ -48,14 +54,16 @@ def fetch_page(
         gone=tuple(listing.answer.proves_gone(sorted(held))),
         listed=listing.answer.entries,
     )
-    ids = listing.answer.ids
-    if page.order == "-id" and held and ids and not listing.answer.last and min(ids) > max(held):
+    if _lists_only_newer(listing.answer, held):
         # Some of ours are gone, so there are more new ones than the counts told.
-        below = Page(page.order, page.per_page, page.page + 1)
-        for result in fetch_page(client, key, below, held, limits):
-            if result.lease is None:
-                yield result
-    yield FetchResult(lease=lease_of(page))
+        yield from _fetch(client, key, replace(page, page=page.page + 1), held, limits)
+
+
+def _lists_only_newer(answer: Answer, held: Collection[int]) -> bool:
+    """Whether a page of the newest ends above the highest of ours, and others lie between."""
+    if answer.page.order != "-id" or answer.last or not held or not answer.ids:
+        return False
+    return min(answer.ids) > max(held)
 
 
 def fetch_patches(
