@@ -76,6 +76,10 @@ class ServerUnavailable(TryAgainLater):
         self.retry_after = retry_after
 
 
+class RedisUnavailable(TryAgainLater):
+    """Redis does not answer, or refuses."""
+
+
 class AnswerLost(TryAgainLater):
     """A write was sent, and nobody knows whether it was carried out, or still will be."""
 

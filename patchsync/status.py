@@ -6,24 +6,26 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, field
-
-import redis
+from typing import TYPE_CHECKING
 
 from patchsync.analysis.update import UpdateRecord, last_update
 from patchsync.config import Config
-from patchsync.errors import ServerUnavailable
+from patchsync.errors import RedisUnavailable
 from patchsync.fleet.backpressure import IndexQueue
 from patchsync.fleet.heartbeat import Heartbeats, Member
-from patchsync.fleet.leases import Leases
+from patchsync.fleet.leases import count_in_flight
+from patchsync.fleet.redis_client import RedisClient
 from patchsync.fleet.trouble import Trouble, last_trouble
-from patchsync.patchwork.rate_limit import Hold, fleet_rate_limiter
-from patchsync.push.status import PushStatus, push_status
+from patchsync.patchwork.rate_limit_state import Hold, key_prefix, read_hold, read_total
 from patchsync.store.halt import halted
 from patchsync.store.lock import is_locked
 from patchsync.sync.holdings import Holdings, holdings
-from patchsync.sync.projects import find_project
+from patchsync.sync.projects import Project, find_project
 from patchsync.sync.records import last_audit, last_round
 from patchsync.sync.request_count import last_requests
+
+if TYPE_CHECKING:
+    from patchsync.push.status import PushStatus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,22 +73,20 @@ class ProjectStatus:
     push: PushStatus | None = None
 
 
-def fleet_status(config: Config) -> FleetStatus:
-    """Who of this configuration's fleet is alive, on whatever machines. Asks the server nothing."""
-    client = redis.Redis.from_url(config.redis_url, socket_connect_timeout=5, socket_timeout=5)
-    # It brings no count back: there may be no store here.
-    limiter = fleet_rate_limiter(config, client)
+def fleet_status(config: Config, client: RedisClient) -> FleetStatus:
+    """Who of this configuration's fleet is alive, on whatever machines."""
     index_queue = IndexQueue(client, config.namespace)
+    send, prefix = client.execute_command, key_prefix(config)
     try:
         return FleetStatus(
             members=tuple(Heartbeats(client, config.namespace).alive()),
-            hold=limiter.held(),
-            requests_today=limiter.requests_today().total,
+            hold=read_hold(send, prefix),
+            requests_today=read_total(send, prefix),
             daily_budget=config.daily_budget,
             waiting_messages=index_queue.messages(),
             waiting_bytes=index_queue.bytes(),
         )
-    except (redis.RedisError, ServerUnavailable) as error:
+    except RedisUnavailable as error:
         return FleetStatus(redis_trouble=str(error))
 
 
@@ -97,15 +97,17 @@ def analysis_status(config: Config) -> UpdateRecord | None:
     return last_update(config) or UpdateRecord(engine=config.analysis.engine)
 
 
-def project_status(config: Config, key: str) -> ProjectStatus:
-    """How far the project is that the configuration spells `key`. Asks the server nothing."""
-    client = redis.Redis.from_url(config.redis_url)
-    leases = Leases(client, config.namespace, key, lease_seconds=config.fleet.lease_seconds)
+def project_status(config: Config, key: str, client: RedisClient | None = None) -> ProjectStatus:
+    """How far the project is that the configuration spells `key`.
+
+    `client`: None where Redis does not answer.
+    """
     in_flight: int | None = None
     trouble: Trouble | None = None
-    with suppress(redis.RedisError):
-        in_flight = leases.in_flight()
-        trouble = last_trouble(client, config.namespace, key)
+    if client:
+        with suppress(RedisUnavailable):
+            in_flight = count_in_flight(client, config.namespace, key)
+            trouble = last_trouble(client, config.namespace, key)
     project = find_project(config, key)
     if project is None:
         return ProjectStatus(project=key, in_flight=in_flight, trouble=trouble)
@@ -128,5 +130,12 @@ def project_status(config: Config, key: str) -> ProjectStatus:
         importing=is_locked(project.paths.import_lock),
         halted=halted(project.paths),
         trouble=trouble,
-        push=push_status(config, project) if config.push.sinks else None,
+        push=_push_status(config, project) if config.push.sinks else None,
     )
+
+
+def _push_status(config: Config, project: Project) -> PushStatus:
+    # Most of what `patchsync status` would load.
+    from patchsync.push.status import push_status
+
+    return push_status(config, project)

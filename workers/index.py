@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from patchsync.errors import LockHeld, StaleWriter
 from patchsync.patchwork.fetch_result import FetchResult
-from patchsync.store.lock import project_lock
+from patchsync.store.redis_lock import project_lock
 from patchsync.sync.projects import synced_project
 from patchsync.sync.store_result import store_result
 from workers import context, enqueue

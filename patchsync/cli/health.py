@@ -6,11 +6,11 @@ import socket
 import sys
 
 import click
-import redis
-import requests
 
 from patchsync.config import Config, load
+from patchsync.errors import RedisUnavailable
 from patchsync.fleet.heartbeat import Heartbeats
+from patchsync.fleet.redis_client import RedisReader
 from patchsync.fleet.services import SERVICES, flower_url
 
 SECONDS = 5.0
@@ -31,20 +31,20 @@ def health(service: str) -> None:
 
 
 def _trouble(config: Config, service: str) -> str | None:
-    client = redis.Redis.from_url(
-        config.redis_url, socket_connect_timeout=SECONDS, socket_timeout=SECONDS
-    )
     try:
-        present = Heartbeats(client, config.namespace).alive()
-    except redis.RedisError as error:
+        with RedisReader(config.redis_url, seconds=SECONDS) as client:
+            alive = Heartbeats(client, config.namespace).alive()
+    except RedisUnavailable as error:
         return f"Redis does not answer: {error}"
     host = socket.gethostname()
-    if any(member.service == service and member.host == host for member in present):
+    if any(member.service == service and member.host == host for member in alive):
         return None
     return f"no process of it on {host} signed in lately"
 
 
 def _flower_trouble(config: Config) -> str | None:
+    import requests  # The other services do without.
+
     session = requests.Session()
     session.trust_env = False  # A proxy is for others.
     try:

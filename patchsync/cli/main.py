@@ -2,28 +2,74 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import click
 
-from patchsync.cli.analyse import analyse
-from patchsync.cli.demo import demo
-from patchsync.cli.doctor import check
-from patchsync.cli.enqueue import enqueue
-from patchsync.cli.explain import explain_command
-from patchsync.cli.health import health
-from patchsync.cli.importing import import_archives
-from patchsync.cli.mark_false import mark_false_command
-from patchsync.cli.pasta import pasta
-from patchsync.cli.push import push
-from patchsync.cli.run import run
-from patchsync.cli.status import status
-from patchsync.cli.sync import sync
-from patchsync.cli.up import up
-from patchsync.config import DEFAULT_FILE, FILE_VARIABLE
 from patchsync.errors import PatchsyncError
+
+# In the order in which one needs them: where each is to be loaded from, and the first sentence of
+# its help, so that the help of the group loads none.
+COMMANDS = {
+    "check": (
+        "doctor:check",
+        "Look at the configuration line by line: what works, what does not, and how to mend it.",
+    ),
+    "import": (
+        "importing:import_archives",
+        "Take in archives of `manage.py dumparchive`, of any size, instead of fetching each mail.",
+    ),
+    "sync": ("sync:sync", "Bring all projects in step, once."),
+    "analyse": (
+        "analyse:analyse",
+        "Find which mails are revisions of one patch, and write PaStA's patch-groups.",
+    ),
+    "explain": (
+        "explain:explain_command",
+        "Show how two patches are rated: message and diff, each hunk compared, and the thresholds.",
+    ),
+    "mark-false": (
+        "mark_false:mark_false_command",
+        "Mark two mails, or a mail and a commit, as not the same patch.",
+    ),
+    "pasta": (
+        "pasta:pasta",
+        "Run a command of PaStA's, as `patchsync pasta -- rate`, under the store's lock.",
+    ),
+    "push": (
+        "push:push",
+        "Show PaStA's groups in Patchwork, once: what is there already is not written again.",
+    ),
+    "up": (
+        "up:up",
+        "Run everything on this machine until Ctrl-C: Redis if none is set, workers, beat, Flower.",
+    ),
+    "status": (
+        "status:status",
+        "Show who is alive, how the last analysis went, per project what the server had at the last"
+        " round and what we have, and what of it is pushed.",
+    ),
+    "enqueue": (
+        "enqueue:enqueue",
+        "Enqueue one task for the running fleet; without TASK, list them.",
+    ),
+    "run": (
+        "run:run",
+        "Run one service of the fleet in the foreground: for containers, systemd, another machine.",
+    ),
+    "health": (
+        "health:health",
+        "Say whether SERVICE runs and is alive on this host: exit status 0, else 1.",
+    ),
+    "demo": (
+        "demo:demo",
+        "Show the whole circle on a sample Patchwork, from nothing, in about a minute.",
+    ),
+}
 
 EPILOG = """
 \b
@@ -45,11 +91,28 @@ A fleet that goes on by itself:
 """
 
 
+def load_command(name: str) -> click.Command:
+    """The command of this name, with all that it needs."""
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    gc.disable()  # Of what is loaded nothing becomes garbage.
+    try:
+        command: click.Command = getattr(import_module(f"patchsync.cli.{module}"), attribute)
+    finally:
+        gc.enable()
+    return command
+
+
 class _Commands(click.Group):
-    """Commands in the order in which one needs them; our errors are shown without a traceback."""
+    """Loads the command that is called, and no other; shows our errors without a traceback."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load_command(name) if name else command, rest
 
     def invoke(self, ctx: click.Context) -> object:
         try:
@@ -69,7 +132,7 @@ class _Commands(click.Group):
     "--config",
     "file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help=f"Configuration file; default ${FILE_VARIABLE}, else {DEFAULT_FILE}."
+    help="Configuration file; default $PATCHSYNC_CONFIG, else patchsync.toml."
     " PaStA's own project config works too.",
 )
 @click.version_option(package_name="patchsync")
@@ -78,12 +141,11 @@ def main(file: Path | None) -> None:
     those that are revisions of one another, and show the groups in Patchwork.
     """
     if file:
+        from patchsync.config import FILE_VARIABLE
+
         # Where the workers' side, which has no command line of its own, looks for it too.
         os.environ[FILE_VARIABLE] = str(file.absolute())
 
 
-for command in (
-    *(check, import_archives, sync, analyse, explain_command, mark_false_command, pasta, push),
-    *(up, status, enqueue, run, health, demo),
-):
-    main.add_command(command)
+for name, (_, sentence) in COMMANDS.items():
+    main.add_command(click.Command(name, help=sentence))

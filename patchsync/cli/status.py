@@ -6,14 +6,14 @@ import json
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from patchsync.analysis.update import UpdateRecord
 from patchsync.config import Config, load
+from patchsync.fleet.redis_client import RedisReader
 from patchsync.fleet.services import wanted_services
-from patchsync.push.entries import TroubleKind
-from patchsync.push.status import PushStatus
 from patchsync.status import (
     FleetStatus,
     ProjectStatus,
@@ -22,6 +22,9 @@ from patchsync.status import (
     project_status,
 )
 from patchsync.sync.projects import configured
+
+if TYPE_CHECKING:
+    from patchsync.push.status import PushStatus
 
 # What does not happen while nobody of a service is alive.
 WITHOUT = {
@@ -46,8 +49,11 @@ def status(projects: tuple[str, ...], as_json: bool) -> None:
     """
     config = load()
     tables = [configured(config, key) for key in projects] or config.projects
-    fleet, analysis = fleet_status(config), analysis_status(config)
-    statuses = [project_status(config, table.id) for table in tables]
+    with RedisReader(config.redis_url) as client:
+        fleet, analysis = fleet_status(config, client), analysis_status(config)
+        # Else each project would wait for a Redis that does not answer.
+        asked = None if fleet.redis_trouble else client
+        statuses = [project_status(config, table.id, asked) for table in tables]
     if as_json:
         content = {
             "fleet": asdict(fleet),
@@ -137,6 +143,8 @@ def _project_lines(project: ProjectStatus) -> list[str]:
 
 
 def _push_lines(key: str, push: PushStatus) -> list[str]:
+    from patchsync.push.entries import TroubleKind  # Most do not push.
+
     lines = [
         f"push        {sink}: {counts.wanted} wanted, {counts.shown} shown,"
         f" {counts.pending} pending, {counts.trouble} in trouble"

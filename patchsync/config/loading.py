@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from patchsync.config.environment import merge, names_of, read_environment
 from patchsync.config.settings import Config
 from patchsync.errors import ConfigError
 
@@ -34,8 +35,9 @@ def load(file: str | Path | None = None) -> Config:
         tables = None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: {error}") from error
+    settings = merge(_ours(tables or {}), read_environment(Config, os.environ))
     try:
-        return Config(source=path, **_ours(tables or {}))
+        return Config(**settings | {"source": path})
     except ValidationError as error:
         problems = "\n".join(_problem(fault) for fault in error.errors())
         absent = f"\n  (there is no {path}; name a file by -c or {FILE_VARIABLE})"
@@ -48,7 +50,8 @@ def _ours(tables: dict[str, Any]) -> dict[str, Any]:
     table `PaStA`) all others are PaStA's."""
     if "PaStA" not in tables:
         return tables
-    known = {field.alias or name for name, field in Config.model_fields.items()}
+    fields = Config.model_fields.items()
+    known = {spelt for name, field in fields for spelt in names_of(name, field)}
     ours = {key: value for key, value in tables.items() if key in known}
     pasta_mbox = tables["PaStA"].get("MBOX")
     if pasta_mbox:

@@ -11,8 +11,15 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote, urlsplit
 
-from pydantic import Field, SecretStr, StringConstraints, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 
 from patchsync.config.analysis_tables import AnalysisTable
 from patchsync.config.push_tables import PushTable
@@ -38,16 +45,10 @@ POLITE_REQUESTS_PER_DAY = 50_000
 _TEMPORARY = Path(tempfile.gettempdir())
 
 
-class Config(BaseSettings):
+class Config(BaseModel):
     """Everything that can be set. Built by `load`; frozen."""
 
-    model_config = SettingsConfigDict(
-        frozen=True,
-        extra="forbid",
-        env_prefix="PATCHSYNC_",
-        env_prefix_target="all",
-        env_nested_delimiter="__",
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: Path = Field(description="the file this was read from; what it names is relative to it")
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = None
@@ -75,18 +76,6 @@ class Config(BaseSettings):
                         f"there are: {', '.join(known)}"
                     )
         return push
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment, then the file; nothing else."""
-        return env_settings, init_settings
 
     @property
     def url(self) -> str:

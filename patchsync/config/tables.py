@@ -17,7 +17,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from redis.connection import parse_url
 
 TOKEN_VARIABLE = "PATCHWORK_TOKEN"  # noqa: S105 - the variable's name, not a token
 # However it is spelt: as a key of the file it can stand in the environment, too.
@@ -127,7 +126,7 @@ class RedisTable(Table):
         if url and not url.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("wants redis://host:6379/0, rediss://... or unix:///path")
         with suppress(ValueError):  # Its text may quote a part of the password.
-            parse_url(url or "redis://")  # type: ignore[no-untyped-call]
+            _parse_redis_url(url)
             return value
         raise ValueError("is no address; percent-encode its password, or use password_file")
 
@@ -138,6 +137,18 @@ class RedisTable(Table):
         if self.password_file and urlsplit(self.url.get_secret_value()).password:
             raise ValueError("has a password in its url and password_file; keep one")
         return self
+
+
+def _parse_redis_url(url: str) -> None:
+    """Raise ValueError where redis-py could not use a url."""
+    parts = urlsplit(url)
+    if parts.query:
+        # Only redis-py knows its options, and takes longer to load than `patchsync health` may.
+        from redis.connection import parse_url
+
+        parse_url(url)  # type: ignore[no-untyped-call]
+    else:
+        _ = parts.port  # ValueError where it is no number
 
 
 class AskTable(Table):

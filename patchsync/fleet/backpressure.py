@@ -8,9 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import redis
-
 from patchsync.errors import TryAgainLater
+from patchsync.fleet.redis_client import RedisClient
 
 # What Celery is given for what may wait; everything else goes first. The transport keeps a list for
 # each step, named by the queue, this separator and the step; that of the first is just the queue.
@@ -34,29 +33,26 @@ def queue_keys(namespace: str, queue: str) -> list[str]:
 class IndexQueue:
     """The messages that wait for the index worker, and those that were taken and not acknowledged.
 
-    All methods raise redis.RedisError.
+    All methods raise what `client` does.
     """
 
-    def __init__(self, client: redis.Redis, namespace: str) -> None:
+    def __init__(self, client: RedisClient, namespace: str) -> None:
         """`namespace`: the configuration's."""
-        self._redis = client
+        self._client = client
         self._queues = queue_keys(namespace, "index")
         # Of all queues; those of the others are small.
         self._unacked = f"patchsync:{namespace}:unacked"
 
     def bytes(self) -> int:
         """What they take in Redis' memory."""
-        pipe = self._redis.pipeline(transaction=False)
-        for key in (*self._queues, self._unacked):
-            pipe.memory_usage(key, samples=0)
-        return sum(size or 0 for size in pipe.execute())
+        return sum(
+            self._client.execute_command("MEMORY", "USAGE", key, "SAMPLES", 0) or 0
+            for key in (*self._queues, self._unacked)
+        )
 
     def messages(self) -> int:
         """How many wait for the index worker."""
-        pipe = self._redis.pipeline(transaction=False)
-        for key in self._queues:
-            pipe.llen(key)
-        return sum(pipe.execute())
+        return sum(self._client.execute_command("LLEN", key) for key in self._queues)
 
 
 class Backpressure:

@@ -9,15 +9,13 @@ import json
 import os
 import socket
 from dataclasses import asdict, dataclass, field
-from typing import cast
 
-import redis
-
-from patchsync.fleet.redis_server import redis_now
+from patchsync.fleet.redis_client import RedisClient, redis_now
 
 HEARTBEAT_SECONDS = 5.0
 # So long after its last heartbeat a process is still taken to be alive.
 ALIVE_SECONDS = 20.0
+FORGOTTEN_SECONDS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,31 +29,30 @@ class Member:
 
 
 class Heartbeats:
-    """The heartbeats of one configuration's fleet. All methods raise redis.RedisError."""
+    """The heartbeats of one configuration's fleet. All methods raise what `client` does."""
 
-    def __init__(self, client: redis.Redis, namespace: str) -> None:
+    def __init__(self, client: RedisClient, namespace: str) -> None:
         """`namespace`: the configuration's."""
-        self._redis = client
+        self._client = client
         self._key = f"patchsync:{namespace}:roster"
 
     def note(self, member: Member) -> None:
         """Say that `member` is alive."""
-        now = redis_now(self._redis)
-        pipe = self._redis.pipeline()
-        pipe.zadd(self._key, {_text(member): now})
-        pipe.zremrangebyscore(self._key, "-inf", now - 10 * ALIVE_SECONDS)
-        pipe.expire(self._key, int(10 * ALIVE_SECONDS))
-        pipe.execute()
+        now = redis_now(self._client)
+        self._client.execute_command("ZADD", self._key, now, _text(member))
+        self._client.execute_command("ZREMRANGEBYSCORE", self._key, "-inf", now - FORGOTTEN_SECONDS)
+        self._client.execute_command("EXPIRE", self._key, FORGOTTEN_SECONDS)
 
     def end(self, member: Member) -> None:
         """Say that `member` ends."""
-        self._redis.zrem(self._key, _text(member))
+        self._client.execute_command("ZREM", self._key, _text(member))
 
     def alive(self) -> list[Member]:
         """Who had a heartbeat lately, by service, host and pid."""
-        found = self._redis.zrangebyscore(self._key, redis_now(self._redis) - ALIVE_SECONDS, "+inf")
-        members = [Member(**json.loads(text)) for text in cast("list[bytes]", found)]
-        return sorted(members, key=lambda each: (each.service, each.host, each.pid))
+        since = redis_now(self._client) - ALIVE_SECONDS
+        texts = self._client.execute_command("ZRANGEBYSCORE", self._key, since, "+inf")
+        members = [Member(**json.loads(text)) for text in texts]
+        return sorted(members, key=lambda member: (member.service, member.host, member.pid))
 
 
 def _text(member: Member) -> str:

@@ -7,11 +7,18 @@ keep theirs. One that is lost or left behind costs requests or time, never a pat
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-import redis
+from patchsync.fleet.redis_client import RedisClient, redis_now
 
-from patchsync.fleet.redis_server import redis_now
+if TYPE_CHECKING:
+    import redis
+
+
+def count_in_flight(client: RedisClient, namespace: str, project: str) -> int:
+    """How many leases of a project are out; raises what `client` does."""
+    now = redis_now(client)
+    return int(client.execute_command("ZCOUNT", _key(namespace, project), now, "+inf"))
 
 
 class Leases:
@@ -22,7 +29,8 @@ class Leases:
     ) -> None:
         """`namespace`: the configuration's; `lease_seconds`: how long leases last without work."""
         self._redis = client
-        self._leases = f"patchsync:{namespace}:{project}:leases"
+        self._place = namespace, project
+        self._leases = _key(namespace, project)
         self._seconds = lease_seconds
 
     def take(self, lease: str) -> bool:
@@ -65,4 +73,8 @@ class Leases:
 
     def in_flight(self) -> int:
         """How many leases are out."""
-        return self._redis.zcount(self._leases, redis_now(self._redis), "+inf")
+        return count_in_flight(self._redis, *self._place)
+
+
+def _key(namespace: str, project: str) -> str:
+    return f"patchsync:{namespace}:{project}:leases"

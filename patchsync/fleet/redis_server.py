@@ -1,4 +1,4 @@
-"""The Redis that a fleet shares: whether it answers, its clock, and the command of our own."""
+"""The Redis that a fleet shares: whether it answers, and the command of our own."""
 
 from __future__ import annotations
 
@@ -9,15 +9,6 @@ import redis
 
 from patchsync.config import Config
 from patchsync.errors import GiveUp
-
-
-def redis_now(client: redis.Redis) -> float:
-    """The time that all machines of a fleet agree on, in seconds since 1970.
-
-    Raises redis.RedisError.
-    """
-    seconds, microseconds = client.time()
-    return seconds + microseconds / 1_000_000
 
 
 def redis_trouble(config: Config) -> str | None:

@@ -6,9 +6,12 @@ import os
 import socket
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from patchsync.config import Config
 from patchsync.errors import GiveUp
+
+if TYPE_CHECKING:
+    from patchsync.config import Config
 
 # Each is a worker of the queue of its name: those that bring patches here, who groups them, and
 # who annotates.

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import asdict, dataclass
-from typing import cast
-
-import redis
+from typing import TYPE_CHECKING
 
 from patchsync.errors import GiveUp
+from patchsync.fleet.redis_client import RedisClient
+
+if TYPE_CHECKING:
+    import redis
 
 KEPT_SECONDS = 86400
 
@@ -38,9 +40,9 @@ def note_trouble(
     client.set(_key(namespace, project), json.dumps(asdict(trouble)), ex=KEPT_SECONDS)
 
 
-def last_trouble(client: redis.Redis, namespace: str, project: str) -> Trouble | None:
-    """The last thing that went wrong with a project within a day; raises redis.RedisError."""
-    text = cast("bytes | None", client.get(_key(namespace, project)))
+def last_trouble(client: RedisClient, namespace: str, project: str) -> Trouble | None:
+    """The last thing that went wrong with a project within a day; raises what `client` does."""
+    text = client.execute_command("GET", _key(namespace, project))
     return Trouble(**json.loads(text)) if text else None
 
 

@@ -19,14 +19,12 @@ from redis.commands.core import Script
 from patchsync.config import Config
 from patchsync.errors import ServerUnavailable
 from patchsync.patchwork import rate_limit_scripts as scripts
+from patchsync.patchwork.rate_limit_state import NO_PROJECT, key_prefix
 
 # Longer than that nobody is told to wait, by a mistaken or a hostile Retry-After.
 LONGEST_HOLD = 24 * 3600.0
 # Seconds that a request waits for its turn; if it had to longer, it is left to the next round.
 PATIENCE = 30.0
-# What requests without a project, like the search for the API's version, are counted under.
-NO_PROJECT = "-"
-
 _EPOCH = date(1970, 1, 1)
 _MICROSECONDS = 1_000_000
 # A bucket that nobody asks is forgotten after that.
@@ -39,14 +37,6 @@ StoredRequests = Callable[[str], Mapping[str, int]]
 # In Redis: when it is, and when the bucket was made that it was taken from.
 _Slot = tuple[int, int]
 _NO_SLOT: _Slot = (0, 0)
-
-
-@dataclass(frozen=True)
-class Hold:
-    """Nobody may ask until then (seconds since 1970), and why."""
-
-    until: float
-    why: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,15 +208,6 @@ class RedisRateLimiter:
             why,
         )
 
-    def held(self) -> Hold | None:
-        """What keeps the whole fleet from asking now; None if nothing does.
-
-        Raises:
-            redis.RedisError: Redis does not answer.
-        """
-        until, why = self._client.hmget(self._key("hold"), ["till", "why"])
-        return Hold(int(until) / _MICROSECONDS, _text(why)) if until and why else None
-
     def requests_today(self) -> DailyRequests:
         """The requests of this day.
 
@@ -312,7 +293,7 @@ def fleet_rate_limiter(
     """
     return RedisRateLimiter(
         client,
-        f"patchsync-rate:{config.instance}",
+        key_prefix(config),
         config.rate,
         config.patchwork.burst,
         namespace=config.namespace,

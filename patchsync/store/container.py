@@ -8,18 +8,19 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from patchsync.errors import StoreDamaged
-from patchsync.patchwork.fetch_result import FetchResult
-from patchsync.patchwork.mbox import Mail
 from patchsync.store.files import storing
 from patchsync.store.gone import read_gone
 from patchsync.store.layout import ContainerPaths, IndexEntry, Layout
 from patchsync.store.lock import LOCK_WAIT, store_lock
 from patchsync.store.quarantine import Quarantined, read_quarantine
 from patchsync.store.side_index import SideIndex
-from patchsync.store.writer import Stored, StoreWriter
+
+if TYPE_CHECKING:
+    from patchsync.patchwork.mbox import Mail
+    from patchsync.store.writer import Stored, StoreWriter
 
 
 class News(NamedTuple):
@@ -105,6 +106,8 @@ class MboxPatchwork:
 
         It becomes the store's writer for that moment: any other one is stale then and starts anew.
         """
+        from patchsync.patchwork.fetch_result import FetchResult
+
         with self.writer() as writer:
             stored = writer.apply(FetchResult(mails=tuple(self._pending)))
         self._pending.clear()
@@ -209,6 +212,8 @@ class MboxPatchwork:
 
     def writer(self) -> StoreWriter:
         """Return a writer for this store, to be entered."""
+        from patchsync.store.writer import StoreWriter  # Who only reads does not load it.
+
         return StoreWriter(self.paths, lock_wait=self._lock_wait)
 
     def _mail(self, entry: IndexEntry) -> bytes:

@@ -1,4 +1,4 @@
-"""One writer per store: a fencing token decides, a Redis lock keeps the others from waiting.
+"""One writer per store: a fencing token decides; `redis_lock` only keeps others from waiting.
 
 The Redis lock expires, Redis may be flushed, and a process may be paused for longer than any lock
 lasts. So each writer takes a token, the store's own highest plus one, and before it writes it
@@ -8,29 +8,17 @@ checks under an OS file lock that nobody has taken a higher one since.
 from __future__ import annotations
 
 import fcntl
-import logging
 import os
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from redis.exceptions import LockError, RedisError
-
-from patchsync.config import Config
 from patchsync.errors import LockHeld, StaleWriter, StoreDamaged
 from patchsync.store.files import make_folder, read_file, replace_file, storing
 
-if TYPE_CHECKING:
-    from redis import Redis
-
-log = logging.getLogger(__name__)
-
 LOCK_WAIT = 30.0  # seconds; the index of a million lines is read anew in less
 _POLL = 0.01  # seconds between two tries
-_REDIS_POLL = 0.05
-_WANTED_SECONDS = 1.0  # so long after its last try somebody counts as waiting for a Redis lock
 
 
 @contextmanager
@@ -116,59 +104,3 @@ class Fence:
             raise StaleWriter(
                 f"{self._path}: this writer has token {token}, but {highest} was taken since"
             )
-
-
-@contextmanager
-def redis_lock(client: Redis, name: str, *, ttl: float, wait: float) -> Iterator[None]:
-    """Hold the lock `name` in Redis for at most `ttl` seconds; wait for it at most `wait` seconds.
-
-    Raises LockHeld when it is not to be had. It only saves work: a lock that was lost meanwhile is
-    no error here, since the fencing token decides who writes.
-    """
-    lock = client.lock(name, timeout=ttl, thread_local=False)
-    waited = False
-    deadline = time.monotonic() + wait
-    while not lock.acquire(blocking=False):
-        if time.monotonic() >= deadline:
-            raise LockHeld(f"Redis lock {name}: another worker has held it for {wait:g} s")
-        client.set(_wanted(name), b"", px=round(1000 * _WANTED_SECONDS))
-        waited = True
-        time.sleep(_REDIS_POLL)
-    try:
-        if waited:
-            client.delete(_wanted(name))
-        yield
-    finally:
-        try:
-            lock.release()
-        except LockError:
-            log.info("redis lock was lost before its release", extra={"lock": name})
-        except RedisError:
-            # It runs out by itself; the work under it is done, or its own error matters more.
-            log.warning("redis lock could not be released", extra={"lock": name}, exc_info=True)
-
-
-def give_way(client: Redis, name: str) -> None:
-    """Let who waits for the Redis lock `name` have it before us; for who takes it again and again.
-
-    Without that a lock which is free for an instant now and then is never met so.
-    """
-    deadline = time.monotonic() + 2 * _WANTED_SECONDS
-    while client.exists(_wanted(name)) and time.monotonic() < deadline:
-        time.sleep(_REDIS_POLL)
-
-
-def _wanted(name: str) -> str:
-    return f"{name}:wanted"
-
-
-def lock_name(config: Config, key: str) -> str:
-    """The Redis lock of who writes the store of the project that the configuration spells `key`."""
-    return f"patchsync:{config.namespace}:{key}:lock"
-
-
-def project_lock(
-    client: Redis, config: Config, key: str, *, wait: float
-) -> AbstractContextManager[None]:
-    """Hold the Redis lock of the project that the configuration spells `key`, as `redis_lock`."""
-    return redis_lock(client, lock_name(config, key), ttl=config.fleet.lock_seconds, wait=wait)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from patchsync.config import Config, ProjectTable
 from patchsync.errors import ConfigError, GiveUp, UnknownProject
-from patchsync.patchwork.client import Client
 from patchsync.store.container import MboxPatchwork
 from patchsync.store.halt import halted
 from patchsync.store.identity import Origin, claim, list_containers, read_origin
 from patchsync.store.layout import ContainerPaths
+
+if TYPE_CHECKING:
+    from patchsync.patchwork.client import Client
 
 # Where each project was found last, by store, Patchwork, layout, and its name or number: else each
 # round of each project would read what all the others have noted.

@@ -7,13 +7,17 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from patchsync.config import Config
 from patchsync.errors import TryAgainLater
-from patchsync.patchwork.rate_limit import NO_PROJECT, RedisRateLimiter
+from patchsync.patchwork.rate_limit_state import NO_PROJECT
 from patchsync.store.json_file import write_record
 from patchsync.sync.projects import Project, find_project
 from patchsync.sync.records import parsed
+
+if TYPE_CHECKING:
+    from patchsync.patchwork.rate_limit import RedisRateLimiter
 
 # So often the count is kept while a backlog comes in; what is lost with Redis is the count since.
 KEEP_SECONDS = 5.0

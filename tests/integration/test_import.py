@@ -16,7 +16,7 @@ import requests
 from patchsync.config import load
 from patchsync.imports.locked_store import LockedStore
 from patchsync.imports.project_mbox import NEWEST
-from patchsync.store.lock import lock_name, redis_lock
+from patchsync.store.redis_lock import lock_name, redis_lock
 from patchsync.store.writer import Stored, StoreWriter
 from standin.process import StandinProcess
 from tests.support.contents import Contents, assert_same_store, contents_of

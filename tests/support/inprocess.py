@@ -198,8 +198,11 @@ def _forget_everything() -> None:
 @contextmanager
 def process_of_its_own(config: Config, workers: Workers) -> Iterator[None]:
     """What is done within is done as in a process that was started for it."""
+    from patchsync.cli.main import COMMANDS, load_command
     from workers.celery import app
 
+    for name in COMMANDS:
+        load_command(name)
     environment, directory = dict(os.environ), tempfile.tempdir
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     os.environ[FILE_VARIABLE] = str(config.source)

@@ -234,7 +234,7 @@ def test_the_service_is_missed_only_where_it_is_wanted(
     if not wanted:
         config.source.write_text(TABLES.partition("[push]")[0])
     fleet = FleetStatus(members=(Member(service="index", host="here", pid=7),))
-    monkeypatch.setattr("patchsync.cli.status.fleet_status", lambda config: fleet)
+    monkeypatch.setattr("patchsync.cli.status.fleet_status", lambda config, client: fleet)
     said = told(config).stdout
     assert "index       process 7 on here" in said
     assert ("push        none: nothing is annotated" in said) is wanted

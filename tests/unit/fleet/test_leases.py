@@ -11,7 +11,7 @@ from patchsync.errors import GiveUp, ServerUnavailable
 from patchsync.fleet import leases as module
 from patchsync.fleet.debounce import Debounce
 from patchsync.fleet.leases import Leases
-from patchsync.fleet.redis_server import redis_now
+from patchsync.fleet.redis_client import redis_now
 from patchsync.fleet.trouble import last_trouble, note_trouble
 from tests.support.installation import wait_until
 

@@ -17,7 +17,7 @@ from patchsync.imports.locked_store import LockedStore
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import parse_mail
 from patchsync.store.halt import halt, halted
-from patchsync.store.lock import lock_name, redis_lock
+from patchsync.store.redis_lock import lock_name, redis_lock
 from patchsync.sync.projects import Project
 
 

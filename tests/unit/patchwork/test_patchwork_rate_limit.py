@@ -16,6 +16,7 @@ from redis.retry import Retry
 
 from patchsync.errors import ServerUnavailable
 from patchsync.patchwork.rate_limit import LocalRateLimiter, RedisRateLimiter
+from patchsync.patchwork.rate_limit_state import read_hold
 from tests.support.installation import wait_until
 
 # redis-py itself tries for seconds.
@@ -244,9 +245,9 @@ def test_a_hold_says_why(make_limiter: MakeLimiter) -> None:
 def test_a_hold_of_another_process_says_why(redis_client: redis.Redis) -> None:
     """To those who are refused by it, and to `patchsync status`."""
     limiter = RedisRateLimiter(redis_client, "pw", None, patience=0)
-    assert limiter.held() is None
+    assert read_hold(redis_client.execute_command, "pw") is None
     RedisRateLimiter(redis_client, "pw", None).hold(1000, "a dead server")
-    hold = limiter.held()
+    hold = read_hold(redis_client.execute_command, "pw")
     assert hold is not None
     assert hold.why == "a dead server"
     assert hold.until == pytest.approx(time.time() + 1000, abs=60)
@@ -258,7 +259,7 @@ def test_what_is_over_is_held_by_nobody(redis_client: redis.Redis) -> None:
     """Redis forgets a hold when it ends."""
     limiter = RedisRateLimiter(redis_client, "pw", None, patience=0)
     RedisRateLimiter(redis_client, "pw", None).hold(0.05, "a dead server")
-    wait_until(lambda: limiter.held() is None, "it is over")
+    wait_until(lambda: read_hold(redis_client.execute_command, "pw") is None, "it is over")
     limiter.wait("p")
 
 

@@ -18,7 +18,7 @@ from store_fakes import batch_of, fake_mail, paths_in, strict_read
 
 from patchsync.errors import LockHeld, PatchsyncError, StaleWriter
 from patchsync.store import writer as writer_module
-from patchsync.store.lock import redis_lock
+from patchsync.store.redis_lock import redis_lock
 from patchsync.store.writer import StoreWriter
 
 

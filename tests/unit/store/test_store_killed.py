@@ -21,7 +21,7 @@ from store_fakes import batch_of, strict_read
 from patchsync.errors import StoreDamaged
 from patchsync.store.container import MboxPatchwork
 from patchsync.store.layout import ContainerPaths
-from patchsync.store.lock import redis_lock
+from patchsync.store.redis_lock import redis_lock
 from patchsync.store.writer import StoreWriter
 
 WORKERS = Path(__file__).with_name("store_workers.py")

@@ -10,7 +10,8 @@ import pytest
 import redis
 
 from patchsync.errors import LockHeld, StaleWriter, StoreDamaged
-from patchsync.store.lock import Fence, give_way, redis_lock, store_lock
+from patchsync.store.lock import Fence, store_lock
+from patchsync.store.redis_lock import give_way, redis_lock
 
 
 def test_the_stores_lock_is_held_by_one(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 from patchsync.config import Config, load
 from patchsync.errors import ServerUnavailable
 from patchsync.patchwork.fetch_result import FetchResult
-from patchsync.patchwork.rate_limit import NO_PROJECT, DailyRequests, RedisRateLimiter
+from patchsync.patchwork.rate_limit import DailyRequests, RedisRateLimiter
+from patchsync.patchwork.rate_limit_state import NO_PROJECT
 from patchsync.store.identity import Origin, claim
 from patchsync.store.layout import ContainerPaths
 from patchsync.sync.projects import find_project, synced_project

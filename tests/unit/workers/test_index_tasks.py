@@ -14,7 +14,7 @@ from patchsync.errors import GiveUp, LockHeld, StaleWriter, StoreUnavailable
 from patchsync.fleet.backpressure import FIRST, LATER
 from patchsync.fleet.leases import Leases
 from patchsync.patchwork.fetch_result import FetchResult
-from patchsync.store.lock import lock_name, redis_lock
+from patchsync.store.redis_lock import lock_name, redis_lock
 from patchsync.sync.projects import find_project
 from tests.support.inprocess import Sent, Workers
 from tests.support.installation import Installation

@@ -1,0 +1,78 @@
+"""The Redis lock of a project's writer. It only saves work: `lock.Fence` decides who writes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
+
+from redis.exceptions import LockError, RedisError
+
+from patchsync.config import Config
+from patchsync.errors import LockHeld
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+log = logging.getLogger(__name__)
+
+_POLL = 0.05  # seconds between two tries
+_WANTED_SECONDS = 1.0  # so long after its last try somebody counts as waiting
+
+
+@contextmanager
+def redis_lock(client: Redis, name: str, *, ttl: float, wait: float) -> Iterator[None]:
+    """Hold the lock `name` in Redis for at most `ttl` seconds; wait for it at most `wait` seconds.
+
+    Raises LockHeld when it is not to be had. It only saves work: a lock that was lost meanwhile is
+    no error here, since the fencing token decides who writes.
+    """
+    lock = client.lock(name, timeout=ttl, thread_local=False)
+    waited = False
+    deadline = time.monotonic() + wait
+    while not lock.acquire(blocking=False):
+        if time.monotonic() >= deadline:
+            raise LockHeld(f"Redis lock {name}: another worker has held it for {wait:g} s")
+        client.set(_wanted(name), b"", px=round(1000 * _WANTED_SECONDS))
+        waited = True
+        time.sleep(_POLL)
+    try:
+        if waited:
+            client.delete(_wanted(name))
+        yield
+    finally:
+        try:
+            lock.release()
+        except LockError:
+            log.info("redis lock was lost before its release", extra={"lock": name})
+        except RedisError:
+            # It runs out by itself; the work under it is done, or its own error matters more.
+            log.warning("redis lock could not be released", extra={"lock": name}, exc_info=True)
+
+
+def give_way(client: Redis, name: str) -> None:
+    """Let who waits for the Redis lock `name` have it before us; for who takes it again and again.
+
+    Without that a lock which is free for an instant now and then is never met so.
+    """
+    deadline = time.monotonic() + 2 * _WANTED_SECONDS
+    while client.exists(_wanted(name)) and time.monotonic() < deadline:
+        time.sleep(_POLL)
+
+
+def _wanted(name: str) -> str:
+    return f"{name}:wanted"
+
+
+def lock_name(config: Config, key: str) -> str:
+    """The Redis lock of who writes the store of the project that the configuration spells `key`."""
+    return f"patchsync:{config.namespace}:{key}:lock"
+
+
+def project_lock(
+    client: Redis, config: Config, key: str, *, wait: float
+) -> AbstractContextManager[None]:
+    """Hold the Redis lock of the project that the configuration spells `key`, as `redis_lock`."""
+    return redis_lock(client, lock_name(config, key), ttl=config.fleet.lock_seconds, wait=wait)

@@ -1,0 +1,122 @@
+"""What a command loads: no more than it needs, for a HEALTHCHECK runs one each half minute."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import redis
+
+from patchsync.cli.main import COMMANDS, load_command
+from patchsync.config import DEFAULT_FILE, FILE_VARIABLE
+
+PROGRAM = """
+import json, sys
+before = set(sys.modules)
+from patchsync.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    new = {name for name in set(sys.modules) - before if not name.startswith("_")}
+    print("\\n" + json.dumps(sorted(new)))
+"""
+PYDANTIC = {
+    "annotated_types",
+    "pydantic",
+    "pydantic_core",
+    "typing_extensions",
+    "typing_inspection",
+}
+HEAVY = {"asyncio", "logging", "multiprocessing", "ssl", "unittest", "xml"}
+
+
+def loaded(*arguments: str, file: Path | None = None) -> set[str]:
+    """The modules that a command loads."""
+    environment = os.environ | ({FILE_VARIABLE: str(file)} if file else {})
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def foreign(modules: set[str]) -> set[str]:
+    """Of these the packages that are neither ours nor Python's, and what of Python's is heavy."""
+    packages = {name.partition(".")[0] for name in modules}
+    return (packages - sys.stdlib_module_names - {"patchsync"}) | (packages & HEAVY)
+
+
+def rooms(modules: set[str]) -> set[str]:
+    """Of these our own rooms."""
+    parts = (name.split(".") for name in modules)
+    return {room[1] for room in parts if room[0] == "patchsync" and len(room) > 1}
+
+
+@pytest.fixture
+def file(tmp_path: Path, redis_client: redis.Redis, redis_socket: Path) -> Path:
+    """A configuration whose Redis answers."""
+    file = tmp_path / "patchsync.toml"
+    file.write_text(
+        '[mbox.patchwork]\nurl = "https://patchwork.example.org"\nproject_ids = [1]\n'
+        f'[redis]\nurl = "unix://{redis_socket}"\n'
+    )
+    return file
+
+
+def test_the_group_loads_no_command() -> None:
+    """Neither imported nor asked for help or a version."""
+    modules = loaded("--help")
+    assert foreign(modules) == {"click"}
+    assert rooms(modules) == {"cli", "errors"}
+    assert {name for name in modules if name.startswith("patchsync.cli.")} == {"patchsync.cli.main"}
+
+
+@pytest.mark.parametrize("arguments", [["health", "fetch"], ["health", "beat"]])
+def test_health_loads_the_configuration_and_little_more(file: Path, arguments: list[str]) -> None:
+    """No client of Redis, no HTTP, no store."""
+    modules = loaded(*arguments, file=file)
+    assert foreign(modules) == {"click", *PYDANTIC}
+    assert rooms(modules) == {"cli", "config", "errors", "fleet"}
+    assert "patchsync.fleet.supervisor" not in modules
+
+
+def test_health_loads_no_more_where_redis_is_out_of_reach(file: Path) -> None:
+    """As with an embedded one, which ends with its fleet."""
+    file.write_text(file.read_text().replace("unix://", "unix:///nowhere"))
+    assert foreign(loaded("health", "fetch", file=file)) == {"click", *PYDANTIC}
+
+
+def test_status_loads_what_reads_the_store(file: Path) -> None:
+    """Nothing that works on it, no engine, no client of Patchwork."""
+    modules = loaded("status", file=file)
+    assert foreign(modules) == {"click", *PYDANTIC}
+    assert not rooms(modules) & {"archive", "doctor", "imports", "push"}
+    for module in ("analysis.builtin", "store.writer", "patchwork.client", "fleet.supervisor"):
+        assert f"patchsync.{module}" not in modules
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_says_of_a_command_what_its_help_says(name: str) -> None:
+    """Its first sentence, however wide the terminal is."""
+    command = load_command(name)
+    assert command.name == name
+    for width in range(10, 200):
+        listed = click.Command(name, help=COMMANDS[name][1]).get_short_help_str(width)
+        assert listed == command.get_short_help_str(width)
+
+
+def test_the_help_names_the_file_that_is_read() -> None:
+    """Without loading what reads it."""
+    from patchsync.cli import main
+
+    help_text = main.params[0].to_info_dict()["help"]
+    assert f"${FILE_VARIABLE}, else {DEFAULT_FILE}" in help_text
