@@ -22,7 +22,7 @@ from patchsync.imports.archive import Archive, ArchiveFault, Member
 from patchsync.imports.comparison import OnPage
 from patchsync.imports.inventory import Inventory
 from patchsync.imports.locked_store import LockedStore
-from patchsync.imports.new_mails import batches, read_ahead
+from patchsync.imports.new_mails import batches
 from patchsync.imports.project_match import ProjectMatch
 from patchsync.imports.project_mbox import ProjectMbox, Tally
 from patchsync.imports.scan import scan
@@ -36,10 +36,9 @@ from patchsync.sync.fetch import fetch_patches
 from patchsync.sync.projects import Project, settle
 
 # A piece is stored at once: long, for what each costs to make durable; short, for who waits for the
-# store meanwhile, and for what is done again after a kill. It is read in batches, three of which
-# are in memory: one is written, one waits, one is read. All together [import] spool_bytes.
-_BATCHES = 16
-_BATCHES_IN_PIECE = 8
+# store meanwhile, and for what is done again after a kill. It is read batch by batch, one of which
+# is in memory. A piece has at most half of [import] spool_bytes: by default 64 MiB, 4 at a time.
+_BATCHES_IN_PIECE = 16
 # Patches in doubt that are asked for at a time
 _FETCHED_AT_ONCE = 20
 # So long a Patchwork that does not answer is asked again; the next sync fetches what is left.
@@ -197,7 +196,7 @@ class Intake:
             TryAgainLater: the disk is full, or the store was not to be had for too long.
             ArchiveFault: the archive changed since it was read.
         """
-        batch_bytes = self._config.imports.spool_bytes // _BATCHES
+        batch_bytes = self._config.imports.spool_bytes // (2 * _BATCHES_IN_PIECE)
         done = Progress()
 
         def counted(results: Iterator[FetchResult]) -> Iterator[FetchResult]:
@@ -217,7 +216,7 @@ class Intake:
             for member in archive.members():
                 if wanted := self._mbox_of(member):
                     with open_store(wanted.project) as store:
-                        results = counted(read_ahead(batches(wanted, member, batch_bytes)))
+                        results = counted(batches(wanted, member, batch_bytes))
                         for first in results:
                             store.store(chain([first], islice(results, _BATCHES_IN_PIECE - 1)))
 
