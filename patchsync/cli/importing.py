@@ -26,8 +26,8 @@ from patchsync.errors import (
 )
 from patchsync.fleet.supervisor import Supervisor
 from patchsync.imports.archive import Archive
-from patchsync.imports.comparison import OnPage
 from patchsync.imports.intake import Intake, OpenStore
+from patchsync.imports.list_comparison import OnPage
 from patchsync.imports.locked_store import LockedStore
 from patchsync.imports.project_match import ProjectMatch
 from patchsync.imports.project_mbox import ProjectMbox, Tally

@@ -96,18 +96,18 @@ class Archive:
             raise _unreadable(self.path, error) from error
         return digest.hexdigest()
 
-    def members(self) -> Iterator[Member]:
+    def members(self) -> Iterator[ArchiveMember]:
         """The mboxes, from the file's beginning; one ends where the next is asked for.
 
         Raises ArchiveFault, before anything of the member at fault is handed out. That the file is
-        whole is certain only at the end: see `Member.read`.
+        whole is certain only at the end: see `ArchiveMember.read`.
         """
         head = self._from_its_beginning().read(tarfile.BLOCKSIZE)
         content = self._from_its_beginning()
         if _is_tar_header(head):
             yield from _tar_members(content)
         elif head.startswith(b"From "):
-            yield Member(content, None, None)
+            yield ArchiveMember(content, None, None)
         else:
             raise content.fault(_what_else(head))
 
@@ -118,7 +118,7 @@ class Archive:
         return self._content
 
 
-class Member:
+class ArchiveMember:
     """One mbox in an archive, forward only."""
 
     def __init__(self, content: _Content, link_name: str | None, size: int | None) -> None:
@@ -261,7 +261,7 @@ class _Headers(io.BufferedIOBase):
         return position
 
 
-def _tar_members(content: _Content) -> Iterator[Member]:
+def _tar_members(content: _Content) -> Iterator[ArchiveMember]:
     headers = _Headers(content)
     names: set[str] = set()
     tar: tarfile.TarFile | None = None
@@ -285,7 +285,7 @@ def _tar_members(content: _Content) -> Iterator[Member]:
         if len(names) == _MOST_MEMBERS:
             raise content.fault(f"is a tar of more than {_MOST_MEMBERS} mboxes; split it")
         names.add(link_name)
-        member = Member(content, link_name, info.size)
+        member = ArchiveMember(content, link_name, info.size)
         yield member
         member.end()
     _finish(content, headers.last_block)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from patchsync.imports.archive import ArchiveFault, Member
+from patchsync.imports.archive import ArchiveFault, ArchiveMember
 from patchsync.imports.inventory import InventoryMail
 from patchsync.imports.project_mbox import ProjectMbox
 from patchsync.patchwork.fetch_result import FetchResult
@@ -14,7 +14,7 @@ BATCH_MAILS = 1000
 _READ = 2**20
 
 
-def batches(mbox: ProjectMbox, member: Member, most_bytes: int) -> Iterator[FetchResult]:
+def batches(mbox: ProjectMbox, member: ArchiveMember, most_bytes: int) -> Iterator[FetchResult]:
     """The new mails of an mbox, read from `member`; of at most `most_bytes`, or one mail each.
 
     Raises:
@@ -43,7 +43,7 @@ def batches(mbox: ProjectMbox, member: Member, most_bytes: int) -> Iterator[Fetc
 class _Reader:
     """Reads an mbox at offsets that only ever grow, in blocks of it."""
 
-    def __init__(self, member: Member) -> None:
+    def __init__(self, member: ArchiveMember) -> None:
         self._member = member
         self._start = 0  # of the block
         self._block = b""
