@@ -9,7 +9,7 @@ import click
 from rich import progress as columns
 
 from patchsync.cli.bars import Bars
-from patchsync.imports.intake import Progress
+from patchsync.imports.intake import ImportProgress
 
 LINE_SECONDS = 5.0
 # Before so much is done, the time left is anybody's guess.
@@ -32,7 +32,7 @@ class Bar(Bars):
         self._row = self.shown.add_task(what, total=total_bytes, mails=0)
         self._began = time.monotonic()
         self._next_line = self._began + LINE_SECONDS
-        self._last = Progress()
+        self._last = ImportProgress()
 
     def __exit__(
         self,
@@ -44,7 +44,7 @@ class Bar(Bars):
         if not self.on_terminal and error is None:
             self._line()
 
-    def update(self, now: Progress) -> None:
+    def update(self, now: ImportProgress) -> None:
         """Show how much is done now."""
         self._last = now
         if self.on_terminal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import tempfile
 import time
@@ -25,8 +26,8 @@ from patchsync.errors import (
 )
 from patchsync.fleet.supervisor import Supervisor
 from patchsync.imports.archive import Archive
-from patchsync.imports.comparison import OnPage
 from patchsync.imports.intake import Intake, OpenStore
+from patchsync.imports.list_comparison import OnPage
 from patchsync.imports.locked_store import LockedStore
 from patchsync.imports.project_match import ProjectMatch
 from patchsync.imports.project_mbox import ProjectMbox, Tally
@@ -69,6 +70,7 @@ def import_archives(
     Exit status 0 only if all mails of the archive that Patchwork lists are in the store.
     """
     config = load()
+    gc.freeze()  # What is loaded stays; the collector need not look through it again and again.
     wanted = _wanted(config, archives, project)
     command = _Import(config, dry_run=dry_run, offline=offline, patience=patience)
     try:

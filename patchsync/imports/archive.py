@@ -16,12 +16,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from isal import igzip, isal_zlib
+from isal import igzip, igzip_threaded, isal_zlib
 
 from patchsync.errors import GiveUp
 
 _LARGEST_READ = 4 << 20  # bytes
 _CHUNK = 1 << 20
+_AHEAD = 1 << 20  # bytes that a thread unpacks at a time, three of which wait
 _SAMPLE = 64 << 10  # bytes at either end of the file that go into its identity
 # Mail shrinks to a fifth; gzip's own limit is a thousandth.
 _LARGEST_EXPANSION = 250
@@ -61,6 +62,7 @@ class Archive:
         except OSError as error:
             raise _unreadable(path, error) from error
         self._stat = os.fstat(self._file.fileno())
+        self._content: _Content | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -70,6 +72,8 @@ class Archive:
 
     def close(self) -> None:
         """Close the file."""
+        if self._content:
+            self._content.close()
         self._file.close()
 
     @property
@@ -92,23 +96,29 @@ class Archive:
             raise _unreadable(self.path, error) from error
         return digest.hexdigest()
 
-    def members(self) -> Iterator[Member]:
+    def members(self) -> Iterator[ArchiveMember]:
         """The mboxes, from the file's beginning; one ends where the next is asked for.
 
         Raises ArchiveFault, before anything of the member at fault is handed out. That the file is
-        whole is certain only at the end: see `Member.read`.
+        whole is certain only at the end: see `ArchiveMember.read`.
         """
-        head = _Content(self._file, self.path).read(tarfile.BLOCKSIZE)
-        content = _Content(self._file, self.path)
+        head = self._from_its_beginning().read(tarfile.BLOCKSIZE)
+        content = self._from_its_beginning()
         if _is_tar_header(head):
             yield from _tar_members(content)
         elif head.startswith(b"From "):
-            yield Member(content, None, None)
+            yield ArchiveMember(content, None, None)
         else:
             raise content.fault(_what_else(head))
 
+    def _from_its_beginning(self) -> _Content:
+        if self._content:
+            self._content.close()
+        self._content = _Content(self._file, self.path)
+        return self._content
 
-class Member:
+
+class ArchiveMember:
     """One mbox in an archive, forward only."""
 
     def __init__(self, content: _Content, link_name: str | None, size: int | None) -> None:
@@ -162,7 +172,15 @@ class _Content:
         self._file = file
         self._size = os.fstat(file.fileno()).st_size
         file.seek(0)
-        self._gzip = igzip.IGzipFile(fileobj=file) if file.peek(2)[:2] == _GZIP else None  # type: ignore[no-untyped-call]
+        self._gzip: io.BufferedReader | None = None
+        if file.peek(2)[:2] == _GZIP:
+            # A thread unpacks what is read next.
+            self._gzip = igzip_threaded.open(file, "rb", block_size=_AHEAD)  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        """Unpack no more."""
+        if self._gzip:
+            self._gzip.close()
 
     def read(self, n: int) -> bytes:
         """At most `n` bytes and 4 MiB; fewer only at the end or where `n` is more."""
@@ -243,7 +261,7 @@ class _Headers(io.BufferedIOBase):
         return position
 
 
-def _tar_members(content: _Content) -> Iterator[Member]:
+def _tar_members(content: _Content) -> Iterator[ArchiveMember]:
     headers = _Headers(content)
     names: set[str] = set()
     tar: tarfile.TarFile | None = None
@@ -267,7 +285,7 @@ def _tar_members(content: _Content) -> Iterator[Member]:
         if len(names) == _MOST_MEMBERS:
             raise content.fault(f"is a tar of more than {_MOST_MEMBERS} mboxes; split it")
         names.add(link_name)
-        member = Member(content, link_name, info.size)
+        member = ArchiveMember(content, link_name, info.size)
         yield member
         member.end()
     _finish(content, headers.last_block)

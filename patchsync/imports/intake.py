@@ -18,11 +18,11 @@ from typing import NamedTuple, Self
 
 from patchsync.config import Config
 from patchsync.errors import GiveUp, LockHeld, ServerUnavailable
-from patchsync.imports.archive import Archive, ArchiveFault, Member
-from patchsync.imports.comparison import OnPage
+from patchsync.imports.archive import Archive, ArchiveFault, ArchiveMember
 from patchsync.imports.inventory import Inventory
+from patchsync.imports.list_comparison import OnPage
 from patchsync.imports.locked_store import LockedStore
-from patchsync.imports.new_mails import batches, read_ahead
+from patchsync.imports.new_mails import batches
 from patchsync.imports.project_match import ProjectMatch
 from patchsync.imports.project_mbox import ProjectMbox, Tally
 from patchsync.imports.scan import scan
@@ -36,10 +36,9 @@ from patchsync.sync.fetch import fetch_patches
 from patchsync.sync.projects import Project, settle
 
 # A piece is stored at once: long, for what each costs to make durable; short, for who waits for the
-# store meanwhile, and for what is done again after a kill. It is read in batches, three of which
-# are in memory: one is written, one waits, one is read. All together [import] spool_bytes.
-_BATCHES = 16
-_BATCHES_IN_PIECE = 8
+# store meanwhile, and for what is done again after a kill. It is read batch by batch, one of which
+# is in memory. A piece has at most half of [import] spool_bytes: by default 64 MiB, 4 at a time.
+_BATCHES_IN_PIECE = 16
 # Patches in doubt that are asked for at a time
 _FETCHED_AT_ONCE = 20
 # So long a Patchwork that does not answer is asked again; the next sync fetches what is left.
@@ -50,21 +49,21 @@ _ASK_AGAIN_SECONDS = 2.0
 OpenStore = Callable[[Project], LockedStore]
 
 
-class Progress(NamedTuple):
+class ImportProgress(NamedTuple):
     """How much is done."""
 
     mails: int = 0
     bytes: int = 0
 
-    def plus(self, result: FetchResult) -> Progress:
+    def plus(self, result: FetchResult) -> ImportProgress:
         """With the mails of `result`."""
-        return Progress(
+        return ImportProgress(
             self.mails + len(result.mails) + len(result.quarantined),
             self.bytes + sum(len(mail.content) for mail in result.mails),
         )
 
 
-OnProgress = Callable[[Progress], object]
+OnProgress = Callable[[ImportProgress], object]
 
 
 class Intake:
@@ -140,9 +139,9 @@ class Intake:
             self.mboxes.append(ProjectMbox(self._config, project, inventory))
             if not inventory.complete:
                 for count in inventory.fill(scan(member.read, name=member.name)):
-                    on_progress(Progress(mails + count, self._archive.position))
+                    on_progress(ImportProgress(mails + count, self._archive.position))
             mails += len(inventory)
-            on_progress(Progress(mails, self._archive.position))
+            on_progress(ImportProgress(mails, self._archive.position))
         if not self.mboxes:
             unknown = self._match.unknown() if self.others else None
             raise ArchiveFault(
@@ -197,8 +196,8 @@ class Intake:
             TryAgainLater: the disk is full, or the store was not to be had for too long.
             ArchiveFault: the archive changed since it was read.
         """
-        batch_bytes = self._config.imports.spool_bytes // _BATCHES
-        done = Progress()
+        batch_bytes = self._config.imports.spool_bytes // (2 * _BATCHES_IN_PIECE)
+        done = ImportProgress()
 
         def counted(results: Iterator[FetchResult]) -> Iterator[FetchResult]:
             nonlocal done
@@ -217,7 +216,7 @@ class Intake:
             for member in archive.members():
                 if wanted := self._mbox_of(member):
                     with open_store(wanted.project) as store:
-                        results = counted(read_ahead(batches(wanted, member, batch_bytes)))
+                        results = counted(batches(wanted, member, batch_bytes))
                         for first in results:
                             store.store(chain([first], islice(results, _BATCHES_IN_PIECE - 1)))
 
@@ -242,7 +241,7 @@ class Intake:
                         return
                     time.sleep(_ASK_AGAIN_SECONDS)
                 asked += len(some)
-                on_progress(Progress(asked))
+                on_progress(ImportProgress(asked))
 
     def _fetched(self, ids: list[int], key: str, client: Client, store: LockedStore) -> bool:
         """Fetch and store these patches; False where Patchwork cannot be asked now."""
@@ -268,7 +267,7 @@ class Intake:
                     for folder in (paths.imports, paths.own, paths.own.parent):
                         folder.rmdir()
 
-    def _mbox_of(self, member: Member) -> ProjectMbox | None:
+    def _mbox_of(self, member: ArchiveMember) -> ProjectMbox | None:
         project = self._match.project_of(member.link_name, self.path)
         return next((mbox for mbox in self.mboxes if mbox.project == project), None)
 

@@ -13,6 +13,7 @@ import redis
 from patchsync.config import Config
 from patchsync.errors import LockHeld, StaleWriter, TryAgainLater
 from patchsync.patchwork.fetch_result import FetchResult
+from patchsync.store.files import BackgroundSync
 from patchsync.store.redis_lock import give_way, lock_name, redis_lock
 from patchsync.store.writer import Stored, StoreWriter, Written
 from patchsync.sync.projects import Project
@@ -59,13 +60,16 @@ class LockedStore:
         self._lock: ExitStack | None = None
         self._open = ExitStack()
         self._writer: StoreWriter | None = None
+        # Most of a piece is durable by the time when all of it is written.
+        self._sync = BackgroundSync(project.paths.mails)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._unlock()
-        self._close()
+        with self._sync:
+            self._unlock()
+            self._close()
 
     def store(self, piece: Iterable[FetchResult]) -> Stored:
         """Store a piece: all of it is durable, and in the index, at its end.
@@ -79,6 +83,9 @@ class LockedStore:
         try:
             for result in piece:
                 self._under_lock(partial(StoreWriter.write, result=result, written=written))
+                if written.entries:  # Else there may be no folder yet.
+                    self._sync.start()
+            self._sync.finish()
             return self._under_lock(partial(StoreWriter.commit, written=written))
         finally:
             self._unlock()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
-from patchsync.imports.archive import ArchiveFault, Member
+from patchsync.imports.archive import ArchiveFault, ArchiveMember
 from patchsync.imports.inventory import InventoryMail
 from patchsync.imports.project_mbox import ProjectMbox
 from patchsync.patchwork.fetch_result import FetchResult
@@ -15,7 +14,7 @@ BATCH_MAILS = 1000
 _READ = 2**20
 
 
-def batches(mbox: ProjectMbox, member: Member, most_bytes: int) -> Iterator[FetchResult]:
+def batches(mbox: ProjectMbox, member: ArchiveMember, most_bytes: int) -> Iterator[FetchResult]:
     """The new mails of an mbox, read from `member`; of at most `most_bytes`, or one mail each.
 
     Raises:
@@ -23,7 +22,8 @@ def batches(mbox: ProjectMbox, member: Member, most_bytes: int) -> Iterator[Fetc
     """
     mails: list[Mail] = []
     quarantined: list[tuple[int, str]] = []
-    size = position = 0
+    size = 0
+    reader = _Reader(member)
     for mail, verdict in mbox.verdicts():
         if verdict == "quarantined":
             quarantined.append((mail.patch_id, mbox.fault(mail) or ""))
@@ -31,10 +31,8 @@ def batches(mbox: ProjectMbox, member: Member, most_bytes: int) -> Iterator[Fetc
             if mails and size + mail.length > most_bytes:
                 yield FetchResult(mails=tuple(mails), quarantined=tuple(quarantined))
                 mails, quarantined, size = [], [], 0
-            if mail.start > position:
-                member.skip(mail.start - position)
-            mails.append(_read(member, mail))
-            position, size = mail.start + mail.length, size + mail.length
+            mails.append(reader.read(mail))
+            size += mail.length
         if len(mails) + len(quarantined) >= BATCH_MAILS:
             yield FetchResult(mails=tuple(mails), quarantined=tuple(quarantined))
             mails, quarantined, size = [], [], 0
@@ -42,27 +40,37 @@ def batches(mbox: ProjectMbox, member: Member, most_bytes: int) -> Iterator[Fetc
         yield FetchResult(mails=tuple(mails), quarantined=tuple(quarantined))
 
 
-def read_ahead(batches: Iterator[FetchResult]) -> Iterator[FetchResult]:
-    """The same; while one is stored, a thread reads the next."""
-    with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as thread:
-        coming = thread.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = thread.submit(next, batches, None)
-            yield batch
+class _Reader:
+    """Reads an mbox at offsets that only ever grow, in blocks of it."""
 
+    def __init__(self, member: ArchiveMember) -> None:
+        self._member = member
+        self._start = 0  # of the block
+        self._block = b""
 
-def _read(member: Member, mail: InventoryMail) -> Mail:
-    chunks = []
-    left = mail.length
-    while left > 0:
-        chunk = member.read(min(left, _READ))
-        if not chunk:
-            raise ArchiveFault(f"{member.name} is shorter than it was")
-        chunks.append(chunk)
-        left -= len(chunk)
-    content = b"".join(chunks)
-    if not (content.startswith(FIRST_WORDS) and content.endswith(b"\n")):
-        raise ArchiveFault(f"{member.name} has no mail where one was; start again")
-    assert mail.message_id is not None  # only where there is a fault
-    assert mail.date is not None
-    return Mail(patch_id=mail.patch_id, message_id=mail.message_id, date=mail.date, content=content)
+    def read(self, mail: InventoryMail) -> Mail:
+        """A mail that has no fault."""
+        content = self._bytes(mail.start, mail.length)
+        if len(content) < mail.length:
+            raise ArchiveFault(f"{self._member.name} is shorter than it was")
+        if not (content.startswith(FIRST_WORDS) and content.endswith(b"\n")):
+            raise ArchiveFault(f"{self._member.name} has no mail where one was; start again")
+        assert mail.message_id is not None
+        assert mail.date is not None
+        return Mail(
+            patch_id=mail.patch_id, message_id=mail.message_id, date=mail.date, content=content
+        )
+
+    def _bytes(self, start: int, length: int) -> bytes:
+        end = self._start + len(self._block)
+        if start > end:
+            self._member.skip(start - end)
+            self._start, self._block = start, b""
+        start -= self._start
+        chunks = [self._block[start : start + length]]
+        missing = length - len(chunks[0])
+        while missing > 0 and (block := self._member.read(_READ)):
+            self._start, self._block = self._start + len(self._block), block
+            chunks.append(block[:missing])
+            missing -= len(chunks[-1])
+        return b"".join(chunks)

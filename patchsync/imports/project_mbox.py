@@ -12,8 +12,8 @@ from typing import Literal, NamedTuple
 
 from patchsync.config import Config
 from patchsync.errors import GiveUp
-from patchsync.imports.comparison import OnPage, compare_with_list
 from patchsync.imports.inventory import Inventory, InventoryMail
+from patchsync.imports.list_comparison import OnPage, compare_with_list
 from patchsync.patchwork.download import too_large
 from patchsync.sync.compare import Remote
 from patchsync.sync.projects import Project
@@ -44,7 +44,7 @@ class Tally:
     disk_bytes: int = 0
 
 
-class Reason(NamedTuple):
+class Refusal(NamedTuple):
     """Why a mail is not stored from here."""
 
     patch_id: int
@@ -195,7 +195,7 @@ class ProjectMbox:
             disk_bytes=disk_bytes,
         )
 
-    def reasons(self) -> Iterator[Reason]:
+    def reasons(self) -> Iterator[Refusal]:
         """The patches that are not in the store and cannot be stored from here, and why."""
         with self.project.open() as container:
             quarantined = container.quarantined()
@@ -207,7 +207,7 @@ class ProjectMbox:
                 text = mail.doubt
             else:
                 continue
-            yield Reason(mail.patch_id, verdict, text or "")
+            yield Refusal(mail.patch_id, verdict, text or "")
 
     def ids_to_fetch(self) -> list[int]:
         """The patches that are in doubt here, are not stored, and may be had from Patchwork."""

@@ -18,8 +18,9 @@ from patchsync.patchwork.mbox import (
     ID_LINE,
     NO_EMPTY_LINE,
     MailError,
+    date_of,
+    find_message_id,
     find_patch_id,
-    parse_head,
     seconds_since_1970,
 )
 
@@ -97,9 +98,10 @@ def _scanned(mail: _Beginning, length: int, head: bytes | None, whole: bool) -> 
     try:
         seconds = seconds_since_1970(mail.first_line)
         if head is not None and fault is None:
-            headers = parse_head(head)
-            message_id, date = headers.message_id, headers.date
+            first_line = mail.first_line.end() - mail.first_line.start()
+            message_id, date = find_message_id(head[first_line:]), date_of(mail.first_line)
     except MailError as error:
+        message_id = date = None
         fault = fault or str(error)[:_LONGEST_FAULT]
     return ScannedMail(mail.start, length, mail.patch_id, seconds, message_id, date, fault)
 

@@ -35,6 +35,7 @@ _BRACKETED = re.compile(r"<[^>]+>")
 NO_EMPTY_LINE = "no empty line ends its headers"
 # As many characters of a message-id as Patchwork keeps.
 _MESSAGE_ID_LENGTH = 255
+_EPOCH = datetime.date(1970, 1, 1)
 
 
 class MailError(GiveUp):
@@ -93,8 +94,8 @@ def parse_head(head: bytes) -> Head:
     headers = head[first.end() :]
     return Head(
         patch_id=find_patch_id(headers),
-        message_id=_message_id(headers),
-        date=_date(first),
+        message_id=find_message_id(headers),
+        date=date_of(first),
     )
 
 
@@ -172,8 +173,11 @@ def find_patch_id(headers: bytes) -> int:
     return int(value)
 
 
-def _message_id(headers: bytes) -> str:
-    """As Patchwork reads it (its `find_message_id`), so that it equals what the API lists."""
+def find_message_id(headers: bytes) -> str:
+    """As Patchwork reads it (its `find_message_id`), so that it equals what the API lists.
+
+    Raises MailError without one. Before each of the headers there is a newline.
+    """
     match = _MESSAGE_ID.search(headers)
     text = match.group(1).decode("utf-8", "replace") if match else ""
     if "=?" in text:
@@ -190,8 +194,16 @@ def _message_id(headers: bytes) -> str:
     return (bracketed.group() if bracketed else text)[:_MESSAGE_ID_LENGTH]
 
 
-def _date(first_line: re.Match[bytes]) -> str:
+def date_of(first_line: re.Match[bytes]) -> str:
+    """The day that a match of FIRST_LINE names, as `YYYY/MM/DD`; MailError where there is none."""
     return _day(first_line).isoformat().replace("-", "/")
+
+
+def seconds_since_1970(first_line: re.Match[bytes]) -> int:
+    """The time that a match of FIRST_LINE names, UTC; MailError where there is no such day."""
+    hours, minutes, seconds = map(int, first_line["time"].split(b":"))
+    days = (_day(first_line) - _EPOCH).days
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
 def _day(first_line: re.Match[bytes]) -> datetime.date:
@@ -201,10 +213,3 @@ def _day(first_line: re.Match[bytes]) -> datetime.date:
         )
     except ValueError as error:
         raise MailError(f"its first line has no date: {error}") from error
-
-
-def seconds_since_1970(first_line: re.Match[bytes]) -> int:
-    """The time that a match of FIRST_LINE names, UTC; MailError where there is no such day."""
-    hours, minutes, seconds = map(int, first_line["time"].split(b":"))
-    days = (_day(first_line) - datetime.date(1970, 1, 1)).days
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from patchsync.analysis.builtin.writing import Ownership, fingerprint
+from patchsync.analysis.builtin.writing import FileOwnership, fingerprint
 from patchsync.analysis.commits import open_repository, read_blacklist, resolve_range
 from patchsync.analysis.false_positives import OF_COMMITS, OF_MAILS, read_false_positives
 from patchsync.analysis.groups import read_content
@@ -22,7 +22,7 @@ def check_builtin(config: Config) -> str:
         f" {settings.groups}"
     ]
     content = read_content(settings.groups)
-    ownership = Ownership(config)
+    ownership = FileOwnership(config)
     if content is not None and ownership.ever_wrote and not ownership.is_ours(fingerprint(content)):
         raise GiveUp(
             f"{settings.groups} was written by somebody else since; `patchsync analyse"

@@ -7,7 +7,7 @@ from patchsync.analysis.builtin.comparing import Comparer, link_new
 from patchsync.analysis.builtin.grouping import regroup
 from patchsync.analysis.builtin.mails import Mails
 from patchsync.analysis.builtin.upstream import read_new_commits
-from patchsync.analysis.builtin.writing import Ownership, Written, write_groups
+from patchsync.analysis.builtin.writing import FileOwnership, WrittenGroups, write_groups
 from patchsync.analysis.engine import OnProgress, Updated
 from patchsync.analysis.false_positives import OF_COMMITS, OF_MAILS, read_false_positives
 from patchsync.analysis.settings import read_settings
@@ -48,7 +48,7 @@ class BuiltinEngine:
             false_commits = read_false_positives(settings.false_positives / OF_COMMITS)
             regroup(cache, comparer, false_mails, false_commits, on_progress)
             written = write_groups(
-                cache, settings.groups, Ownership(config), overwrite=self._overwrite
+                cache, settings.groups, FileOwnership(config), overwrite=self._overwrite
             )
             counts = cache.counts()
         new = _number_of(mails_read, "new mail")
@@ -62,7 +62,7 @@ class BuiltinEngine:
         )
 
 
-def _summary(written: Written, counts: Counts) -> str:
+def _summary(written: WrittenGroups, counts: Counts) -> str:
     parts = [
         f"{_number_of(written.changed, 'group')} changed",
         f"{_number_of(written.groups, 'group')} of {_number_of(counts.mails, 'mail')}",

@@ -30,7 +30,7 @@ _WRITTEN = "written"
 _COMMITS_ALONE = b"=> "
 
 
-class Ownership:
+class FileOwnership:
     """Whether patch-groups is ours: the record `groups.json` of the fingerprints that we wrote."""
 
     def __init__(self, config: Config) -> None:
@@ -69,7 +69,7 @@ def fingerprint(content: bytes) -> str:
     return blake2b(content, digest_size=20).hexdigest()
 
 
-class Written(NamedTuple):
+class WrittenGroups(NamedTuple):
     """What became of the file."""
 
     # Lines that are new or other ones; where there are none, those that are gone
@@ -79,8 +79,8 @@ class Written(NamedTuple):
 
 
 def write_groups(
-    cache: PatchCache, path: Path, ownership: Ownership, *, overwrite: bool
-) -> Written:
+    cache: PatchCache, path: Path, ownership: FileOwnership, *, overwrite: bool
+) -> WrittenGroups:
     """Replace what changed in the file `path`, or all of it where it is not what we wrote last.
 
     Raises:
@@ -94,7 +94,7 @@ def write_groups(
     if is_ours and cache.note(_WRITTEN) == written:
         names = {name.encode() for (name,) in cache.rows("SELECT name FROM unwritten")}
         if not names:
-            return Written(0, len(lines_before))
+            return WrittenGroups(0, len(lines_before))
         lines = [line for line in lines_before if names.isdisjoint(line.split())]
         for line in _lines(cache, _UNWRITTEN_GROUPS):
             insort(lines, line, key=_place)
@@ -115,7 +115,7 @@ def write_groups(
     with cache.transaction() as sql:
         sql.execute("DELETE FROM unwritten")
         cache.set_note(_WRITTEN, to_write)
-    return Written(changed, len(lines))
+    return WrittenGroups(changed, len(lines))
 
 
 def _lines(cache: PatchCache, query: str) -> Iterator[bytes]:

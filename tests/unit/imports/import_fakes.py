@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from patchsync.config import Config, load
-from patchsync.imports.archive import Archive, Member
+from patchsync.imports.archive import Archive, ArchiveMember
 from patchsync.imports.inventory import Inventory
 from patchsync.imports.project_mbox import ProjectMbox
 from patchsync.imports.scan import scan
@@ -68,7 +68,7 @@ def project_mbox_of(config: Config, mbox: bytes) -> Iterator[ProjectMbox]:
 
 
 @contextmanager
-def member_of(folder: Path, mbox: bytes) -> Iterator[Member]:
+def member_of(folder: Path, mbox: bytes) -> Iterator[ArchiveMember]:
     """The mbox as it is read from a file."""
     file = folder / "some.mbox"
     file.write_bytes(mbox)

@@ -12,7 +12,7 @@ from import_fakes import config_in, mbox_of, project_mbox_of, rendered
 from patchsync.cli import importing, main
 from patchsync.cli.import_progress import Bar
 from patchsync.errors import ServerUnavailable
-from patchsync.imports.intake import Progress
+from patchsync.imports.intake import ImportProgress
 from patchsync.imports.project_mbox import Tally
 
 Run = Callable[..., Result]
@@ -105,7 +105,7 @@ def test_the_time_left_is_told_where_it_can_be_guessed(
 ) -> None:
     """Not at the beginning, and not at the end."""
     with Bar("reading", 100) as bar:
-        bar.update(Progress(1, done))
+        bar.update(ImportProgress(1, done))
     assert (" s left" in capsys.readouterr().out) is guessed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import redis
 from import_fakes import config_in, project_in, rendered, store
 
 from patchsync.config import Config
-from patchsync.errors import GiveUp, ServerRestored, TryAgainLater
+from patchsync.errors import GiveUp, ServerRestored, StoreUnavailable, TryAgainLater
 from patchsync.imports import locked_store as module
 from patchsync.imports.locked_store import LockedStore
 from patchsync.patchwork.fetch_result import FetchResult
@@ -184,3 +185,20 @@ def test_another_message_under_a_stored_id_halts_the_project(
         locked.store(piece(2, 1))
     assert lines(project) == [1]
     assert halted(project.paths)
+
+
+def test_nothing_counts_that_may_not_be_on_disk(
+    project: Project, locked: LockedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A piece is synced while it is written: what fails then is known before it is in the index."""
+
+    def refuse(_: Path) -> None:
+        monkeypatch.undo()
+        raise OSError(errno.EIO, "lost")
+
+    monkeypatch.setattr("patchsync.store.files.sync_file_system", refuse)
+    with pytest.raises(StoreUnavailable, match="lost"):
+        locked.store(piece(1, 2))
+    assert lines(project) == []
+    locked.store(piece(1, 2))
+    assert lines(project) == [1, 2]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,7 @@ from import_fakes import config_in, mbox_of, member_of, project_in, project_mbox
 
 from patchsync.imports import new_mails
 from patchsync.imports.archive import ArchiveFault
-from patchsync.imports.new_mails import batches, read_ahead
+from patchsync.imports.new_mails import batches
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import parse_mail
 
@@ -76,23 +74,13 @@ def test_an_mbox_that_changed_meanwhile_is_named(tmp_path: Path) -> None:
             list(batches(mbox, member, 10_000))
 
 
-def test_the_next_batch_is_read_while_one_is_stored() -> None:
-    """One, no more: what was read waits in memory. An error comes behind what was read before."""
-    read: list[int] = []
-    second = threading.Event()
-
-    def reading() -> Iterator[FetchResult]:
-        for number in (1, 2, 3):
-            read.append(number)
-            if number == 2:
-                second.set()
-            yield FetchResult(gone=(number,))
-        raise ArchiveFault("cut")
-
-    ahead = read_ahead(reading())
-    assert next(ahead).gone == (1,)
-    assert second.wait(10)
-    assert read == [1, 2]
-    assert [next(ahead).gone, next(ahead).gone] == [(2,), (3,)]
-    with pytest.raises(ArchiveFault, match="cut"):
-        next(ahead)
+def test_mails_are_read_across_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever a block of the mbox ends, and whatever is passed over."""
+    stored = range(1, 60, 3)
+    store(project_in(config_in(tmp_path)), *map(rendered, stored))
+    content = mbox_of(*(rendered(number, 150 + 9 * number) for number in range(1, 60)))
+    new = [parse_mail(rendered(n, 150 + 9 * n)) for n in range(1, 60) if n not in stored]
+    for size in (1, 100, 1000, 10**6):
+        monkeypatch.setattr(new_mails, "_READ", size)
+        (batch,) = in_batches(tmp_path, content, 10**6)
+        assert [*batch.mails] == new

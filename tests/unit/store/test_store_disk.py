@@ -16,6 +16,7 @@ from store_fakes import apply, batch_of, paths_in, stored, strict_read, tree, wr
 
 from patchsync.errors import StoreDamaged, StoreUnavailable
 from patchsync.patchwork.fetch_result import FetchResult
+from patchsync.store.files import BackgroundSync
 from patchsync.store.gone import read_gone
 from patchsync.store.layout import ContainerPaths
 from patchsync.store.mails import md5_of, write_mail
@@ -363,3 +364,27 @@ def test_a_batch_costs_the_same_in_a_large_store(
     assert small_steps > 0
     assert large_steps <= small_steps * 1.1
     assert large_bytes <= small_bytes + 100 * 3 * 4096  # an index' leaf and branches for each mail
+
+
+@pytest.mark.parametrize("ends_by", ["start", "finish"])
+def test_what_a_sync_in_the_background_met_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends_by: str
+) -> None:
+    """Once, by the next call: the system does not tell it again."""
+
+    def refuse(_: Path) -> None:
+        raise OSError(errno.EIO, "lost")
+
+    with BackgroundSync(tmp_path) as sync:
+        sync.finish()
+        sync.start()
+        sync.finish()
+        monkeypatch.setattr("patchsync.store.files.sync_file_system", refuse)
+        sync.start()
+        while not sync.idle:
+            pass
+        monkeypatch.undo()
+        with pytest.raises(StoreUnavailable, match="lost"):
+            getattr(sync, ends_by)()
+        sync.start()
+        sync.finish()

@@ -27,7 +27,7 @@ def _ids() -> array[int]:
 
 
 @dataclass
-class Comparison:
+class ListComparison:
     """What Patchwork says of the claimed patches: patchwork ids, ascending."""
 
     # It does not list them
@@ -40,7 +40,7 @@ class Comparison:
 
 def compare_with_list(
     remote: Remote, claimed: array[int], claims: Claims, on_page: OnPage, at_once: int
-) -> Comparison:
+) -> ListComparison:
     """Hold what is claimed against the project's list in Patchwork.
 
     A patch that is deleted meanwhile may let another one slide past the pages: that one counts as
@@ -60,7 +60,7 @@ def compare_with_list(
     if not count and not remote.exists():
         raise UnknownProject("the server has no such project (it would list as an empty one)")
     pages = max(1, -(-count // LARGEST_PAGE))
-    comparison = Comparison()
+    comparison = ListComparison()
     highest = 0
     for answer in _pages(remote, pages, at_once):
         listed = dict(answer.entries)

@@ -10,13 +10,13 @@ import pytest
 from import_fakes import FakeRemote, listing
 
 from patchsync.errors import UnknownProject
-from patchsync.imports.comparison import Comparison, compare_with_list
+from patchsync.imports.list_comparison import ListComparison, compare_with_list
 from patchsync.patchwork.paging import Answer, Page
 
 
 def against(
     remote: FakeRemote, claimed: dict[int, str | None], pages: list[int] | None = None
-) -> Comparison:
+) -> ListComparison:
     """Compare, three pages at once; `pages` gets the number of each page that was seen."""
 
     def claims(ids: Iterable[int]) -> dict[int, str | None]:
@@ -39,7 +39,7 @@ def claim(*numbers: int) -> dict[int, str | None]:
 def test_what_agrees_costs_a_request_for_250_patches() -> None:
     """And one for the count."""
     remote = listing(*range(1, 2001))
-    assert against(remote, claim(*range(1, 1501))) == Comparison(confirmed=1500)
+    assert against(remote, claim(*range(1, 1501))) == ListComparison(confirmed=1500)
     assert remote.pages == 8
 
 
