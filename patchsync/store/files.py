@@ -7,12 +7,14 @@ import errno
 import os
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from patchsync.errors import StoreDamaged, StoreUnavailable
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 _REMEDY = {
     errno.ENOSPC: "the disk is full; free some space",
@@ -69,6 +71,8 @@ class BackgroundSync:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        from concurrent.futures import ThreadPoolExecutor  # Few who use this module need it.
+
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sync")
         self._running: Future[None] | None = None
 
