@@ -10,33 +10,32 @@ against is in doubt, and with it the mail before it, which it may have cut short
 
 from __future__ import annotations
 
-import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from patchsync.errors import StoreUnavailable
 from patchsync.imports.scan import ScannedMail
-from patchsync.store.files import storing
+from patchsync.store.sqlite_file import CacheRemoved, Schema, SqliteFile
 
-_COMPLETE = 1  # as user_version: the tables below, with all mails of the mbox
 _ROWS = 1000  # taken over at a time
 _SLOTS = 500  # ids looked up by one statement
 
-_TABLES = """
-BEGIN IMMEDIATE;
-DROP TABLE IF EXISTS mail;
-DROP TABLE IF EXISTS doubt;
-CREATE TABLE mail (
+_SCHEMA = Schema(
+    version=2,
+    tables="""
+CREATE TABLE IF NOT EXISTS mail (
     number INTEGER PRIMARY KEY, start INTEGER NOT NULL, length INTEGER NOT NULL,
     patch_id INTEGER NOT NULL, seconds INTEGER NOT NULL, message_id TEXT, date TEXT,
     fault TEXT
 );
-CREATE TABLE doubt (number INTEGER PRIMARY KEY, reason TEXT NOT NULL);
-"""
+CREATE TABLE IF NOT EXISTS doubt (number INTEGER PRIMARY KEY, reason TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS complete (mails INTEGER NOT NULL);
+""",
+    # It is written once, by one process. What a power loss takes is found again in the archive.
+    pragmas={"journal_mode": "DELETE", "synchronous": "OFF"},
+)
 
 _CLAIMED_TWICE = """
 SELECT number FROM mail WHERE {field} IN (
@@ -66,85 +65,74 @@ class InventoryMail(NamedTuple):
 
 
 class Inventory:
-    """The mails of one mbox, in the SQLite file `file`. All methods may raise StoreUnavailable.
+    """The mails of one mbox, in the file `path`; a context.
 
-    Threads may use it one after the other.
+    All methods may raise StoreUnavailable: damaged, it is removed, and made anew by the next try.
     """
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        with storing(file), self._reporting():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            self._sql = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-            # What a power loss takes is found again in the archive.
-            try:
-                self._sql.execute("PRAGMA synchronous = OFF")
-            except BaseException:
-                self._sql.close()
-                raise
+    def __init__(self, path: Path) -> None:
+        self._file = SqliteFile(path, _SCHEMA)
 
     def __enter__(self) -> Self:
+        try:
+            self._file.open()
+        except CacheRemoved:
+            self._file.open()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._sql.close()
+        self._file.close()
 
     def remove(self) -> None:
-        """Remove the file, for it is not needed any more."""
-        with storing(self._file):
-            for suffix in ("", "-journal"):
-                self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
+        """Close and remove the file, for it is not needed any more."""
+        self._file.delete()
 
     @property
     def complete(self) -> bool:
         """Whether it holds all mails of its mbox."""
-        with self._reporting():
-            version: int = self._sql.execute("PRAGMA user_version").fetchone()[0]
-            return version == _COMPLETE
+        return self._file.value("SELECT 1 FROM complete") is not None
 
     def fill(self, scanned: Iterable[ScannedMail]) -> Iterator[int]:
         """Take over the mails of the mbox, all or none; yields now and then how many it has."""
-        with self._reporting():
-            self._sql.executescript(_TABLES)
-            mails, number = iter(scanned), 0
+        mails, number = iter(scanned), 0
+        with self._file.transaction() as sql:
+            for table in ("mail", "doubt", "complete"):
+                sql.execute(f"DELETE FROM {table}")  # noqa: S608
             while some := list(islice(mails, _ROWS)):
                 rows = ((number + n, *mail) for n, mail in enumerate(some))
-                self._sql.executemany("INSERT INTO mail VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+                sql.executemany("INSERT INTO mail VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
                 number += len(some)
                 yield number
-            self._sql.execute("CREATE INDEX mail_patch_id ON mail (patch_id)")
-            self._sql.execute(f"PRAGMA user_version = {_COMPLETE}")
-            self._sql.execute("COMMIT")
+            sql.execute("CREATE INDEX IF NOT EXISTS mail_patch_id ON mail (patch_id)")
+            sql.execute("INSERT INTO complete VALUES (?)", (number,))
 
     def __len__(self) -> int:
-        with self._reporting():
-            count: int = self._sql.execute("SELECT count(*) FROM mail").fetchone()[0]
-            return count
+        count: int = self._file.value("SELECT count(*) FROM mail")
+        return count
 
     def ids(self) -> array[int]:
         """The patchwork ids that are claimed, ascending, each once."""
-        with self._reporting():
-            rows = self._sql.execute("SELECT DISTINCT patch_id FROM mail ORDER BY patch_id")
-            return array("q", (row[0] for row in rows))
+        return self._ids("SELECT DISTINCT patch_id FROM mail ORDER BY patch_id")
 
     def certain_ids(self) -> array[int]:
         """As `ids`, without the mails that are in doubt."""
-        query = (
+        return self._ids(
             "SELECT DISTINCT patch_id FROM mail WHERE number NOT IN (SELECT number FROM doubt)"
             " ORDER BY patch_id"
         )
-        with self._reporting():
-            return array("q", (row[0] for row in self._sql.execute(query)))
+
+    def _ids(self, query: str) -> array[int]:
+        with self._file.reporting():
+            return array("q", (row[0] for row in self._file.sql.execute(query)))
 
     def claims(self, patch_ids: Iterable[int]) -> dict[int, str | None]:
         """Those of `patch_ids` that are claimed, with a message-id that is claimed for it."""
         claimed: dict[int, str | None] = {}
         wanted = iter(patch_ids)
-        with self._reporting():
-            while some := list(islice(wanted, _SLOTS)):
-                marks = ",".join("?" * len(some))
-                query = f"SELECT patch_id, message_id FROM mail WHERE patch_id IN ({marks})"  # noqa: S608
-                claimed.update(self._sql.execute(query, some))
+        while some := list(islice(wanted, _SLOTS)):
+            marks = ",".join("?" * len(some))
+            query = f"SELECT patch_id, message_id FROM mail WHERE patch_id IN ({marks})"  # noqa: S608
+            claimed.update(self._file.rows(query, *some))
         return claimed
 
     def mails(self) -> Iterator[InventoryMail]:
@@ -153,15 +141,15 @@ class Inventory:
             "SELECT number, start, length, patch_id, message_id, date, fault, reason"
             " FROM mail LEFT JOIN doubt USING (number) ORDER BY number"
         )
-        with self._reporting():
-            yield from map(InventoryMail._make, self._sql.execute(query))
+        with self._file.reporting():
+            yield from map(InventoryMail._make, self._file.sql.execute(query))
 
     # What speaks against a beginning
 
     def forget_doubts(self) -> None:
         """Begin to judge anew."""
-        with self._reporting():
-            self._sql.execute("DELETE FROM doubt")
+        with self._file.transaction() as sql:
+            sql.execute("DELETE FROM doubt")
 
     def doubt_contradictions(self) -> None:
         """Doubt what is claimed twice, and what breaks the order of date of a dumparchive."""
@@ -175,12 +163,12 @@ class Inventory:
 
     def doubt_ids(self, patch_ids: Iterable[int], reason: str) -> None:
         """Doubt the mails with these patchwork ids."""
-        with self._reporting():
-            self._sql.execute("CREATE TEMP TABLE IF NOT EXISTS doubtful (patch_id INTEGER)")
-            self._sql.execute("DELETE FROM doubtful")
+        with self._file.transaction() as sql:
+            sql.execute("CREATE TEMP TABLE IF NOT EXISTS doubtful (patch_id INTEGER)")
+            sql.execute("DELETE FROM doubtful")
             rows = ((patch_id,) for patch_id in patch_ids)
-            self._sql.executemany("INSERT INTO doubtful VALUES (?)", rows)
-        self._doubt("SELECT number FROM mail WHERE patch_id IN doubtful", reason)
+            sql.executemany("INSERT INTO doubtful VALUES (?)", rows)
+            self._doubt("SELECT number FROM mail WHERE patch_id IN doubtful", reason)
 
     def doubt_newest(self, count: int, reason: str) -> None:
         """Doubt the `count` mails with the highest patchwork ids."""
@@ -191,23 +179,14 @@ class Inventory:
 
     def doubt_end(self, reason: str) -> None:
         """Doubt the last mail: what follows it may be missing."""
-        with self._reporting():
-            query = "INSERT OR IGNORE INTO doubt SELECT max(number), ? FROM mail HAVING count(*)"
-            self._sql.execute(query, (reason,))
+        query = "INSERT OR IGNORE INTO doubt SELECT max(number), ? FROM mail HAVING count(*)"
+        with self._file.transaction() as sql:
+            sql.execute(query, (reason,))
 
     def _doubt(self, numbers: str, reason: str) -> None:
         """Doubt the mails that the query `numbers` selects, and those before them."""
         before = f"a mail may begin in it that is none: {reason}"
-        with self._reporting():
+        with self._file.transaction() as sql:
             for back, why in ((0, reason), (1, before)):
                 query = f"SELECT number - ?, ? FROM ({numbers}) WHERE number >= ?"  # noqa: S608
-                self._sql.execute(f"INSERT OR IGNORE INTO doubt {query}", (back, why, back))
-
-    @contextmanager
-    def _reporting(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            raise StoreUnavailable(
-                f"{self._file}: {error}; if this stays, remove the file"
-            ) from error
+                sql.execute(f"INSERT OR IGNORE INTO doubt {query}", (back, why, back))

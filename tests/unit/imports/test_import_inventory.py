@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from patchsync.errors import StoreUnavailable
 from patchsync.imports.inventory import Inventory
 from patchsync.imports.scan import ScannedMail
 
@@ -130,12 +129,13 @@ def test_an_empty_inventory_has_no_end_to_doubt(inventory: Inventory) -> None:
     assert (len(inventory), doubted(inventory)) == (0, [])
 
 
-def test_a_damaged_inventory_is_named(tmp_path: Path) -> None:
-    """With what to do."""
+def test_a_damaged_inventory_is_made_anew(tmp_path: Path) -> None:
+    """The archive has it all."""
     file = tmp_path / "inventory"
-    file.write_bytes(b"no database" * 1000)
-    with (
-        pytest.raises(StoreUnavailable, match=rf"{file}.*remove the file"),
-        Inventory(file) as inventory,
-    ):
-        _ = inventory.complete
+    for content in (b"no database" * 1000, b""):
+        file.write_bytes(content)
+        with Inventory(file) as inventory:
+            assert not inventory.complete
+            assert len(filled(inventory, [scanned(1)])) == 1
+    with Inventory(file) as inventory:
+        assert inventory.complete
