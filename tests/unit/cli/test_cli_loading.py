@@ -80,11 +80,12 @@ def test_the_group_loads_no_command() -> None:
     assert {name for name in modules if name.startswith("patchsync.cli.")} == {"patchsync.cli.main"}
 
 
-@pytest.mark.parametrize("arguments", [["health", "fetch"], ["health", "beat"]])
-def test_health_loads_the_configuration_and_little_more(file: Path, arguments: list[str]) -> None:
-    """No client of Redis, no HTTP, no store."""
-    modules = loaded(*arguments, file=file)
-    assert foreign(modules) == {"click", *PYDANTIC}
+@pytest.mark.parametrize("service", ["fetch", "beat", "flower"])
+def test_health_loads_the_configuration_and_little_more(file: Path, service: str) -> None:
+    """No client of Redis or of HTTP that somebody else wrote, no store."""
+    modules = loaded("health", service, file=file)
+    assert foreign(modules) - {"ssl"} == {"click", *PYDANTIC}
+    assert ("ssl" in modules) == (service == "flower")
     assert rooms(modules) == {"cli", "config", "errors", "fleet"}
     assert "patchsync.fleet.supervisor" not in modules
 

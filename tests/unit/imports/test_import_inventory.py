@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from patchsync.errors import StoreUnavailable
 from patchsync.imports.inventory import Inventory
 from patchsync.imports.scan import ScannedMail
 
@@ -129,13 +132,21 @@ def test_an_empty_inventory_has_no_end_to_doubt(inventory: Inventory) -> None:
     assert (len(inventory), doubted(inventory)) == (0, [])
 
 
-def test_a_damaged_inventory_is_made_anew(tmp_path: Path) -> None:
-    """The archive has it all."""
+def test_a_damaged_inventory_is_named_and_removed(tmp_path: Path) -> None:
+    """The next import searches the archive again."""
     file = tmp_path / "inventory"
-    for content in (b"no database" * 1000, b""):
-        file.write_bytes(content)
-        with Inventory(file) as inventory:
-            assert not inventory.complete
-            assert len(filled(inventory, [scanned(1)])) == 1
+    file.write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreUnavailable, match=f"{file} was damaged"):
+        Inventory(file)
     with Inventory(file) as inventory:
-        assert inventory.complete
+        assert not inventory.complete
+
+
+def test_the_inventory_of_an_older_patchsync_is_made_anew(tmp_path: Path) -> None:
+    """It marked itself complete by its version."""
+    file = tmp_path / "inventory"
+    with closing(sqlite3.connect(file)) as older:
+        older.executescript("CREATE TABLE mail (number INTEGER); PRAGMA user_version = 1;")
+    with Inventory(file) as inventory:
+        assert not inventory.complete
+        assert len(inventory) == 0
