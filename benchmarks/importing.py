@@ -4,10 +4,10 @@ python benchmarks/importing.py                                30,000 generated p
 python benchmarks/importing.py --archive dump.tar.gz          yours, of one project, 20 times
 python benchmarks/importing.py --times 20 --times 400         30,000, and 600,000
 
-Each round runs one after the other on the same file system, which is named: the whole command, from
-starting Python and Redis to its end; `cp -r` and `sync`; with --loop the simplest Python that makes
-the same files. Before each the disk is synced, and each ends with what makes the result durable.
-Patchwork is not asked (--offline): what it takes to answer a few requests is not measured here.
+Each round runs both on the same file system, which is named: the whole command, from starting
+Python and Redis to its end, then `cp -r` of what it made, and `sync`. Before each the disk is
+synced, and each ends with what makes the result durable. Patchwork is not asked (--offline): what
+it takes to answer a few requests is not measured here.
 
 In memory (--folder /dev/shm) nothing is made durable, which is most of what cp and sync do: there
 the ratio is another one.
@@ -19,7 +19,6 @@ begin five minutes after the first, or on a file system that was made for it.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import statistics
@@ -29,7 +28,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -38,7 +37,7 @@ import click
 
 from patchsync.imports.archive import Archive
 from patchsync.imports.scan import scan
-from patchsync.patchwork.mbox import FIRST_LINE, parse_mail, seconds_since_1970
+from patchsync.patchwork.mbox import FIRST_LINE, seconds_since_1970
 from standin.records import Project
 from standin.sample import Postman
 from standin.state import PatchworkState
@@ -50,7 +49,6 @@ CONFIG = """\
 url = "http://127.0.0.1:9"
 projects = [{ id = "1", list_email = "list@example.org" }]
 """
-_FROM = b"\nFrom patchwork "
 _PATCH_ID = re.compile(rb"(\nX-Patchwork-Id:)[^\n]*", re.IGNORECASE)
 _MESSAGE_ID = re.compile(rb"(\nMessage-Id:\s*<?)", re.IGNORECASE)
 
@@ -62,15 +60,6 @@ class Run:
     seconds: float
     cpu: float
     peak: int = 0
-
-
-@dataclass
-class Runs:
-    """Those of each round, in the order of the rounds."""
-
-    imports: list[Run] = field(default_factory=list)
-    copies: list[Run] = field(default_factory=list)
-    loops: list[Run] = field(default_factory=list)
 
 
 @click.command(help=__doc__)
@@ -93,15 +82,13 @@ class Runs:
     show_default=True,
     help="So many times as long the archive is made; may be given again.",
 )
-@click.option("--rounds", default=3, show_default=True, help="Each is one run of all.")
-@click.option("--loop", is_flag=True, help="The loop too, which holds the archive in memory.")
+@click.option("--rounds", default=3, show_default=True, help="Each is one run of both.")
 def main(
     archive: Path | None,
     parent: Path | None,
     patches: int,
     times: tuple[int, ...],
     rounds: int,
-    loop: bool,
 ) -> None:
     with tempfile.TemporaryDirectory(dir=parent) as name:
         folder = Path(name)
@@ -112,44 +99,31 @@ def main(
         click.echo(f"an archive of one mail, the cost of the start: {min(starts):.2f} s")
         for number in times:
             long = pack(folder / f"{number}.tar.gz", "long", repeated(archive, number))
-            measure(folder / f"{number}", long, rounds, loop)
+            measure(folder / f"{number}", long, rounds)
 
 
-def measure(folder: Path, archive: Path, rounds: int, loop: bool) -> None:
-    """Run all, each round one after the other, and tell."""
-    runs = Runs()
-    for number in range(1, rounds + 1):
+def measure(folder: Path, archive: Path, rounds: int) -> None:
+    """Run both, in each round one after the other, and tell."""
+    imports: list[Run] = []
+    copies: list[Run] = []
+    for number in range(rounds):
         here = folder / str(number)
-        runs.imports.append(time_import(here, archive))
-        runs.copies.append(time_copy(here / "resources/mbox", here / "copy"))
-        index = index_of(here)
-        if loop:
-            run, lines = time_loop(here / "loop", archive)
-            runs.loops.append(run)
-            if lines != index:
-                raise click.ClickException("the loop's index is not the import's")
-        size = sum(file.stat().st_size for file in mails_of(here))
-    mails = index.count(b"\n")
+        imports.append(time_import(here, archive))
+        copies.append(time_copy(here / "resources/mbox", here / "copy"))
+    mails = index_of(here).count(b"\n")
+    size = sum(file.stat().st_size for file in mails_of(here))
     click.echo(f"{mails} mails, {size / 1e6:.1f} MB; medians of {rounds}:")
-    for what, told in (("import", runs.imports), ("cp, sync", runs.copies), ("loop", runs.loops)):
-        if told:
-            seconds = statistics.median(run.seconds for run in told)
-            cpu = statistics.median(run.cpu for run in told)
-            click.echo(
-                f"  {what:8} {seconds:.2f} s ({cpu:.2f} s of CPU), {1e6 * seconds / mails:.0f} us"
-                f" a mail, {size / 1e6 / seconds:.1f} MB/s"
-            )
-    click.echo(f"  import / cp {ratio(runs.imports, runs.copies)}")
-    if loop:
-        click.echo(f"  loop / cp {ratio(runs.loops, runs.copies)}")
-    click.echo(f"  peak memory {max(run.peak for run in runs.imports) / MIB:.0f} MiB")
-
-
-def ratio(ours: list[Run], theirs: list[Run]) -> str:
-    """The median, and each."""
-    ratios = [a.seconds / b.seconds for a, b in zip(ours, theirs, strict=True)]
-    each = ", ".join(f"{number:.2f}" for number in ratios)
-    return f"{statistics.median(ratios):.2f} ({each})"
+    for what, runs in (("import", imports), ("cp, sync", copies)):
+        seconds = statistics.median(run.seconds for run in runs)
+        cpu = statistics.median(run.cpu for run in runs)
+        click.echo(
+            f"  {what:8} {seconds:.2f} s ({cpu:.2f} s of CPU), {1e6 * seconds / mails:.0f} us"
+            f" a mail, {size / 1e6 / seconds:.1f} MB/s"
+        )
+    ratios = [a.seconds / b.seconds for a, b in zip(imports, copies, strict=True)]
+    each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+    click.echo(f"  import / cp {statistics.median(ratios):.2f} ({each})")
+    click.echo(f"  peak memory {max(run.peak for run in imports) / MIB:.0f} MiB")
 
 
 # What is timed
@@ -187,40 +161,6 @@ def timed(*commands: list[str]) -> Run:
         cpu += usage.ru_utime + usage.ru_stime
         peak = max(peak, usage.ru_maxrss * 1024)
     return Run(time.monotonic() - begin, cpu, peak)
-
-
-def time_loop(folder: Path, archive: Path) -> tuple[Run, bytes]:
-    """The simplest that makes the same files, and its index; holds all in memory."""
-    os.sync()
-    begin, cpu = time.monotonic(), time.process_time()
-    folder.mkdir()
-    with tarfile.open(archive) as tar, (folder / "index").open("wb") as index:
-        for member in tar:
-            content = tar.extractfile(member)
-            assert content is not None
-            for rendered in split(content.read()):
-                mail = parse_mail(rendered)
-                md5 = hashlib.md5(mail.content).hexdigest()
-                day = folder / mail.date
-                day.mkdir(parents=True, exist_ok=True)
-                (day / md5).write_bytes(mail.content)
-                line = f"{mail.date} {mail.message_id} {md5} {mail.patch_id}\n"
-                index.write(line.encode())
-    os.sync()
-    run = Run(time.monotonic() - begin, time.process_time() - cpu)
-    return run, (folder / "index").read_bytes()
-
-
-def split(dump: bytes) -> list[bytes]:
-    """The mails of a dump, each without the newline behind it."""
-    mails: list[bytes] = []
-    for part in dump[len(_FROM) - 1 : -1].split(_FROM):
-        rendered = _FROM[1:] + part
-        if _PATCH_ID.search(rendered, 0, rendered.find(b"\n\n")):
-            mails.append(rendered)
-        else:  # a body's line that begins alike
-            mails[-1] += b"\n" + rendered
-    return mails
 
 
 def index_of(folder: Path) -> bytes:

@@ -32,8 +32,10 @@ from patchsync.imports.locked_store import LockedStore
 from patchsync.imports.project_match import ProjectMatch
 from patchsync.imports.project_mbox import ProjectMbox, Tally
 from patchsync.patchwork.client import Client
+from patchsync.patchwork.rate_limit import RedisRateLimiter
 from patchsync.sync.connect import connect
 from patchsync.sync.projects import Project, configured
+from patchsync.sync.request_count import keep_count
 
 # So many patches that are not in are named, with the reason.
 NAMED = 10
@@ -214,6 +216,11 @@ class _Import:
             if tally.in_doubt:
                 with Bar(f"fetching what is in doubt of {mbox.project.name}", 0) as bar:
                     intake.fetch(mbox, self._client, open_store, bar.update)
+        limiter = self._client.limiter
+        if isinstance(limiter, RedisRateLimiter):
+            for mbox in intake.mboxes:
+                with suppress(TryAgainLater):  # Only a note, which the next round makes again.
+                    keep_count(mbox.project, limiter)
 
 
 def _opens(path: Path) -> bool:

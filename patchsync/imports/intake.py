@@ -280,9 +280,14 @@ class Intake:
                 raise GiveUp(
                     f"another import of {project.name} is under way; wait for it"
                 ) from error
-            # What earlier versions unpacked there for the index workers
-            for spool in folder.glob("*.spool"):
-                shutil.rmtree(spool, ignore_errors=True)
-        # The name is that of earlier versions, which called it a plan.
-        file = folder / f"{self._identity}.{project.key}.plan"
+            _remove_leftovers(folder)
+        file = folder / f"{self._identity}.{project.key}.inventory"
         return self._stack.enter_context(Inventory(file))
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what an import by an earlier version left: the archive has it all."""
+    for spool in folder.glob("*.spool"):
+        shutil.rmtree(spool, ignore_errors=True)
+    for plan in folder.glob("*.plan*"):
+        plan.unlink(missing_ok=True)

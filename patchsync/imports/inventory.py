@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from patchsync.imports.scan import ScannedMail
-from patchsync.store.sqlite_file import Schema, SqliteFile
+from patchsync.store.sqlite_file import CacheRemoved, Schema, SqliteFile
 
 _ROWS = 1000  # taken over at a time
 _SLOTS = 500  # ids looked up by one statement
@@ -25,16 +25,15 @@ _SLOTS = 500  # ids looked up by one statement
 _SCHEMA = Schema(
     version=2,
     tables="""
-CREATE TABLE mail (
+CREATE TABLE IF NOT EXISTS mail (
     number INTEGER PRIMARY KEY, start INTEGER NOT NULL, length INTEGER NOT NULL,
     patch_id INTEGER NOT NULL, seconds INTEGER NOT NULL, message_id TEXT, date TEXT,
     fault TEXT
 );
-CREATE INDEX mail_patch_id ON mail (patch_id);
-CREATE TABLE doubt (number INTEGER PRIMARY KEY, reason TEXT NOT NULL);
-CREATE TABLE complete (mails INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS doubt (number INTEGER PRIMARY KEY, reason TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS complete (mails INTEGER NOT NULL);
 """,
-    # What a power loss takes is found again in the archive.
+    # It is written once, by one process. What a power loss takes is found again in the archive.
     pragmas={"journal_mode": "DELETE", "synchronous": "OFF"},
 )
 
@@ -66,47 +65,50 @@ class InventoryMail(NamedTuple):
 
 
 class Inventory:
-    """The mails of one mbox, in the SQLite file `file`. All methods may raise StoreUnavailable.
+    """The mails of one mbox, in the file `path`; a context.
 
-    Threads may use it one after the other.
+    All methods may raise StoreUnavailable: damaged, it is removed, and made anew by the next try.
     """
 
-    def __init__(self, file: Path) -> None:
-        self._cache = SqliteFile(file, _SCHEMA, any_thread=True)
-        self._cache.open()
+    def __init__(self, path: Path) -> None:
+        self._file = SqliteFile(path, _SCHEMA)
 
     def __enter__(self) -> Self:
+        try:
+            self._file.open()
+        except CacheRemoved:
+            self._file.open()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._cache.close()
+        self._file.close()
 
     def remove(self) -> None:
-        """Remove the file, for it is not needed any more."""
-        self._cache.delete()
+        """Close and remove the file, for it is not needed any more."""
+        self._file.delete()
 
     @property
     def complete(self) -> bool:
         """Whether it holds all mails of its mbox."""
-        return bool(self._cache.rows("SELECT mails FROM complete"))
+        return self._file.value("SELECT 1 FROM complete") is not None
 
     def fill(self, scanned: Iterable[ScannedMail]) -> Iterator[int]:
         """Take over the mails of the mbox, all or none; yields now and then how many it has."""
-        with self._cache.transaction() as sql:
-            sql.execute("DROP INDEX mail_patch_id")  # made once all mails are in
+        mails, number = iter(scanned), 0
+        with self._file.transaction() as sql:
             for table in ("mail", "doubt", "complete"):
                 sql.execute(f"DELETE FROM {table}")  # noqa: S608
-            mails, number = iter(scanned), 0
             while some := list(islice(mails, _ROWS)):
                 rows = ((number + n, *mail) for n, mail in enumerate(some))
                 sql.executemany("INSERT INTO mail VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
                 number += len(some)
                 yield number
-            sql.execute("CREATE INDEX mail_patch_id ON mail (patch_id)")
+            sql.execute("CREATE INDEX IF NOT EXISTS mail_patch_id ON mail (patch_id)")
             sql.execute("INSERT INTO complete VALUES (?)", (number,))
 
     def __len__(self) -> int:
-        return int(self._cache.value("SELECT count(*) FROM mail"))
+        count: int = self._file.value("SELECT count(*) FROM mail")
+        return count
 
     def ids(self) -> array[int]:
         """The patchwork ids that are claimed, ascending, each once."""
@@ -119,15 +121,18 @@ class Inventory:
             " ORDER BY patch_id"
         )
 
+    def _ids(self, query: str) -> array[int]:
+        with self._file.reporting():
+            return array("q", (row[0] for row in self._file.sql.execute(query)))
+
     def claims(self, patch_ids: Iterable[int]) -> dict[int, str | None]:
         """Those of `patch_ids` that are claimed, with a message-id that is claimed for it."""
         claimed: dict[int, str | None] = {}
         wanted = iter(patch_ids)
-        with self._cache.reporting():
-            while some := list(islice(wanted, _SLOTS)):
-                marks = ",".join("?" * len(some))
-                query = f"SELECT patch_id, message_id FROM mail WHERE patch_id IN ({marks})"  # noqa: S608
-                claimed.update(self._cache.sql.execute(query, some))
+        while some := list(islice(wanted, _SLOTS)):
+            marks = ",".join("?" * len(some))
+            query = f"SELECT patch_id, message_id FROM mail WHERE patch_id IN ({marks})"  # noqa: S608
+            claimed.update(self._file.rows(query, *some))
         return claimed
 
     def mails(self) -> Iterator[InventoryMail]:
@@ -136,15 +141,15 @@ class Inventory:
             "SELECT number, start, length, patch_id, message_id, date, fault, reason"
             " FROM mail LEFT JOIN doubt USING (number) ORDER BY number"
         )
-        with self._cache.reporting():
-            yield from map(InventoryMail._make, self._cache.sql.execute(query))
+        with self._file.reporting():
+            yield from map(InventoryMail._make, self._file.sql.execute(query))
 
     # What speaks against a beginning
 
     def forget_doubts(self) -> None:
         """Begin to judge anew."""
-        with self._cache.reporting():
-            self._cache.sql.execute("DELETE FROM doubt")
+        with self._file.transaction() as sql:
+            sql.execute("DELETE FROM doubt")
 
     def doubt_contradictions(self) -> None:
         """Doubt what is claimed twice, and what breaks the order of date of a dumparchive."""
@@ -158,12 +163,12 @@ class Inventory:
 
     def doubt_ids(self, patch_ids: Iterable[int], reason: str) -> None:
         """Doubt the mails with these patchwork ids."""
-        with self._cache.reporting():
-            self._cache.sql.execute("CREATE TEMP TABLE IF NOT EXISTS doubtful (patch_id INTEGER)")
-            self._cache.sql.execute("DELETE FROM doubtful")
+        with self._file.transaction() as sql:
+            sql.execute("CREATE TEMP TABLE IF NOT EXISTS doubtful (patch_id INTEGER)")
+            sql.execute("DELETE FROM doubtful")
             rows = ((patch_id,) for patch_id in patch_ids)
-            self._cache.sql.executemany("INSERT INTO doubtful VALUES (?)", rows)
-        self._doubt("SELECT number FROM mail WHERE patch_id IN doubtful", reason)
+            sql.executemany("INSERT INTO doubtful VALUES (?)", rows)
+            self._doubt("SELECT number FROM mail WHERE patch_id IN doubtful", reason)
 
     def doubt_newest(self, count: int, reason: str) -> None:
         """Doubt the `count` mails with the highest patchwork ids."""
@@ -174,18 +179,14 @@ class Inventory:
 
     def doubt_end(self, reason: str) -> None:
         """Doubt the last mail: what follows it may be missing."""
-        with self._cache.reporting():
-            query = "INSERT OR IGNORE INTO doubt SELECT max(number), ? FROM mail HAVING count(*)"
-            self._cache.sql.execute(query, (reason,))
+        query = "INSERT OR IGNORE INTO doubt SELECT max(number), ? FROM mail HAVING count(*)"
+        with self._file.transaction() as sql:
+            sql.execute(query, (reason,))
 
     def _doubt(self, numbers: str, reason: str) -> None:
         """Doubt the mails that the query `numbers` selects, and those before them."""
         before = f"a mail may begin in it that is none: {reason}"
-        with self._cache.reporting():
+        with self._file.transaction() as sql:
             for back, why in ((0, reason), (1, before)):
                 query = f"SELECT number - ?, ? FROM ({numbers}) WHERE number >= ?"  # noqa: S608
-                self._cache.sql.execute(f"INSERT OR IGNORE INTO doubt {query}", (back, why, back))
-
-    def _ids(self, query: str) -> array[int]:
-        with self._cache.reporting():
-            return array("q", (row[0] for row in self._cache.sql.execute(query)))
+                sql.execute(f"INSERT OR IGNORE INTO doubt {query}", (back, why, back))

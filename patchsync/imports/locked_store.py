@@ -13,7 +13,7 @@ import redis
 from patchsync.config import Config
 from patchsync.errors import LockHeld, StaleWriter, TryAgainLater
 from patchsync.patchwork.fetch_result import FetchResult
-from patchsync.store.files import BackgroundSync
+from patchsync.store.background_sync import BackgroundSync
 from patchsync.store.redis_lock import give_way, lock_name, redis_lock
 from patchsync.store.writer import Stored, StoreWriter, Written
 from patchsync.sync.projects import Project

@@ -76,6 +76,7 @@ class Client:
         Raises:
             ConfigError: the url, the token or the contact cannot be used.
         """
+        self.limiter = limiter
         self._http = HttpClient(
             _API_SUFFIX.sub("", url.rstrip("/")),
             limiter,

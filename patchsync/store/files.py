@@ -9,12 +9,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
 
 from patchsync.errors import StoreDamaged, StoreUnavailable
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 _REMEDY = {
     errno.ENOSPC: "the disk is full; free some space",
@@ -61,44 +57,6 @@ def sync_file_system(folder: Path) -> None:
             raise OSError(number, os.strerror(number), str(folder))
     finally:
         os.close(fd)
-
-
-class BackgroundSync:
-    """As `sync_file_system`, in a thread while more is written; a context.
-
-    What it met is raised by the next call, as StoreUnavailable: the system tells of it only once.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        from concurrent.futures import ThreadPoolExecutor  # Few who use this module need it.
-
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sync")
-        self._running: Future[None] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._thread.shutdown()
-
-    @property
-    def idle(self) -> bool:
-        """Whether none is under way."""
-        return self._running is None or self._running.done()
-
-    def start(self) -> None:
-        """Begin, unless it is under way."""
-        if self.idle:
-            self.finish()
-            self._running = self._thread.submit(sync_file_system, self._folder)
-
-    def finish(self) -> None:
-        """Wait until it is through."""
-        running, self._running = self._running, None
-        if running is not None:
-            with storing(self._folder):
-                running.result()
 
 
 def make_folder(folder: Path) -> None:

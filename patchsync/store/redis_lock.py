@@ -46,10 +46,10 @@ def redis_lock(client: Redis, name: str, *, ttl: float, wait: float) -> Iterator
         try:
             lock.release()
         except LockError:
-            log.info("redis lock was lost before its release", extra={"lock": name})
-        except RedisError:
+            log.info("Redis lock %s was lost before its release", name)
+        except RedisError as error:
             # It runs out by itself; the work under it is done, or its own error matters more.
-            log.warning("redis lock could not be released", extra={"lock": name}, exc_info=True)
+            log.warning("Redis lock %s could not be released: %s", name, error)
 
 
 def give_way(client: Redis, name: str) -> None:

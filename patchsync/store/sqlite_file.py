@@ -64,19 +64,15 @@ class Schema:
 
 
 class SqliteFile:
-    """One SQLite file; a context that opens and closes it. It serves one process.
+    """One SQLite file; a context that opens and closes it. It serves one thread of one process.
 
     Whatever meets a file that cannot be used raises StoreUnavailable where that passes by itself
     (another process writes, the disk is full); where it is damaged, CacheRemoved for a cache and
     StoreDamaged, with the remedy, for another.
     """
 
-    def __init__(self, path: Path, schema: Schema, *, any_thread: bool = False) -> None:
-        """Nothing is opened yet.
-
-        `any_thread`: threads may use it, one after the other; else just the one that opens it.
-        """
-        self._any_thread = any_thread
+    def __init__(self, path: Path, schema: Schema) -> None:
+        """Nothing is opened yet."""
         self._path = path
         self._schema = schema
         self._connection: sqlite3.Connection | None = None
@@ -242,11 +238,7 @@ class SqliteFile:
             target = str(self._path)
         opened = self._path.stat()
         self._connection = sqlite3.connect(
-            target,
-            uri=self._read_only,
-            timeout=BUSY_SECONDS,
-            isolation_level=None,
-            check_same_thread=not self._any_thread,
+            target, uri=self._read_only, timeout=BUSY_SECONDS, isolation_level=None
         )
         self._opened = opened
         return int(self.sql.execute("PRAGMA user_version").fetchone()[0])

@@ -94,6 +94,7 @@ def ends_well(process: subprocess.Popen[str]) -> None:
     """It says that all is in."""
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 0, said
+    assert "Traceback" not in said
 
 
 def stored_in(installation: Installation) -> int:

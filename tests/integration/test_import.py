@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from patchsync.imports.locked_store import LockedStore
 from patchsync.imports.project_mbox import NEWEST
 from patchsync.store.redis_lock import lock_name, redis_lock
 from patchsync.store.writer import Stored, StoreWriter
+from patchsync.sync.request_count import kept_requests
 from standin.process import StandinProcess
 from tests.support.contents import Contents, assert_same_store, contents_of
 from tests.support.dumparchive import by_date, date_of, dump, imitation, mbox_of, write_tar
@@ -138,6 +140,9 @@ def test_the_store_is_that_of_a_sync(
         # The newest of each project, and the mails before them, come from Patchwork.
         mails = installation.patchwork.control.stats()["kinds"].get("mbox", 0)
         assert mails <= len(PROJECTS) * (2 * NEWEST + 1)
+    # What it asked counts for the day's budget, whatever happens to Redis.
+    counted = kept_requests(installation.config, datetime.now(UTC).date().isoformat())
+    assert all(counted[project] > 0 for project in PROJECTS)
     assert_same_store(installation, mirrored())
     assert_synced_already(installation)
     again = [imported(installation, *each) for each in made(tmp_path, installation.patchwork)]

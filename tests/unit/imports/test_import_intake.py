@@ -75,14 +75,17 @@ def test_a_halted_project_is_refused_before_anything_is_read(tmp_path: Path) -> 
         read(intake)
 
 
-def test_what_earlier_versions_unpacked_is_removed(tmp_path: Path) -> None:
-    """They had pieces wait beside the store; the archive has it all."""
+def test_what_earlier_versions_left_is_removed(tmp_path: Path) -> None:
+    """They noted a plan there, and had pieces wait beside it; the archive has it all."""
     folder = project_in(config_in(tmp_path)).paths.imports
     spool = folder / f"{'a' * 64}.spool"
     spool.mkdir(parents=True)
     (spool / "0-100").write_bytes(b"{}\n")
+    plan = folder / f"{'a' * 64}.1.plan"
+    plan.write_bytes(b"")
     with intake_in(tmp_path) as intake:
         read(intake)
         assert not spool.exists()
+        assert not plan.exists()
         intake.clean_up()
     assert not folder.exists()

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from patchsync.errors import StoreUnavailable
 from patchsync.imports.inventory import Inventory
 from patchsync.imports.scan import ScannedMail
 
@@ -132,14 +131,15 @@ def test_an_empty_inventory_has_no_end_to_doubt(inventory: Inventory) -> None:
     assert (len(inventory), doubted(inventory)) == (0, [])
 
 
-def test_a_damaged_inventory_is_named_and_removed(tmp_path: Path) -> None:
-    """The next import searches the archive again."""
+def test_a_damaged_inventory_is_made_anew(tmp_path: Path) -> None:
+    """The archive has it all."""
     file = tmp_path / "inventory"
     file.write_bytes(b"no database" * 1000)
-    with pytest.raises(StoreUnavailable, match=f"{file} was damaged"):
-        Inventory(file)
     with Inventory(file) as inventory:
         assert not inventory.complete
+        assert len(filled(inventory, [scanned(1)])) == 1
+    with Inventory(file) as inventory:
+        assert inventory.complete
 
 
 def test_the_inventory_of_an_older_patchsync_is_made_anew(tmp_path: Path) -> None:

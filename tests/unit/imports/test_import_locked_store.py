@@ -196,7 +196,7 @@ def test_nothing_counts_that_may_not_be_on_disk(
         monkeypatch.undo()
         raise OSError(errno.EIO, "lost")
 
-    monkeypatch.setattr("patchsync.store.files.sync_file_system", refuse)
+    monkeypatch.setattr("patchsync.store.background_sync.sync_file_system", refuse)
     with pytest.raises(StoreUnavailable, match="lost"):
         locked.store(piece(1, 2))
     assert lines(project) == []

@@ -16,7 +16,7 @@ from store_fakes import apply, batch_of, paths_in, stored, strict_read, tree, wr
 
 from patchsync.errors import StoreDamaged, StoreUnavailable
 from patchsync.patchwork.fetch_result import FetchResult
-from patchsync.store.files import BackgroundSync
+from patchsync.store.background_sync import BackgroundSync
 from patchsync.store.gone import read_gone
 from patchsync.store.layout import ContainerPaths
 from patchsync.store.mails import md5_of, write_mail
@@ -379,7 +379,7 @@ def test_what_a_sync_in_the_background_met_is_told(
         sync.finish()
         sync.start()
         sync.finish()
-        monkeypatch.setattr("patchsync.store.files.sync_file_system", refuse)
+        monkeypatch.setattr("patchsync.store.background_sync.sync_file_system", refuse)
         sync.start()
         while not sync.idle:
             pass
