@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class FleetStatus:
-    """Who is alive and what holds all of them up, as Redis tells."""
+    """Who is alive and what holds all of them up, from Redis."""
 
     # Why Redis cannot be asked; None where it can
     redis_trouble: str | None = None
