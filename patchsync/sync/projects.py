@@ -131,7 +131,7 @@ def locate_project(config: Config, client: Client, key: str) -> Project:
     project = find_project(config, table.id)
     if project is None:
         answer = client.project(table.id)
-        project = _place(config, table, answer.id, answer.link_name, answer.list_email)
+        project = place_project(config, table, answer.id, answer.link_name, answer.list_email)
     _demand_once(config, project)
     return project
 
@@ -153,7 +153,7 @@ def locate_project_offline(config: Config, key: str, link_name: str | None) -> P
                 "only from [mbox.patchwork] projects = [{ id = <number>, list_email = ... }] and "
                 "an archive that is called <link name>.mbox"
             )
-        project = _place(config, table, int(table.id), link_name, table.list_email)
+        project = place_project(config, table, int(table.id), link_name, table.list_email)
     _demand_once(config, project)
     return project
 
@@ -174,14 +174,20 @@ def settle(config: Config, project: Project) -> None:
     _found_at[_place_of(config, project.key)] = project.paths
 
 
-def _place(config: Config, table: ProjectTable, number: int, name: str, list_email: str) -> Project:
+def place_project(
+    config: Config, table: ProjectTable, number: int, link_name: str, list_email: str
+) -> Project:
+    """A configured project where it would have its place, as Patchwork names it; nothing is made.
+
+    `number`: its id in Patchwork.
+    """
     paths = ContainerPaths(
         d_mbox=config.d_mbox,
         listaddr=table.list_email or list_email,
         project_id=number,
         layout=config.store.layout,
     )
-    return Project(key=table.id, name=name, paths=paths)
+    return Project(key=table.id, name=link_name, paths=paths)
 
 
 def _demand_once(config: Config, project: Project) -> None:
