@@ -34,13 +34,6 @@ class MissingServices:
         fleet.ensure_redis()
         self.fill()
 
-    def need(self, service: str) -> None:
-        """Have another service too."""
-        if service not in self._needed:
-            self._needed.append(service)
-            self._look_at = self._look_again_at = 0.0
-            self.fill()
-
     def fill(self, *, moving: bool = False) -> None:
         """Start what has ended; to be called often.
 
