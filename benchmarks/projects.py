@@ -1,4 +1,4 @@
-"""What a quiet round costs beside 0, 99 and 499 other projects: it should not grow with them.
+"""The CPU of a quiet round beside 0, 99 and 499 other projects: it should not grow with them.
 
 python benchmarks/projects.py
 python benchmarks/projects.py --python ../other/.venv/bin/python      another tree's
@@ -31,25 +31,33 @@ from standin.server import application
 
 NUMBERS = (1, 100, 500)
 PATCHES = 3
-# Run by the tree that is measured, as its one probe worker: prints seconds of CPU as JSON.
-PROGRAM = """
+CALLS = 300
+# Run by the tree that is measured, as its one probe worker and its beat: prints seconds of CPU.
+PROGRAM = f"""
 import json, sys, time
+from celery.utils.imports import symbol_by_name
 from workers.celery import app
 app.loader.import_default_modules()
 probe = app.tasks["workers.fetch.probe"]
-keys, seconds = sys.argv[2:], float(sys.argv[1])
+keys, most = sys.argv[2:], float(sys.argv[1])
 
-def each(keys):
+def measured(work, arguments):
     began, number = time.process_time(), 0
-    for key in keys:
-        probe(key)
+    for argument in arguments:
+        work(argument)
         number += 1
-        if time.process_time() - began > seconds:
+        if time.process_time() - began > most:
             break
     return (time.process_time() - began) / number
 
-each(keys[-1:] * 10)
-print(json.dumps({"one": each(keys[-1:] * 300), "all": each(keys)}))
+measured(probe, keys[-1:] * 10)
+one = measured(probe, keys[-1:] * {CALLS})
+measured(probe, keys)
+sweep = measured(probe, keys * ({CALLS} // len(keys) + 1))
+beat = symbol_by_name(app.conf.beat_scheduler)(app=app)
+while beat.tick() == 0:
+    pass  # All is due at the start.
+print(json.dumps([one, sweep, measured(lambda _: beat.tick(), range({CALLS}))]))
 """
 
 
@@ -70,8 +78,8 @@ def main(python: str, seconds: float) -> None:
             figures.setdefault(name, []).append(cpu)
     click.echo(f"{'projects':<28}" + "".join(f"{number:>10}" for number in NUMBERS))
     for name, cpu in figures.items():
-        click.echo(f"{name:<28}" + "".join(f"{1000 * each:7.2f} ms" for each in cpu))
-        ratios = "".join(f"{each / cpu[0]:10.2f}" for each in cpu)
+        click.echo(f"{name:<28}" + "".join(f"{1000 * seconds:7.2f} ms" for seconds in cpu))
+        ratios = "".join(f"{seconds / cpu[0]:10.2f}" for seconds in cpu)
         click.echo(f"{'  of what it is with one':<28}{ratios}")
 
 
@@ -123,7 +131,7 @@ def configured(folder: Path, url: str, standin: Standin) -> Config:
 
 
 def measure(python: Path, config: Config, seconds: float) -> dict[str, float]:
-    """Seconds of CPU of a probe again and again, of one in a sweep over all, and of `status`."""
+    """Seconds of CPU: of a probe, a tick of beat that has nothing to do, and of `status`."""
     keys = [project.id for project in config.projects]
     run = {
         "env": os.environ | {FILE_VARIABLE: str(config.source)},
@@ -136,15 +144,16 @@ def measure(python: Path, config: Config, seconds: float) -> dict[str, float]:
         check=True,
         **run,
     )
-    cpu = json.loads(done.stdout)
+    one, sweep, tick = json.loads(done.stdout)
     with subprocess.Popen(
         [python.with_name("patchsync"), "status"], stdout=subprocess.DEVNULL, **run
     ) as process:
         _, _, usage = os.wait4(process.pid, 0)
         process.returncode = 0
     return {
-        "a probe, again and again": cpu["one"],
-        "a probe in a sweep over all": cpu["all"],
+        "a probe, again and again": one,
+        "a probe in a sweep over all": sweep,
+        "beat looks what is due": tick,
         "status, for each project": (usage.ru_utime + usage.ru_stime) / len(keys),
     }
 

@@ -79,7 +79,7 @@ def cpu_seconds(python: Path, command: list[str], config: Config, redis_answers:
 
 def line(name: str, seconds: list[float]) -> str:
     """The CPU of each, and what the first one takes of the second one's."""
-    figures = "".join(f"{1000 * each:6.0f} ms" for each in seconds)
+    figures = "".join(f"{1000 * cpu:6.0f} ms" for cpu in seconds)
     return f"{name:<22}{figures}" + (f"{seconds[0] / seconds[1]:7.2f}" if len(seconds) > 1 else "")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from patchsync.analysis.builtin.doctor import check_builtin
 from patchsync.analysis.pasta.doctor import check_pasta_project, check_pasta_start
@@ -16,7 +17,7 @@ from patchsync.patchwork.schemas import ProjectEntry
 from patchsync.push import preconditions
 from patchsync.store.layout import ContainerPaths
 from patchsync.sync.connect import connect
-from patchsync.sync.projects import find_project
+from patchsync.sync.projects import find_project, place_project
 
 
 @dataclass(frozen=True)
@@ -39,19 +40,25 @@ def findings(config: Config) -> Iterator[Finding]:
     api = _finding("[mbox.patchwork] url", lambda: _api(client, config))
     yield api
     if api.works:
-        projects = [_Project(config, client, table) for table in config.projects]
-        for project in projects:
-            yield _finding(f"project {project.table.id}", project.look)
-        yield _finding("[mbox.patchwork] token", lambda: _token(config, client, projects))
-        if config.push.sinks:
-            yield _finding("[push] sinks", lambda: preconditions.supported_sinks(config, client))
-        if "comment" in config.push.sinks:
-            yield _finding("[push.comment] projects", lambda: _lists(config, projects))
+        yield from _projects(config, client)
     yield _finding("[patchwork] contact", lambda: _contact(config))
     yield _finding("[store] mbox", lambda: _store(config))
     yield _finding("[redis] url", lambda: _redis(config))
     yield from _analysis(config)
     yield from _push(config)
+
+
+def _projects(config: Config, client: Client) -> Iterator[Finding]:
+    """What Patchwork says of the configured projects, and what we may do there."""
+    # By how the configuration spells them; without those that Patchwork does not have
+    entries: dict[str, ProjectEntry] = {}
+    for table in config.projects:
+        yield _finding(f"project {table.id}", partial(_project, config, client, table, entries))
+    yield _finding("[mbox.patchwork] token", lambda: _token(config, client, entries))
+    if config.push.sinks:
+        yield _finding("[push] sinks", lambda: preconditions.supported_sinks(config, client))
+    if "comment" in config.push.sinks:
+        yield _finding("[push.comment] projects", lambda: _lists(config, entries))
 
 
 def _analysis(config: Config) -> Iterator[Finding]:
@@ -76,39 +83,6 @@ def _push(config: Config) -> Iterator[Finding]:
         yield _finding("[push.comment]", lambda: preconditions.mail_server(config))
 
 
-class _Project:
-    """A configured project, and what Patchwork says of it."""
-
-    def __init__(self, config: Config, client: Client, table: ProjectTable) -> None:
-        self.table = table
-        self.found: ProjectEntry | None = None
-        self._config = config
-        self._client = client
-
-    def look(self) -> str:
-        self.found = project = self._client.project(self.table.id)
-        others = {table.id.lower() for table in self._config.projects if table.id != self.table.id}
-        if others & {project.link_name.lower(), str(project.id)}:
-            raise GiveUp(
-                f"{project.link_name} is configured twice, by number and by name; keep one"
-            )
-        site = find_project(self._config, self.table.id)
-        paths = site.paths if site else self._future_paths(project)
-        given, told = self.table.list_email, project.list_email
-        remark = f" (Patchwork says {told})" if given and given != told else ""
-        return f"{project.link_name} (id {project.id}), {given or told}{remark}; " + _for_pasta(
-            paths
-        )
-
-    def _future_paths(self, project: ProjectEntry) -> ContainerPaths:
-        return ContainerPaths(
-            d_mbox=self._config.d_mbox,
-            listaddr=self.table.list_email or project.list_email,
-            project_id=project.id,
-            layout=self._config.store.layout,
-        )
-
-
 def _finding(subject: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(subject, True, look())
@@ -123,34 +97,45 @@ def _api(client: Client, config: Config) -> str:
     return f"{config.base_url} is a Patchwork with API {client.api_version}; {pace}"
 
 
-def _token(config: Config, client: Client, projects: list[_Project]) -> str:
-    wanted = ", which [push] sinks wants" if config.push.sinks else ""
+def _project(
+    config: Config, client: Client, table: ProjectTable, entries: dict[str, ProjectEntry]
+) -> str:
+    entries[table.id] = entry = client.project(table.id)
+    others = {other.id.lower() for other in config.projects if other.id != table.id}
+    if others & {entry.link_name.lower(), str(entry.id)}:
+        raise GiveUp(f"{entry.link_name} is configured twice, by number and by name; keep one")
+    project = find_project(config, table.id) or place_project(
+        config, table, entry.id, entry.link_name, entry.list_email
+    )
+    ours, theirs = table.list_email or entry.list_email, entry.list_email
+    remark = f" (Patchwork says {theirs})" if ours != theirs else ""
+    return f"{entry.link_name} (id {entry.id}), {ours}{remark}; {_for_pasta(project.paths)}"
+
+
+def _token(config: Config, client: Client, entries: dict[str, ProjectEntry]) -> str:
+    need = ", which [push] sinks wants" if config.push.sinks else ""
     if config.token() is None:
-        if wanted:
-            raise GiveUp(f"none is set{wanted}: set token_file there, or {TOKEN_VARIABLE}")
+        if need:
+            raise GiveUp(f"none is set{need}: set token_file there, or {TOKEN_VARIABLE}")
         return "none is set; reading needs none"
     client.verify_token()
-    foreign = [
-        project.found.link_name
-        for project in projects
-        if project.found and not client.maintains(project.found)
-    ]
-    if foreign:
-        told = f"it is valid, but its user does not maintain {', '.join(foreign)}"
-        if wanted:
-            raise GiveUp(f"{told}{wanted}: let Patchwork's admins make it a maintainer there")
-        return f"{told}; enough to read"
-    return "it is valid, and its user maintains all projects"
+    foreign = [entry.link_name for entry in entries.values() if not client.maintains(entry)]
+    if not foreign:
+        return "it is valid, and its user maintains all projects"
+    lack = f"it is valid, but its user does not maintain {', '.join(foreign)}"
+    if need:
+        raise GiveUp(f"{lack}{need}: let Patchwork's admins make it a maintainer there")
+    return f"{lack}; enough to read"
 
 
-def _lists(config: Config, projects: list[_Project]) -> str:
+def _lists(config: Config, entries: dict[str, ProjectEntry]) -> str:
     """Where comments go to."""
     lists = []
-    for project in projects:
-        if project.table.id in config.push.comment.projects:
-            if project.found is None:
-                raise GiveUp(f"Patchwork does not tell of {project.table.id}; see above")
-            lists.append(project.table.list_email or project.found.list_email)
+    for table in config.projects:
+        if table.id in config.push.comment.projects:
+            if table.id not in entries:
+                raise GiveUp(f"Patchwork does not tell of {table.id}; see above")
+            lists.append(table.list_email or entries[table.id].list_email)
     return f"mails go to {', '.join(lists)}"
 
 
@@ -161,7 +146,7 @@ def _contact(config: Config) -> str:
 
 
 def _store(config: Config) -> str:
-    folder = next(each for each in (config.d_mbox, *config.d_mbox.parents) if each.exists())
+    folder = next(path for path in (config.d_mbox, *config.d_mbox.parents) if path.exists())
     if not folder.is_dir():
         raise GiveUp(f"{folder} is not a folder")
     if not os.access(folder, os.W_OK | os.X_OK):

@@ -4,6 +4,7 @@ ended, what the server had and the store has. From Redis and files; the server i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from patchsync.patchwork.rate_limit_state import Hold, key_prefix, read_hold, re
 from patchsync.store.halt import halted
 from patchsync.store.lock import is_locked
 from patchsync.sync.holdings import Holdings, holdings
-from patchsync.sync.projects import Project, find_project
+from patchsync.sync.projects import Project, find_projects
 from patchsync.sync.records import last_audit, last_round
 from patchsync.sync.request_count import last_requests
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class FleetStatus:
-    """Who is alive and what holds all of them up, as Redis tells."""
+    """Who is alive and what holds all of them up, from Redis."""
 
     # Why Redis cannot be asked; None where it can
     redis_trouble: str | None = None
@@ -97,18 +98,26 @@ def analysis_status(config: Config) -> UpdateRecord | None:
     return last_update(config) or UpdateRecord(engine=config.analysis.engine)
 
 
-def project_status(config: Config, key: str, client: RedisClient | None = None) -> ProjectStatus:
-    """How far the project is that the configuration spells `key`.
+def project_statuses(
+    config: Config, keys: Iterable[str], client: RedisClient | None
+) -> list[ProjectStatus]:
+    """How far the projects are that the configuration spells so.
 
     `client`: None where Redis does not answer.
     """
+    stored = {project.key: project for project in find_projects(config)}
+    return [_project_status(config, key, stored.get(key), client) for key in keys]
+
+
+def _project_status(
+    config: Config, key: str, project: Project | None, client: RedisClient | None
+) -> ProjectStatus:
     in_flight: int | None = None
     trouble: Trouble | None = None
     if client:
         with suppress(RedisUnavailable):
             in_flight = count_in_flight(client, config.namespace, key)
             trouble = last_trouble(client, config.namespace, key)
-    project = find_project(config, key)
     if project is None:
         return ProjectStatus(project=key, in_flight=in_flight, trouble=trouble)
     ours, last, audit = holdings(project), last_round(project), last_audit(project)

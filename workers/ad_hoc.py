@@ -1,4 +1,4 @@
-"""Enqueueing tasks from outside, and asking who is there to work."""
+"""Enqueues a task by its name, for commands: `patchsync enqueue` and `sync`."""
 
 from __future__ import annotations
 

@@ -53,7 +53,6 @@ def update(self: ProjectTask, project: str) -> None:
     What it sees is in the store: a message that is lost, comes twice or late does no harm.
     """
     config = context.config()
-    key = context.project_key(project)
     debounce = context.debounce(enqueue.ANALYSIS)
     # What comes in from now on may not be seen, and asks for another one.
     debounce.begin()
@@ -62,19 +61,19 @@ def update(self: ProjectTask, project: str) -> None:
         updated = update_groups(config, on_progress)
     except LockHeld as busy:
         if self.request.retries >= (self.max_retries or 0) or not debounce.ask():
-            log.info("%s: %s; beat asks again", key, busy)
+            log.info("%s: %s; beat asks again", project, busy)
             return
-        log.info("%s: %s; again in %g s", key, busy, BUSY_AGAIN_SECONDS)
+        log.info("%s: %s; again in %g s", project, busy, BUSY_AGAIN_SECONDS)
         self.come_again(busy, BUSY_AGAIN_SECONDS)
     except (Stopped, SoftTimeLimitExceeded):
         log.warning("analysis: not through in its time; goes on from what is done")
-        enqueue.analyse(key)
+        enqueue.analyse(project)
         return
     if updated is None:
         return  # The engine is "none" now.
     log.info("analysis: %s", updated.summary)
     if on_progress.seconds > LONG_SECONDS:
-        enqueue.analyse(key)  # What was enqueued meanwhile may have expired.
+        enqueue.analyse(project)  # What was enqueued meanwhile may have expired.
     if updated.groups and config.push.sinks:
         for table in config.projects:
             enqueue.plan(table.id)

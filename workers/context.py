@@ -42,8 +42,8 @@ def limiter(*, has_store: bool = False) -> RedisRateLimiter:
 
     `has_store`: in a task that runs where the store is, which brings the day's count back.
     """
-    recall = partial(kept_requests, config()) if has_store else None
-    return fleet_rate_limiter(config(), redis_client(), recall)
+    stored_requests = partial(kept_requests, config()) if has_store else None
+    return fleet_rate_limiter(config(), redis_client(), stored_requests)
 
 
 @cache
@@ -65,22 +65,17 @@ def annotator() -> Annotator:
 
 
 def push() -> PushService:
-    """What is to be pushed, and how; a context."""
+    """Plans and sends what is to be pushed; a context."""
     return PushService(config(), annotator())
 
 
-def project_key(project: str) -> str:
-    """A configured project as the configuration spells it; raises ConfigError."""
-    return config().project(project).id
-
-
 def leases(project: str) -> Leases:
-    """What is in flight of the project that the configuration spells so."""
+    """The leases of the project that the configuration spells so."""
     return Leases(
         redis_client(), config().namespace, project, lease_seconds=config().fleet.lease_seconds
     )
 
 
 def debounce(name: str) -> Debounce:
-    """What is done once for all who ask for it; `name` tells it from others."""
+    """Has one message sent for all who ask for the same work, by its name."""
     return Debounce(redis_client(), config().namespace, name, seconds=config().fleet.lease_seconds)

@@ -68,7 +68,7 @@ def retry_quarantined(project: str, name: str, ids: tuple[int, ...]) -> None:
 
 
 def index_mails(project: str, result: FetchResult) -> None:
-    """Hand to the index worker what was found."""
+    """Enqueue to the index worker what was downloaded or seen."""
     ends = f", ends {result.lease}" if result.lease else ""
     app.send_task(
         "workers.index.index_mails",

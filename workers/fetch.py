@@ -35,12 +35,12 @@ SEEN_LEASE = "what was seen"
 FEW_PAGES = 2
 
 
-@app.task(name="workers.fetch.probe", base=ProjectTask)
+@app.task(name="workers.fetch.probe", base=ProjectTask, wants_key=False)
 def probe(project: str) -> None:
     """Compare a project with the store and fan out the pages that differ."""
     config, limiter = context.config(), context.limiter(has_store=True)
     client = context.client(has_store=True)
-    synced = open_project(config, client, str(project))
+    synced = open_project(config, client, project)
     leases = context.leases(synced.key)
     if leases.in_flight():
         keep_count(synced, limiter)
@@ -52,12 +52,12 @@ def probe(project: str) -> None:
         enqueue.retry_quarantined(synced.key, synced.name, differences.due)
 
 
-@app.task(name="workers.fetch.audit", base=ProjectTask)
+@app.task(name="workers.fetch.audit", base=ProjectTask, wants_key=False)
 def audit(project: str, since: float | None = None) -> None:
     """List the next pages of a project and compare every id; with `since`, go on to the last."""
     config, limiter = context.config(), context.limiter(has_store=True)
     client = context.client(has_store=True)
-    synced = open_project(config, client, str(project))
+    synced = open_project(config, client, project)
     if since is None and context.leases(synced.key).in_flight():
         return  # What is missing now is on its way; the audit goes on at its next turn.
     differences = audit_next_pages(synced, config, client, limiter, since=since)
@@ -79,27 +79,25 @@ def fetch_page(
 
     With `lease`: only if somebody still waits for it.
     """
-    key = context.project_key(project)
-    wanted = Page.from_message(page)
-    if lease is not None and not context.leases(key).is_out(lease):
+    listed = Page.from_message(page)
+    if lease is not None and not context.leases(project).is_out(lease):
         return  # It waited too long, or comes twice: the next round asks for what is missing.
-    results = fetch_listed(context.client(), key, wanted, held, Limits.of(context.config()))
-    _hand_over(self, key, lease_of(wanted), results)
+    results = fetch_listed(context.client(), project, listed, held, Limits.of(context.config()))
+    _hand_over(self, project, lease_of(listed), results)
 
 
 @app.task(name="workers.fetch.fetch_patches", base=ProjectTask, bind=True)
 def fetch_patches(self: ProjectTask, project: str, ids: list[int]) -> None:
     """Download single patches by their ids, such as those that were quarantined."""
-    key = context.project_key(project)
     if not isinstance(ids, list) or not all(type(number) is int and number > 0 for number in ids):
         raise GiveUp(f"{ids!r} is no list of patchwork ids like [17, 18]")
     limits = Limits.of(context.config())
-    results = fetch_singly(context.client(), key, ids, limits, enqueue.QUARANTINE_LEASE)
-    _hand_over(self, key, enqueue.QUARANTINE_LEASE, results)
+    results = fetch_singly(context.client(), project, ids, limits, enqueue.QUARANTINE_LEASE)
+    _hand_over(self, project, enqueue.QUARANTINE_LEASE, results)
 
 
 def _follow(project: Project, differences: Differences) -> None:
-    """Hand on what a comparison found: what was seen to index, each page to fetch."""
+    """Enqueue what follows from a comparison: what was seen to index, each page to fetch."""
     leases = context.leases(project.key)
     if differences.seen is not None:
         leases.take(SEEN_LEASE)
@@ -111,9 +109,9 @@ def _follow(project: Project, differences: Differences) -> None:
 
 
 def _hand_over(task: ProjectTask, key: str, lease: str, results: Iterable[FetchResult]) -> None:
-    """Hand to index what is downloaded as it comes, and give the lease back if that fails.
+    """Enqueue to index what is downloaded, as it comes; give the lease back if that fails.
 
-    While too much waits for index, nothing is begun and nothing is handed over.
+    While too much waits for index, nothing is begun and nothing is enqueued.
     """
     leases = context.leases(key)
     later = (task.request.delivery_info or {}).get("priority") == LATER

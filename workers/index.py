@@ -31,22 +31,21 @@ BUSY_AGAIN_SECONDS = 2.0
     compression="zlib",
 )
 def index_mails(self: ProjectTask, project: str, result: dict[str, Any]) -> None:
-    """Store what a fetch task found, under the lock; the last of a round enqueues the next one."""
+    """Store what a fetch task brings, under the lock; the last of a round enqueues the next one."""
     config, limiter = context.config(), context.limiter(has_store=True)
-    key = context.project_key(project)
     fetched = FetchResult.from_message(result)
     # Pages that are delivered, and wait here for their turn, are still in flight.
-    leases = context.leases(key)
+    leases = context.leases(project)
     leases.keep_all()
     stored = _under_lock(
-        self, key, lambda: store_result(synced_project(config, key), fetched, limiter)
+        self, project, lambda: store_result(synced_project(config, project), fetched, limiter)
     )
     if stored:
-        log.info("%s: %s", key, stored)
+        log.info("%s: %s", project, stored)
     if fetched.lease and leases.release(fetched.lease) == 0:
-        enqueue.probe(key)
+        enqueue.probe(project)
     if stored.stored:
-        enqueue.analyse(key)
+        enqueue.analyse(project)
 
 
 def _under_lock(task: ProjectTask, key: str, work: Callable[[], _Done]) -> _Done:

@@ -24,19 +24,18 @@ def plan(project: str, audit: bool = True) -> None:
     With `audit` also look at some of what people did there, which takes its time.
     """
     config = context.config()
-    key = context.project_key(project)
-    context.debounce(enqueue.planning(key)).begin()
-    stored = find_project(config, key)
+    context.debounce(enqueue.planning(project)).begin()
+    stored = find_project(config, project)
     if stored is None:
         return  # Nothing is synced yet.
     with context.push() as service:
         number = stored.paths.project_id
         if not service.may_push(number):
-            # No error: `patchsync status` tells it too.
+            # No error: `patchsync status` says it too.
             log.info(
                 "%s: nothing is pushed until somebody agrees: run `patchsync push -p %s` once",
                 stored.name,
-                key,
+                project,
             )
             return
         planned = service.plan()
@@ -56,16 +55,15 @@ def plan(project: str, audit: bool = True) -> None:
 @app.task(name="workers.push.send", base=ProjectTask)
 def send(project: str, sink: str, patch_ids: list[int]) -> None:
     """Show what is desired of some patches; all that a relation links goes together."""
-    key = context.project_key(project)
-    job = Job.from_message(key, sink, patch_ids)
+    job = Job.from_message(project, sink, patch_ids)
     with context.push() as service:
-        stored = service.projects.get(key)
+        stored = service.projects.get(project)
         if not stored or not service.may_push(stored.paths.project_id):
-            log.info("%s of %s: nobody agrees to push any more", sink, key)
+            log.info("%s of %s: nobody agrees to push any more", sink, project)
             return
         try:
             for outcome in service.do(job):
                 level = logging.WARNING if outcome.trouble else logging.INFO
                 log.log(level, "%s: patch %d: %s", sink, outcome.patch_id, outcome.text)
         except AnswerLost as error:
-            log.warning("%s of %s: %s; it is looked up later", sink, key, error)
+            log.warning("%s of %s: %s; it is looked up later", sink, project, error)

@@ -8,7 +8,7 @@ from celery.worker.request import Request
 
 
 class SafeRequest(Request):
-    """A task's message; shows the story of its arguments, never the mails in them."""
+    """A task's message; shows its `argsrepr`, never the mails in its arguments."""
 
     def info(self, safe: bool = False) -> Any:
         """As Celery's, but always safe: else those that wait show their whole arguments."""

@@ -61,11 +61,9 @@ task_soft_time_limit = LONGEST_TASK_SECONDS - SOFT_SECONDS
 if _config.analysis.engine == "pasta":
     # It may be delivered again while it runs: that one comes when this one has ended, and has
     # expired; or to a second worker, which finds PaStA at work and leaves it alone.
+    _limit = _config.analysis.pasta_seconds + LONGEST_TASK_SECONDS
     task_annotations = {
-        "workers.analyse.update": {
-            "time_limit": _config.analysis.pasta_seconds + LONGEST_TASK_SECONDS,
-            "soft_time_limit": _config.analysis.pasta_seconds + LONGEST_TASK_SECONDS - SOFT_SECONDS,
-        }
+        "workers.analyse.update": {"time_limit": _limit, "soft_time_limit": _limit - SOFT_SECONDS}
     }
 worker_prefetch_multiplier = 1
 worker_soft_shutdown_timeout = 20
@@ -90,8 +88,8 @@ task_routes = {
 }
 
 beat_schedule = schedule.entries(_config)
-beat_scheduler = "workers.beat.SigningScheduler"
-# So often it looks at least, and signs in.
+beat_scheduler = "workers.beat.HeartbeatScheduler"
+# So often it looks at least, and notes its heartbeat.
 beat_max_loop_interval = HEARTBEAT_SECONDS
 
 worker_log_format = worker_task_log_format = LINE

@@ -1,4 +1,4 @@
-"""What all tasks share: their bounds, how their errors are told, and how one comes again."""
+"""What all tasks share: project, bounds, how errors are reported, how one comes again."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class ProjectTask(Task[Any, None]):
-    """A task whose first argument is a project, as the configuration spells it."""
+    """A task of one project, which is its first argument."""
 
     abstract = True
     # Errors of the family end a task with one line. What it leaves undone the next round meets
@@ -29,10 +29,15 @@ class ProjectTask(Task[Any, None]):
     Request = "workers.request:SafeRequest"
     # An error shows with its project in `patchsync status`; else the task keeps its own record.
     notes_trouble = True
+    # The project as the configuration spells it; else the task looks up other names itself.
+    wants_key = True
 
     def __call__(self, project: str, *args: Any, **kwargs: Any) -> None:
         """Run the task; raises PatchsyncError, which was logged, and Celery's Retry."""
-        with self.report_errors(str(project)):
+        project = str(project)
+        with self.report_errors(project):
+            if self.wants_key:
+                context.config().project(project)  # ConfigError where there is none
             self.run(project, *args, **kwargs)
 
     @contextmanager
@@ -61,6 +66,6 @@ class ProjectTask(Task[Any, None]):
             celery.exceptions.Retry: it was sent.
             PatchsyncError: `busy`, when it came too often.
         """
-        # What is shown instead of the arguments, else Celery shows these: whole mails.
-        shown: dict[str, Any] = {"argsrepr": getattr(self.request, "argsrepr", None) or "(again)"}
-        raise self.retry(exc=busy, countdown=seconds, **shown) from busy
+        # Else Celery shows the arguments themselves: whole mails.
+        options: dict[str, Any] = {"argsrepr": getattr(self.request, "argsrepr", None) or "(again)"}
+        raise self.retry(exc=busy, countdown=seconds, **options) from busy

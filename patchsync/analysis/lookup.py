@@ -11,7 +11,7 @@ from patchsync.analysis.settings import read_settings
 from patchsync.config import Config
 from patchsync.errors import ConfigError, GiveUp
 from patchsync.store.layout import LARGEST_ID
-from patchsync.sync.projects import Project, configured, find_project
+from patchsync.sync.projects import Project, configured, find_projects
 
 _PATCH_ID = re.compile(r"[1-9][0-9]{0,18}")
 # As git takes it, shortened too
@@ -27,11 +27,11 @@ def look_up(config: Config, text: str, project: str | None = None) -> str:
     Raises:
         GiveUp: there is none, or several; ConfigError: no such project, or no repository.
     """
-    keys = [table.id for table in config.projects]
+    projects = find_projects(config)
     if project:
-        keys = [configured(config, project).id]
-    sites = [site for key in keys if (site := find_project(config, key))]
-    message_ids = _mails(sites, text)
+        key = configured(config, project).id
+        projects = [stored for stored in projects if stored.key == key]
+    message_ids = _mails(projects, text)
     if len(set(message_ids.values())) > 1:
         named = ", ".join(f"{name}: {message_id}" for name, message_id in message_ids.items())
         raise GiveUp(f"{text} is a patch in several projects ({named}); name one")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import click
 from rich import progress as columns
 
@@ -12,8 +10,6 @@ from patchsync.cli.bars import Bars
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import load
 from patchsync.errors import ConfigError
-
-LINE_SECONDS = 5.0
 
 
 @click.command()
@@ -64,14 +60,12 @@ class _Steps(Bars):
             columns.BarColumn(), columns.MofNCompleteColumn(), columns.TimeRemainingColumn()
         )
         self._rows: dict[str, columns.TaskID] = {}
-        self._next_line = time.monotonic() + LINE_SECONDS
 
     def on_progress(self, what: str, done: int, of: int) -> None:
         """Show that `done` of `of` is done of a step."""
         if self.on_terminal:
             if what not in self._rows:
-                self._rows[what] = self.shown.add_task(what, total=of)
-            self.shown.update(self._rows[what], completed=done, total=of)
-        elif time.monotonic() >= self._next_line:
-            self._next_line = time.monotonic() + LINE_SECONDS
+                self._rows[what] = self.progress.add_task(what, total=of)
+            self.progress.update(self._rows[what], completed=done, total=of)
+        elif self.line_is_due():
             click.echo(f"{what}: {done} of {of}")

@@ -1,11 +1,14 @@
-"""Bars on a terminal, which plain lines stand in for elsewhere."""
+"""Bars on a terminal, and plain lines elsewhere, one each few seconds."""
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 from typing import Self
 
 from rich.progress import Progress, ProgressColumn, TextColumn
+
+LINE_SECONDS = 5.0
 
 
 class Bars:
@@ -13,12 +16,13 @@ class Bars:
 
     def __init__(self, *columns: ProgressColumn) -> None:
         """`columns`: those after the description."""
-        self.shown = Progress(TextColumn("{task.description}"), *columns)
-        self.on_terminal = self.shown.console.is_terminal
+        self.progress = Progress(TextColumn("{task.description}"), *columns)
+        self.on_terminal = self.progress.console.is_terminal
+        self._next_line = time.monotonic() + LINE_SECONDS
 
     def __enter__(self) -> Self:
         if self.on_terminal:
-            self.shown.start()
+            self.progress.start()
         return self
 
     def __exit__(
@@ -28,4 +32,11 @@ class Bars:
         trace: TracebackType | None,
     ) -> None:
         if self.on_terminal:
-            self.shown.stop()
+            self.progress.stop()
+
+    def line_is_due(self) -> bool:
+        """Whether it is time for plain lines; asked again it is not, for some seconds."""
+        if self.on_terminal or time.monotonic() < self._next_line:
+            return False
+        self._next_line = time.monotonic() + LINE_SECONDS
+        return True

@@ -15,7 +15,7 @@ from patchsync.config import Config
 from patchsync.errors import TryAgainLater
 from patchsync.store.gone import read_gone
 from patchsync.store.layout import parse_line
-from patchsync.sync.projects import find_project
+from patchsync.sync.projects import find_projects
 
 LOOK_SECONDS = 0.1
 TIMEOUT = 10.0
@@ -64,8 +64,11 @@ class Store:
 
     def gone(self) -> set[int]:
         """Those that Patchwork does not list any more."""
-        projects = (find_project(self._config, table.id) for table in self._config.projects)
-        return {number for found in projects if found for number in read_gone(found.paths.gone)}
+        return {
+            patch_id
+            for project in find_projects(self._config)
+            for patch_id in read_gone(project.paths.gone)
+        }
 
     def groups(self) -> list[Ids]:
         """patch-groups, by patchwork ids; empty before there is one."""
@@ -85,15 +88,14 @@ class Store:
         return next((group for group in self.groups() if patch_id in group), frozenset())
 
     def _message_ids(self) -> dict[int, str]:
-        found = {}
-        for table in self._config.projects:
-            project = find_project(self._config, table.id)
-            if project and project.paths.index.exists():
+        message_ids = {}
+        for project in find_projects(self._config):
+            if project.paths.index.exists():
                 # The last line may not be whole yet.
                 for line in project.paths.index.read_bytes().split(b"\n")[:-1]:
                     entry = parse_line(line)
-                    found[entry.patch_id] = entry.message_id
-        return found
+                    message_ids[entry.patch_id] = entry.message_id
+        return message_ids
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,6 @@ from rich import progress as columns
 from patchsync.cli.bars import Bars
 from patchsync.imports.intake import ImportProgress
 
-LINE_SECONDS = 5.0
 # Before so much is done, the time left is anybody's guess.
 GUESSABLE = 0.03
 
@@ -29,9 +28,8 @@ class Bar(Bars):
         )
         self._what = what
         self._total = total_bytes
-        self._row = self.shown.add_task(what, total=total_bytes, mails=0)
+        self._row = self.progress.add_task(what, total=total_bytes, mails=0)
         self._began = time.monotonic()
-        self._next_line = self._began + LINE_SECONDS
         self._last = ImportProgress()
 
     def __exit__(
@@ -48,9 +46,8 @@ class Bar(Bars):
         """Show how much is done now."""
         self._last = now
         if self.on_terminal:
-            self.shown.update(self._row, completed=now.bytes, mails=now.mails)
-        elif time.monotonic() > self._next_line:
-            self._next_line = time.monotonic() + LINE_SECONDS
+            self.progress.update(self._row, completed=now.bytes, mails=now.mails)
+        elif self.line_is_due():
             self._line()
 
     def _line(self) -> None:

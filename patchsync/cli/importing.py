@@ -14,7 +14,8 @@ from typing import NamedTuple
 import click
 import redis
 
-from patchsync.cli.import_progress import LINE_SECONDS, Bar
+from patchsync.cli.bars import LINE_SECONDS
+from patchsync.cli.import_progress import Bar
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import Config, load
 from patchsync.errors import (

@@ -19,7 +19,7 @@ from patchsync.status import (
     ProjectStatus,
     analysis_status,
     fleet_status,
-    project_status,
+    project_statuses,
 )
 from patchsync.sync.projects import configured
 
@@ -53,7 +53,7 @@ def status(projects: tuple[str, ...], as_json: bool) -> None:
         fleet, analysis = fleet_status(config, client), analysis_status(config)
         # Else each project would wait for a Redis that does not answer.
         asked = None if fleet.redis_trouble else client
-        statuses = [project_status(config, table.id, asked) for table in tables]
+        statuses = project_statuses(config, [table.id for table in tables], asked)
     if as_json:
         content = {
             "fleet": asdict(fleet),

@@ -8,8 +8,8 @@ import time
 import click
 import redis
 
-from patchsync.cli.progress import Progress
 from patchsync.cli.signals import end_as_by_ctrl_c
+from patchsync.cli.sync_progress import SyncProgress
 from patchsync.config import Config, load
 from patchsync.errors import GiveUp, TryAgainLater
 from patchsync.fleet.missing_services import LOOK_AGAIN_SECONDS, MissingServices
@@ -37,8 +37,8 @@ def sync(projects: tuple[str, ...], patience: float) -> None:
     id, the count and an audit of all pages agree.
     """
     config = load()
-    keys = [configured(config, key).id for key in projects] or [each.id for each in config.projects]
-    if not run(config, keys, patience):
+    tables = [configured(config, key) for key in projects] or config.projects
+    if not run(config, [table.id for table in tables], patience):
         sys.exit(1)
 
 
@@ -46,26 +46,26 @@ def run(config: Config, keys: list[str], patience: float) -> bool:
     """Sync the projects with these keys, showing how it goes. Returns whether all are in step."""
     end_as_by_ctrl_c()
     with Supervisor(config) as fleet:
-        vacancies = MissingServices(config, fleet, SYNC_QUEUES)
+        missing = MissingServices(config, fleet, SYNC_QUEUES)
         # Celery takes half a second to load: the workers do so at the same time.
         from workers import ad_hoc
 
-        drives = [Driver(config, key, ad_hoc.enqueue) for key in keys]
-        with Progress(drives) as progress:
-            while any(drive.outcome is None for drive in drives):
-                for drive in drives:
-                    _step(drive)
+        drivers = [Driver(config, key, ad_hoc.enqueue) for key in keys]
+        with SyncProgress(drivers) as progress:
+            while any(driver.outcome is None for driver in drivers):
+                for driver in drivers:
+                    _step(driver)
                 # One project may wait for another's pages: any progress is progress.
-                quiet = time.monotonic() - max(drive.moved_at for drive in drives)
+                quiet = time.monotonic() - max(driver.moved_at for driver in drivers)
                 if quiet > patience:
-                    for drive in drives:
-                        drive.give_up(f"nothing new for {patience:g} s")
+                    for driver in drivers:
+                        driver.give_up(f"nothing new for {patience:g} s")
                 progress.update()
                 time.sleep(POLL_SECONDS)
-                vacancies.fill(moving=quiet < LOOK_AGAIN_SECONDS)
-        for drive in drives:
-            click.echo(drive.outcome)
-        agreed = all(drive.agreed for drive in drives)
+                missing.ensure(moving=quiet < LOOK_AGAIN_SECONDS)
+        for driver in drivers:
+            click.echo(driver.outcome)
+        agreed = all(driver.agreed for driver in drivers)
         if agreed:
             fleet.kill()  # They idle; to ask them politely takes seconds.
             fleet.remove_files()
@@ -74,10 +74,10 @@ def run(config: Config, keys: list[str], patience: float) -> bool:
         return agreed
 
 
-def _step(drive: Driver) -> None:
+def _step(driver: Driver) -> None:
     try:
-        drive.step()
+        driver.step()
     except GiveUp as error:
-        drive.give_up(str(error))
+        driver.give_up(str(error))
     except (TryAgainLater, redis.RedisError):
         return  # It passes, or patience runs out.

@@ -35,45 +35,45 @@ def up(services: tuple[str, ...]) -> None:
         demand_free_port(config)
     end_as_by_ctrl_c()
     log = _Log()
-    with Supervisor(config, log.tell) as fleet:
+    with Supervisor(config, log.write) as fleet:
         try:
             _run(config, fleet, wanted, log)
         except KeyboardInterrupt:
-            log.tell("up", "ends: asking all to finish what they have in hand")
+            log.write("up", "ends: asking all to finish what they have in hand")
     fleet.remove_files()
 
 
 def _run(config: Config, fleet: Supervisor, wanted: tuple[str, ...], log: _Log) -> None:
     if fleet.ensure_redis():
-        log.tell("redis", "none is set in [redis] url: started an embedded one")
-    _tell_of_others(config, wanted, log)
+        log.write("redis", "none is set in [redis] url: started an embedded one")
+    _note_others(config, wanted, log)
     fleet.ensure(wanted)
-    log.tell("up", f"started {', '.join(wanted)}; Ctrl-C ends all")
+    log.write("up", f"started {', '.join(wanted)}; Ctrl-C ends all")
     if "flower" in wanted:
-        log.tell("up", f"the dashboard: {flower_url(config)}")
+        log.write("up", f"the dashboard: {flower_url(config)}")
     trouble: str | None = None
     while True:
         time.sleep(LOOK_SECONDS)
         before, trouble = trouble, None
         try:
             if fleet.ensure_redis():
-                log.tell("redis", "started again; what was in it is found again")
+                log.write("redis", "started again; what was in it is found again")
         except (PatchsyncError, OSError) as error:
             trouble = str(error)
         if trouble != before:
-            log.tell("redis", trouble or "answers again")
+            log.write("redis", trouble or "answers again")
         try:
             fleet.ensure(wanted)
         except (PatchsyncError, OSError) as error:
-            log.tell("up", f"cannot start what ended: {error}")
+            log.write("up", f"cannot start what ended: {error}")
             time.sleep(AGAIN_SECONDS)
 
 
-def _tell_of_others(config: Config, wanted: tuple[str, ...], log: _Log) -> None:
-    present = Heartbeats(redis.Redis.from_url(config.redis_url), config.namespace).alive()
-    for member in present:
+def _note_others(config: Config, wanted: tuple[str, ...], log: _Log) -> None:
+    alive = Heartbeats(redis.Redis.from_url(config.redis_url), config.namespace).alive()
+    for member in alive:
         if member.service in wanted:
-            log.tell(
+            log.write(
                 "up",
                 f"note: {member.service} runs already, as process {member.pid} on {member.host}; "
                 "more of them do no harm",
@@ -86,6 +86,6 @@ class _Log:
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
-    def tell(self, service: str, line: str) -> None:
+    def write(self, service: str, line: str) -> None:
         with self._lock:
             click.echo(f"{service:<{WIDTH}} | {line}")

@@ -258,9 +258,9 @@ class Config(BaseModel):
         Raises:
             ConfigError: there is none; the message lists those there are.
         """
-        for project in self.projects:
-            if project.id == key:
-                return project
+        project = self.mbox.patchwork.by_key.get(key)
+        if project:
+            return project
         raise ConfigError(
             f"project {key!r} is not in {self.source}; it has: "
             + ", ".join(project.id for project in self.projects)

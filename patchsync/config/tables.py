@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -78,7 +80,7 @@ class PatchworkTable(Table):
         keys = [project.id for project in self.all_projects]
         if not keys:
             raise ValueError("names no project: set projects = [{ id = 1 }] or project_ids = [1]")
-        twice = {key for key in keys if keys.count(key) > 1}
+        twice = {key for key, number in Counter(keys).items() if number > 1}
         if twice:
             raise ValueError(f"names a project twice: {', '.join(sorted(twice))}")
         for key in (str(key) for key, _ in self.initial_archives):
@@ -91,10 +93,15 @@ class PatchworkTable(Table):
             raise ValueError("has token and token_file; keep one")
         return self
 
-    @property
+    @cached_property
     def all_projects(self) -> tuple[ProjectTable, ...]:
         """The projects of both spellings."""
         return self.projects + tuple(ProjectTable(id=str(key)) for key in self.project_ids)
+
+    @cached_property
+    def by_key(self) -> dict[str, ProjectTable]:
+        """The same, by how each is written."""
+        return {project.id: project for project in self.all_projects}
 
 
 class MboxTable(BaseModel):

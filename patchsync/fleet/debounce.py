@@ -9,8 +9,9 @@ class Debounce:
     """Work that is done once for all who ask for it until it begins.
 
     Who takes the message in hand calls `begin` before looking at anything: so it sees all that was
-    there when somebody was told that it is on its way, and who comes later asks anew. One that is
-    lost costs time: `seconds` later it may be asked for again. All methods raise redis.RedisError.
+    there when somebody was answered that it is on its way, and who comes later asks anew. One that
+    is lost costs time: `seconds` later it may be asked for again. All methods raise
+    redis.RedisError.
     """
 
     def __init__(self, client: redis.Redis, namespace: str, name: str, *, seconds: float) -> None:

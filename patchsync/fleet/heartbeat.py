@@ -1,6 +1,6 @@
 """Who is alive: each process of a fleet notes its heartbeat in Redis, every few seconds.
 
-Redis' own clock counts, so that machines whose clocks differ agree on who is there.
+Redis' own clock counts, so that machines whose clocks differ agree on who is alive.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def wanted_services(config: Config) -> tuple[str, ...]:
         idle.add("analyse")
     if not config.push.sinks:
         idle.add("push")
-    return tuple(each for each in SERVICES if each not in idle)
+    return tuple(service for service in SERVICES if service not in idle)
 
 
 def node_name(service: str) -> list[str]:

@@ -26,13 +26,14 @@ WARM_STOP_SECONDS = 5.0
 COLD_STOP_SECONDS = 3.0
 REDIS_START_SECONDS = 15.0
 # A service that ends so soon after its start is started again only after a pause.
-SOON_SECONDS = 10.0
+SHORT_LIFE_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 30.0
 REDIS = "redis"
 # Services that annotate
 WITH_TOKEN = ("push",)
 
-Tell = Callable[[str, str], None]
+# Gets each line that a process writes, as (service, line), from any thread
+OnLine = Callable[[str, str], None]
 
 
 @dataclass
@@ -43,23 +44,24 @@ class _Child:
     started: float
     # When it was first seen to have ended
     ended: float | None = None
-    # How many before it in a row ended soon after their start
-    soon_before: int = 0
+    # How many before it, in a row, ended soon after their start
+    short_lives_before: int = 0
 
     @property
     def alive(self) -> bool:
         return self.process.poll() is None
 
     @property
-    def soon(self) -> int:
-        """How many in a row ended soon, this one included."""
-        lived = (self.ended or self.started) - self.started
-        return self.soon_before + 1 if lived < SOON_SECONDS else 0
+    def short_lives(self) -> int:
+        """How many in a row ended soon after their start, this one included."""
+        lifetime = (self.ended or self.started) - self.started
+        return self.short_lives_before + 1 if lifetime < SHORT_LIFE_SECONDS else 0
 
     @property
     def pause(self) -> float:
-        """Seconds for which it is left alone after its end."""
-        return min(2.0 ** (self.soon - 3), LONGEST_PAUSE_SECONDS) if self.soon > 2 else 0.0
+        """Seconds after its end until it is started again."""
+        number = self.short_lives
+        return min(2.0 ** (number - 3), LONGEST_PAUSE_SECONDS) if number > 2 else 0.0
 
 
 class Supervisor:
@@ -68,19 +70,18 @@ class Supervisor:
     They end with this process, however it ends.
     """
 
-    def __init__(self, config: Config, tell: Tell | None = None) -> None:
+    def __init__(self, config: Config, on_line: OnLine | None = None) -> None:
         """Nothing is started yet.
 
         Args:
             config: what the processes read too.
-            tell: gets each line that a process writes, as (service, line), from any thread; without
-                it each writes a file in `config.run_dir`.
+            on_line: see `OnLine`; without it each process writes a file in `config.run_dir`.
 
         Raises:
             ConfigError: the folder for sockets and logs cannot be made.
         """
         self._config = config
-        self._tell = tell
+        self._on_line = on_line
         self._run_dir = make_run_dir(config)
         self._redis: _Child | None = None
         self._redis_was_ours = False
@@ -115,7 +116,7 @@ class Supervisor:
         before = self._redis
         if before:
             _stop([before], signal.SIGKILL, COLD_STOP_SECONDS)
-            if self._rests(REDIS, before):
+            if self._is_paused(REDIS, before):
                 raise GiveUp(f"the embedded Redis does not stay: {trouble}")
         self._redis = self._start(REDIS, redis_command(self._run_dir), before)
         self._redis_was_ours = True
@@ -137,7 +138,7 @@ class Supervisor:
         started = []
         for service in services:
             before = self._services.get(service)
-            if before and (before.alive or self._rests(service, before)):
+            if before and (before.alive or self._is_paused(service, before)):
                 continue
             command = service_command(self._config, service)
             if service in QUEUES:
@@ -148,12 +149,12 @@ class Supervisor:
 
     def logs(self) -> list[Path]:
         """The log files of what was started."""
-        if self._tell:
+        if self._on_line:
             return []
         return [self._log(name) for name, _ in self._children()]
 
     def stop(self) -> None:
-        """Stop all that was started, services first: asked, then told, then killed."""
+        """Stop all that was started, services first: by SIGTERM, then SIGQUIT, then SIGKILL."""
         services = list(self._services.values())
         _stop(services, signal.SIGTERM, WARM_STOP_SECONDS)
         _stop(services, signal.SIGQUIT, COLD_STOP_SECONDS)
@@ -186,28 +187,30 @@ class Supervisor:
     def _log(self, name: str) -> Path:
         return self._run_dir / f"{name}.log"
 
-    def _rests(self, service: str, child: _Child) -> bool:
-        """Note that a child has ended, and say whether it is left alone for now."""
+    def _is_paused(self, service: str, child: _Child) -> bool:
+        """Whether a child that has ended is not to be started again yet; its end is noted."""
         if child.ended is None:
             child.ended = time.monotonic()
             code = child.process.returncode
             how = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
             again = f"in {child.pause:.0f} s" if child.pause else "now"
-            if self._tell:
-                self._tell(service, f"this process ended ({how}); it is started again {again}")
+            if self._on_line:
+                self._on_line(service, f"this process ended ({how}); it is started again {again}")
         return time.monotonic() < child.ended + child.pause
 
     def _start(self, name: str, command: list[str], before: _Child | None = None) -> _Child:
         # It may have been removed meanwhile, as old folders in /tmp are.
         make_run_dir(self._config)
-        if self._tell is None:
+        if self._on_line is None:
             with self._log(name).open("ab") as output:
                 process = self._popen(name, command, output)
         else:
             process = self._popen(name, command, subprocess.PIPE)
             reader = threading.Thread(target=self._read, args=(name, process), daemon=True)
             reader.start()
-        return _Child(process, time.monotonic(), soon_before=before.soon if before else 0)
+        return _Child(
+            process, time.monotonic(), short_lives_before=before.short_lives if before else 0
+        )
 
     def _popen(
         self, name: str, command: list[str], output: IO[bytes] | int
@@ -234,13 +237,13 @@ class Supervisor:
         return ours | {FILE_VARIABLE: str(self._config.source)}
 
     def _read(self, name: str, process: subprocess.Popen[bytes]) -> None:
-        assert self._tell is not None
+        assert self._on_line is not None
         assert process.stdout is not None
         with process.stdout as lines:
             for line in lines:
                 text = line.decode(errors="replace").rstrip()
                 if text:
-                    self._tell(name, text)
+                    self._on_line(name, text)
 
 
 def _stop(children: list[_Child], number: signal.Signals, seconds: float) -> None:

@@ -95,6 +95,21 @@ end
 """
 )
 
+# Keys: requests, restored. Arguments: namespace, names of projects. Answers the day, whether the
+# namespace's requests are back, and the number of each.
+COUNT_OF = (
+    _CLOCK
+    + """
+local today = redis.call('HGET', KEYS[1], 'day') == tostring(day)
+local answer = {day, redis.call('SISMEMBER', KEYS[2], ARGV[1])}
+for i = 2, #ARGV do
+  local field = ARGV[1] .. '/' .. ARGV[i]
+  answer[#answer + 1] = today and tonumber(redis.call('HGET', KEYS[1], field) or '0') or 0
+end
+return answer
+"""
+)
+
 # Keys: requests, restored. Arguments: namespace, the day of what the store kept (-1: no store), and
 # of each project its name and number. The first time these come on top of what was counted since
 # Redis lost its data; later on, at least so many were sent. Answers the day and the counts.

@@ -26,7 +26,7 @@ from patchsync.push.sending import Outcome, Sender
 from patchsync.push.states import StateSender
 from patchsync.push.status import PushStatus, ledger_status
 from patchsync.store.lock import store_lock
-from patchsync.sync.projects import Project, find_project
+from patchsync.sync.projects import Project, find_projects
 
 # Relations are changed by one process at a time, on this machine.
 RELATIONS_WAIT = 60.0
@@ -50,9 +50,7 @@ class PushService:
         self.ledger = Ledger(ledger_path(config))
         # Those that are in the store, by the configuration's spelling
         self.projects: dict[str, Project] = {
-            table.id: project
-            for table in config.projects
-            if (project := find_project(config, table.id)) is not None
+            project.key: project for project in find_projects(config)
         }
         self._config = config
         self._annotator = annotator

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,8 @@ from patchsync.store.layout import ContainerPaths
 if TYPE_CHECKING:
     from patchsync.patchwork.client import Client
 
-# Where each project was found last, by store, Patchwork, layout, and its name or number: else each
-# round of each project would read what all the others have noted.
+# Where each project was found last, by store, Patchwork, layout, and its name or number: else a
+# round would cost more with each other project, for it would read what all have noted.
 _found_at: dict[tuple[Path, str, str, str], ContainerPaths] = {}
 
 
@@ -55,36 +56,44 @@ def find_project(config: Config, key: str) -> Project | None:
 
     Asks nobody: what project an index belongs to is noted beside it.
     """
-    # Patchwork does not tell link names apart by case.
-    place = (config.d_mbox, config.base_url, config.store.layout, key.lower())
-    project = _at(place, key)
-    if project is None:
-        _look_at_all(config)
-        project = _at(place, key)
-    return project
-
-
-def _at(place: tuple[Path, str, str, str], key: str) -> Project | None:
-    """The project at its remembered place, unless it was removed, or made anew for another."""
-    paths = _found_at.get(place)
+    paths = _found_at.get(_place_of(config, key))
     origin = read_origin(paths) if paths else None
-    if paths is None or origin is None:
+    # It may have been removed since, or made anew for another.
+    if paths and origin and origin.is_at(config.base_url) and key.lower() in _names(origin):
+        return Project(key=key, name=origin.link_name, paths=paths)
+    return _project(key, _containers(config))
+
+
+def find_projects(config: Config) -> list[Project]:
+    """All configured projects that have a place, as `find_project` finds each."""
+    containers = _containers(config)
+    projects = (_project(table.id, containers) for table in config.projects)
+    return [project for project in projects if project]
+
+
+def _project(key: str, containers: Mapping[str, tuple[ContainerPaths, Origin]]) -> Project | None:
+    # Patchwork does not tell link names apart by case.
+    if key.lower() not in containers:
         return None
-    _, url, _, name = place
-    if not origin.is_at(url) or name not in _names(origin):
-        return None
+    paths, origin = containers[key.lower()]
     return Project(key=key, name=origin.link_name, paths=paths)
 
 
-def _look_at_all(config: Config) -> None:
-    places: dict[tuple[Path, str, str, str], ContainerPaths] = {}
+def _containers(config: Config) -> dict[str, tuple[ContainerPaths, Origin]]:
+    """What the store has of this Patchwork, by link name and by number; it is remembered where."""
+    containers: dict[str, tuple[ContainerPaths, Origin]] = {}
     for container in list_containers(config.d_mbox):
-        origin, layout = container.origin, container.paths.layout
-        if origin is not None and origin.is_at(config.base_url):
+        paths, origin = container.paths, container.origin
+        if origin and origin.is_at(config.base_url) and paths.layout == config.store.layout:
             for name in _names(origin):
-                place = (config.d_mbox, config.base_url, layout, name)
-                places.setdefault(place, container.paths)
-    _found_at.update(places)
+                containers.setdefault(name, (paths, origin))
+    for name, (paths, _) in containers.items():
+        _found_at[_place_of(config, name)] = paths
+    return containers
+
+
+def _place_of(config: Config, name: str) -> tuple[Path, str, str, str]:
+    return config.d_mbox, config.base_url, config.store.layout, name.lower()
 
 
 def _names(origin: Origin) -> tuple[str, str]:
@@ -122,7 +131,7 @@ def locate_project(config: Config, client: Client, key: str) -> Project:
     project = find_project(config, table.id)
     if project is None:
         answer = client.project(table.id)
-        project = _place(config, table, answer.id, answer.link_name, answer.list_email)
+        project = place_project(config, table, answer.id, answer.link_name, answer.list_email)
     _demand_once(config, project)
     return project
 
@@ -144,7 +153,7 @@ def locate_project_offline(config: Config, key: str, link_name: str | None) -> P
                 "only from [mbox.patchwork] projects = [{ id = <number>, list_email = ... }] and "
                 "an archive that is called <link name>.mbox"
             )
-        project = _place(config, table, int(table.id), link_name, table.list_email)
+        project = place_project(config, table, int(table.id), link_name, table.list_email)
     _demand_once(config, project)
     return project
 
@@ -162,16 +171,23 @@ def settle(config: Config, project: Project) -> None:
         list_email=project.paths.listaddr,
     )
     claim(project.paths, origin)
+    _found_at[_place_of(config, project.key)] = project.paths
 
 
-def _place(config: Config, table: ProjectTable, number: int, name: str, list_email: str) -> Project:
+def place_project(
+    config: Config, table: ProjectTable, number: int, link_name: str, list_email: str
+) -> Project:
+    """A configured project where it would have its place, as Patchwork names it; nothing is made.
+
+    `number`: its id in Patchwork.
+    """
     paths = ContainerPaths(
         d_mbox=config.d_mbox,
         listaddr=table.list_email or list_email,
         project_id=number,
         layout=config.store.layout,
     )
-    return Project(key=table.id, name=name, paths=paths)
+    return Project(key=table.id, name=link_name, paths=paths)
 
 
 def _demand_once(config: Config, project: Project) -> None:
@@ -194,13 +210,11 @@ def configured(config: Config, key: str) -> ProjectTable:
     Raises:
         ConfigError: there is none; the message lists those there are.
     """
-    for table in config.projects:
-        if table.id == key:
-            return table
-    for table in config.projects:
-        project = find_project(config, table.id)
-        if project and key in (project.name, str(project.paths.project_id)):
-            return table
+    with suppress(ConfigError):
+        return config.project(key)
+    for project in find_projects(config):
+        if key in (project.name, str(project.paths.project_id)):
+            return config.project(project.key)
     return config.project(key)
 
 

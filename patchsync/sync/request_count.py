@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from patchsync.config import Config
 from patchsync.errors import TryAgainLater
 from patchsync.patchwork.rate_limit_state import NO_PROJECT
 from patchsync.store.json_file import write_record
-from patchsync.sync.projects import Project, find_project
+from patchsync.sync.projects import Project, find_projects
 from patchsync.sync.records import parsed
 
 if TYPE_CHECKING:
@@ -39,14 +38,16 @@ def last_requests(project: Project) -> RequestsRecord | None:
 
 
 def keep_count(project: Project, limiter: RedisRateLimiter) -> None:
-    """Have the store keep this day's count of requests, if it changed."""
-    spent = limiter.requests_today()
-    record = RequestsRecord(
-        day=spent.day,
-        requests=spent.requests.get(project.key, 0),
-        others=spent.requests.get(NO_PROJECT, 0),
-    )
-    if record != last_requests(project):
+    """Have the store keep this day's count of requests, if it changed.
+
+    Where Redis went back in time, and has counted fewer than the store kept, it gets these back.
+    """
+    kept = last_requests(project)
+    record = _count_of(project, limiter)
+    if kept and kept.day == record.day and kept.requests > record.requests:
+        limiter.requests_today()
+        record = _count_of(project, limiter)
+    if record != kept:
         write_record(project.paths, project.paths.requests, asdict(record))
 
 
@@ -66,7 +67,7 @@ def kept_requests(config: Config, day: str) -> dict[str, int]:
     What the rate limit brings back after Redis lost its data.
     """
     counts = {NO_PROJECT: 0}
-    for project in _synced(config):
+    for project in find_projects(config):
         record = last_requests(project)
         if record and record.day == day:
             counts[project.key] = record.requests
@@ -74,9 +75,9 @@ def kept_requests(config: Config, day: str) -> dict[str, int]:
     return counts
 
 
-def _synced(config: Config) -> Iterable[Project]:
-    projects = (find_project(config, table.id) for table in config.projects)
-    return (project for project in projects if project)
+def _count_of(project: Project, limiter: RedisRateLimiter) -> RequestsRecord:
+    spent = limiter.requests_of(project.key)
+    return RequestsRecord(day=spent.day, requests=spent.requests, others=spent.others)
 
 
 def _age(file: Path) -> float:

@@ -146,7 +146,7 @@ class InProcessFleet:
 
     workers: Workers
 
-    def __init__(self, config: Config, tell: object = None) -> None:
+    def __init__(self, config: Config, on_line: object = None) -> None:
         self._config = config
         self._started: set[str] = set()
 

@@ -9,11 +9,12 @@ from types import SimpleNamespace
 import pytest
 from import_fakes import config_in, mbox_of, project_in, rendered
 
+from patchsync.config import Config
 from patchsync.errors import GiveUp
 from patchsync.imports.intake import Intake
 from patchsync.imports.judge import Tally
 from patchsync.imports.which_project import ProjectMatch
-from patchsync.status import project_status
+from patchsync.status import project_statuses
 from patchsync.store.halt import halt
 
 
@@ -50,15 +51,21 @@ def test_the_disk_has_room_for_all_that_is_new(
                     intake.demand_room(tallies)
 
 
+def importing(config: Config) -> bool:
+    """What `patchsync status` says of the project's import."""
+    (status,) = project_statuses(config, ["1"], None)
+    return status.importing
+
+
 def test_status_tells_that_an_import_is_under_way(tmp_path: Path) -> None:
     """While it has the lock, and not after."""
     config = config_in(tmp_path)
     project_in(config)
     with intake_in(tmp_path) as intake:
-        assert not project_status(config, "1").importing
+        assert not importing(config)
         read(intake)
-        assert project_status(config, "1").importing
-    assert not project_status(config, "1").importing
+        assert importing(config)
+    assert not importing(config)
 
 
 def test_a_halted_project_is_refused_before_anything_is_read(tmp_path: Path) -> None:

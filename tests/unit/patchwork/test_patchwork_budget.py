@@ -150,6 +150,27 @@ def test_a_redis_that_went_back_in_time_is_set_right(make_limiter: MakeLimiter) 
     assert limiter.requests_today().total == 10
 
 
+def test_one_project_is_counted_beside_many(
+    make_limiter: MakeLimiter, redis_client: redis.Redis
+) -> None:
+    """What the store kept of all is read only where Redis lost it."""
+    store = Store({"p": 3, "q": 70, "-": 1})
+    limiter = make_limiter(stored_requests=store)
+    assert passed(limiter, 2) == 2
+    assert store.asked == 1
+    for _ in range(3):
+        counted = limiter.requests_of("p")
+        assert (counted.requests, counted.others) == (5, 1)
+    assert counted.day == f"{datetime.now(UTC):%Y-%m-%d}"
+    assert store.asked == 1
+    redis_client.flushall()
+    assert limiter.requests_of("p").requests == 3
+    assert limiter.requests_of("r").requests == 0
+    assert store.asked == 2
+    redis_client.hincrby("pw:requests", "day", -1)
+    assert limiter.requests_of("p").requests == 0
+
+
 def test_configurations_share_the_budget_and_not_the_count(
     make_limiter: MakeLimiter, redis_client: redis.Redis
 ) -> None:

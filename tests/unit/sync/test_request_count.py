@@ -12,12 +12,12 @@ import pytest
 from patchsync.config import Config, load
 from patchsync.errors import ServerUnavailable
 from patchsync.patchwork.fetch_result import FetchResult
-from patchsync.patchwork.rate_limit import DailyRequests, RedisRateLimiter
+from patchsync.patchwork.rate_limit import ProjectRequests, RedisRateLimiter
 from patchsync.patchwork.rate_limit_state import NO_PROJECT
 from patchsync.store.identity import Origin, claim
 from patchsync.store.layout import ContainerPaths
 from patchsync.sync.projects import find_project, synced_project
-from patchsync.sync.request_count import KEEP_SECONDS, kept_requests
+from patchsync.sync.request_count import KEEP_SECONDS, keep_count, kept_requests
 from patchsync.sync.store_result import store_result
 
 DAY = "2026-02-03"
@@ -28,13 +28,17 @@ class Counted:
 
     def __init__(self) -> None:
         self.requests: int | None = 0
+        # What it counts once it brought back what the store kept
+        self.brought_back = 0
 
-    def requests_today(self) -> DailyRequests:
+    def requests_of(self, project: str) -> ProjectRequests:
+        assert project == "sample"
         if self.requests is None:
             raise ServerUnavailable("no Redis")
-        return DailyRequests(
-            day=DAY, requests={"sample": self.requests, NO_PROJECT: 2}, total=self.requests + 2
-        )
+        return ProjectRequests(day=DAY, requests=self.requests, others=2)
+
+    def requests_today(self) -> None:
+        self.requests = self.brought_back
 
 
 @pytest.fixture
@@ -85,6 +89,16 @@ def test_what_belongs_to_no_project_is_kept_too(config: Config) -> None:
     store(config, limiter)
     assert kept_requests(config, DAY) == {"sample": 7, NO_PROJECT: 2}
     assert kept_requests(config, "2026-02-04") == {NO_PROJECT: 0}
+
+
+def test_a_redis_that_went_back_in_time_gets_back_what_the_store_kept(config: Config) -> None:
+    """Restored from an old snapshot, it has counted fewer requests than there were."""
+    project = synced_project(config, "sample")
+    limiter = Counted()
+    for limiter.requests, limiter.brought_back in ((70, 0), (3, 70)):
+        keep_count(project, cast("RedisRateLimiter", limiter))
+        assert kept(config) == 70
+    assert limiter.requests == 70
 
 
 def test_mails_are_stored_though_nothing_can_be_counted(config: Config) -> None:

@@ -10,6 +10,7 @@ import pytest
 import redis
 from worker_fakes import LEASE_SECONDS, deliver, noted_trouble
 
+from patchsync.config import Config
 from patchsync.errors import GiveUp, ServerUnavailable, TryAgainLater
 from patchsync.fleet.backpressure import FIRST, LATER
 from patchsync.fleet.leases import Leases
@@ -17,9 +18,11 @@ from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.paging import Page
 from patchsync.sync.compare import PageToFetch
 from patchsync.sync.differences import Differences
+from patchsync.sync.projects import synced_project
+from patchsync.sync.request_count import keep_count
 from standin.process import StandinProcess
 from tests.support.inprocess import Sent, Workers
-from workers import enqueue, fetch
+from workers import context, enqueue, fetch
 
 pytestmark = pytest.mark.usefixtures("installation")
 
@@ -70,6 +73,20 @@ def test_a_probe_asks_for_what_differs(
         assert sent.options["priority"] == FIRST
         # Not Celery's: it would be dropped silently, and its lease would stay.
         assert "expires" not in sent.options
+
+
+def test_a_round_reads_nothing_of_other_projects(config: Config, finds: Finds) -> None:
+    """Else it would cost more with each of them, and one worker would not be through in time."""
+    finds(Differences())
+    deliver("fetch.probe", "neighbour")
+    deliver("fetch.probe", "sample")
+    neighbour = synced_project(config, "neighbour")
+    keep_count(neighbour, context.limiter(has_store=True))
+    for file in (neighbour.paths.origin, neighbour.paths.requests):
+        assert file.exists()
+        file.write_text("not to be read")
+    deliver("fetch.probe", "sample")
+    keep_count(synced_project(config, "sample"), context.limiter(has_store=True))
 
 
 def test_while_a_round_is_under_way_nothing_is_asked(

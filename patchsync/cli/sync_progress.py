@@ -1,0 +1,40 @@
+"""How far each project is: a bar on a terminal, a plain line elsewhere."""
+
+from __future__ import annotations
+
+import click
+from rich import progress as columns
+
+from patchsync.cli.bars import Bars
+from patchsync.sync.driver import Driver
+
+
+class SyncProgress(Bars):
+    """Shows how far each project is; a context."""
+
+    def __init__(self, drivers: list[Driver]) -> None:
+        super().__init__(
+            columns.BarColumn(),
+            columns.MofNCompleteColumn(),
+            columns.TextColumn("{task.fields[doing]}"),
+            columns.TimeElapsedColumn(),
+        )
+        self._rows = {
+            self.progress.add_task(driver.key, total=None, doing=""): driver for driver in drivers
+        }
+
+    def update(self) -> None:
+        """Show how far each is now."""
+        lines = self.line_is_due()
+        for row, driver in self._rows.items():
+            if self.on_terminal:
+                self.progress.update(
+                    row,
+                    description=driver.name,
+                    completed=driver.known,
+                    total=driver.count,
+                    doing=driver.doing,
+                )
+            elif lines and driver.outcome is None:
+                total = "?" if driver.count is None else driver.count
+                click.echo(f"{driver.name}: {driver.known} of {total} patches, {driver.doing}")
