@@ -265,10 +265,10 @@ def _ratio(left: str, right: str, least: float) -> float:
     """
     if left == right:
         return 100.0
-    return 0.0 if too_large(left, right) else ratio(left, right, score_cutoff=least)
+    return 0.0 if too_long_to_compare(left, right) else ratio(left, right, score_cutoff=least)
 
 
-def too_large(left: str, right: str) -> bool:
+def too_long_to_compare(left: str, right: str) -> bool:
     """Whether two texts are giants, of which it is only seen whether they are the same."""
     return len(left) * len(right) > _GIANTS and left != right
 

@@ -25,13 +25,14 @@ from patchsync.errors import (
     ServerUnavailable,
     TryAgainLater,
 )
+from patchsync.fleet.heartbeat import Heartbeats
 from patchsync.fleet.supervisor import Supervisor
 from patchsync.imports.archive import Archive
 from patchsync.imports.intake import Intake, OpenStore
+from patchsync.imports.judge import ProjectMbox, Tally
 from patchsync.imports.list_comparison import OnPage
 from patchsync.imports.locked_store import LockedStore
-from patchsync.imports.project_match import ProjectMatch
-from patchsync.imports.project_mbox import ProjectMbox, Tally
+from patchsync.imports.which_project import ProjectMatch
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.rate_limit import RedisRateLimiter
 from patchsync.sync.connect import connect
@@ -211,6 +212,8 @@ class _Import:
         total = sum(tally.new_bytes for tally in before)
         with Bar(f"storing {intake.path.name}", total) as bar:
             intake.store(open_store, bar.update)
+        if total:
+            self._ask_for_analysis(intake.mboxes[0].project.key)
         if self._client is None:
             return
         for mbox, tally in zip(intake.mboxes, before, strict=True):
@@ -222,6 +225,16 @@ class _Import:
             for mbox in intake.mboxes:
                 with suppress(TryAgainLater):  # Only a note, which the next round makes again.
                     keep_count(mbox.project, limiter)
+
+    def _ask_for_analysis(self, key: str) -> None:
+        """Have a fleet beside us take the new mails into the groups, as after each batch."""
+        client = redis.Redis.from_url(self._config.redis_url, socket_timeout=5)
+        with suppress(redis.RedisError):  # Else beat asks for it.
+            alive = Heartbeats(client, self._config.namespace).alive()
+            if any(member.service == "analyse" for member in alive):
+                from workers import enqueue  # Celery takes half a second to load.
+
+                enqueue.analyse(key)
 
 
 def _opens(path: Path) -> bool:

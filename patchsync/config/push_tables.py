@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from patchsync.config.tables import ProjectKey, Table
 
-Sink = Literal["check", "relation", "state", "comment"]
+SinkName = Literal["check", "relation", "state", "comment"]
 # The slug of a state in Patchwork's REST API, as in `under-review`.
 StateSlug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+$")]
 
@@ -101,7 +101,7 @@ class CommentTable(Table):
 class PushTable(Table):
     """`[push]`: which sinks are on; none by default."""
 
-    sinks: tuple[Sink, ...] = ()
+    sinks: tuple[SinkName, ...] = ()
     groups: str = Field(default="", description="PaStA's patch-groups; empty: beside its mbox")
     answer_seconds: float = Field(
         default=120, ge=1, description="the server's time-out: a lost answer is waited for"

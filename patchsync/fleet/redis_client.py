@@ -62,7 +62,8 @@ class RedisReader:
             RedisUnavailable: it does not answer, or refuses.
         """
         parts = urlsplit(self._url)
-        if self._client is None and parts.scheme in ("redis", "unix") and not parts.query:
+        usual = parts.scheme in ("redis", "unix") and not parts.query
+        if self._client is None and usual and not (parts.username and not parts.password):
             try:
                 if self._stream is None:
                     self._stream = _connect(parts, self._seconds)

@@ -223,7 +223,8 @@ class _Content:
     def _here(self) -> str:
         if self._gzip is None:
             return f"at byte {self.position}"
-        return f"at byte {self._file.tell()}, behind {self.position} unpacked bytes"
+        behind = f", behind {self.position} unpacked bytes" if self.position else ""
+        return f"at byte {self._file.tell()}{behind}"
 
 
 class _Headers(io.BufferedIOBase):

@@ -20,12 +20,12 @@ from patchsync.config import Config
 from patchsync.errors import GiveUp, LockHeld, ServerUnavailable
 from patchsync.imports.archive import Archive, ArchiveFault, ArchiveMember
 from patchsync.imports.inventory import Inventory
+from patchsync.imports.judge import ProjectMbox, Tally
 from patchsync.imports.list_comparison import OnPage
 from patchsync.imports.locked_store import LockedStore
 from patchsync.imports.new_mails import batches
-from patchsync.imports.project_match import ProjectMatch
-from patchsync.imports.project_mbox import ProjectMbox, Tally
 from patchsync.imports.scan import scan
+from patchsync.imports.which_project import ProjectMatch
 from patchsync.patchwork.client import Client, ProjectRemote
 from patchsync.patchwork.download import Limits
 from patchsync.patchwork.fetch_result import FetchResult

@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 import redis
 
 from patchsync.config import Config
-from patchsync.errors import LockHeld, StaleWriter, TryAgainLater
+from patchsync.errors import LockHeld, StaleWriter, StoreUnavailable, TryAgainLater
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.store.background_sync import BackgroundSync
 from patchsync.store.redis_lock import give_way, lock_name, redis_lock
@@ -91,14 +91,14 @@ class LockedStore:
             self._unlock()
 
     def _under_lock(self, work: Callable[[StoreWriter], _Done]) -> _Done:
-        """Have the writer do something under the lock, again where another writer was there."""
+        """Have the writer do something under the lock, again where it passes by itself."""
         deadline = time.monotonic() + self._patience
         while True:
             try:
                 writer = self._locked_writer(max(0.0, deadline - time.monotonic()))
                 with halting(self._project):
                     return work(writer)
-            except (StaleWriter, LockHeld, redis.RedisError) as error:
+            except (StaleWriter, LockHeld, StoreUnavailable, redis.RedisError) as error:
                 self._unlock()
                 self._close()
                 if time.monotonic() >= deadline:
@@ -107,6 +107,7 @@ class LockedStore:
                     ) from error
                 if isinstance(error, redis.RedisError):
                     self._keep_redis()
+                if isinstance(error, redis.RedisError | StoreUnavailable):
                     time.sleep(_PAUSE)
 
     def _locked_writer(self, wait: float) -> StoreWriter:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from patchsync.imports.archive import ArchiveFault, ArchiveMember
 from patchsync.imports.inventory import InventoryMail
-from patchsync.imports.project_mbox import ProjectMbox
+from patchsync.imports.judge import ProjectMbox
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import FIRST_WORDS, Mail
 

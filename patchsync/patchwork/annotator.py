@@ -208,7 +208,7 @@ class Annotator(Client):
         """The last time that each patch of a project came into or out of a relation, by patch.
 
         Everybody's, one request for 250 (`GET events/?category=patch-relation-changed`): those of
-        the patches that a request named have no actor, see `ownership`.
+        the patches that a request named have no actor, see `relation_events`.
         """
         return _newest_by_patch(
             self._events(schemas.RELATION_EVENTS, key, category="patch-relation-changed")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from patchsync.errors import GiveUp
-from patchsync.patchwork.mbox import Mail
+from patchsync.patchwork.mbox import Mail, MailError, parse_mail
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,14 +47,19 @@ class FetchResult:
             GiveUp: it is something else.
         """
         try:
+            # An older patchsync sent the mails alone, and called the others otherwise.
+            refused = message["quarantined"] if "quarantined" in message else message["set_aside"]
             return cls(
-                mails=tuple(_mail(*fields) for fields in message["mails"]),
-                quarantined=tuple((int(i), str(reason)) for i, reason in message["quarantined"]),
+                mails=tuple(
+                    _parsed(mail) if isinstance(mail, str) else _mail(*mail)
+                    for mail in message["mails"]
+                ),
+                quarantined=tuple((int(i), str(reason)) for i, reason in refused),
                 gone=tuple(int(patch_id) for patch_id in message["gone"]),
                 listed=tuple((int(i), str(message_id)) for i, message_id in message["listed"]),
                 lease=message["lease"],
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, MailError) as error:
             raise GiveUp(f"not what a fetch task delivers: {type(error).__name__}") from error
 
     def summary(self) -> str:
@@ -77,3 +82,8 @@ def _text(content: bytes) -> str:
 def _mail(patch_id: int, message_id: str, date: str, text: str) -> Mail:
     content = text.encode("utf-8", "surrogateescape")
     return Mail(patch_id=int(patch_id), message_id=str(message_id), date=str(date), content=content)
+
+
+def _parsed(text: str) -> Mail:
+    # The store's file is what Patchwork rendered and one newline.
+    return parse_mail(text.encode("utf-8", "surrogateescape").removesuffix(b"\n"))

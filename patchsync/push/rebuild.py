@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from patchsync.config.push_tables import PushTable
 from patchsync.errors import GoneThere
 from patchsync.patchwork.annotator import Annotator
-from patchsync.patchwork.ownership import placed_by_us
+from patchsync.patchwork.relation_events import placed_by_us
 from patchsync.patchwork.schemas import RelationEvent
 from patchsync.push.checks import observed_value
 from patchsync.push.entries import Desired, Sink, StateValue

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from patchsync.errors import StoreDamaged
-from patchsync.store.files import numbered_lines, replace_file, storing, sync_folder
+from patchsync.store.files import numbered_lines, read_file, replace_file, storing
 from patchsync.store.layout import LARGEST_ID
 
 FORMER_NAME = "set-aside"
@@ -57,32 +57,23 @@ def tried(before: Quarantined | None, patch_id: int, reason: str, now: datetime)
 
 
 def read_quarantine(path: Path) -> dict[int, Quarantined]:
-    """Return the entries of `quarantine` by id, none where it is absent; raises StoreDamaged."""
-    if not path.exists():
-        # A store that nothing was written to since.
-        path = path.with_name(FORMER_NAME)
-    entries = {}
-    for number, line in numbered_lines(path):
-        try:
-            entry = _parse(json.loads(line))
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
-            raise StoreDamaged(
-                f"{path}, line {number}: not an entry of a quarantined patch; correct or remove it"
-            ) from error
-        entries[entry.id] = entry
-    return entries
+    """Return the entries of `quarantine` by id, none where it is absent; raises StoreDamaged.
+
+    Those that an older patchsync left under the former name count too, until one is written.
+    """
+    return _read(path.with_name(FORMER_NAME)) | _read(path)
 
 
 def take_over_former(path: Path) -> None:
-    """Give the file of an older patchsync its name of today; under the store's lock.
+    """Give what an older patchsync left its name of today; under the store's lock.
 
     Raises StoreUnavailable.
     """
     former = path.with_name(FORMER_NAME)
-    with storing(path):
-        if former.exists() and not path.exists():
-            former.replace(path)
-            sync_folder(path.parent)
+    if read_file(former) is not None:
+        write_quarantine(path, read_quarantine(path))
+        with storing(former):
+            former.unlink()
 
 
 def write_quarantine(path: Path, entries: Mapping[int, Quarantined]) -> None:
@@ -111,3 +102,16 @@ def _parse(data: object) -> Quarantined:
     if not isinstance(entry.reason, str) or entry.first.tzinfo is None or entry.last.tzinfo is None:
         raise ValueError("no reason, or a time without its zone")
     return entry
+
+
+def _read(path: Path) -> dict[int, Quarantined]:
+    entries = {}
+    for number, line in numbered_lines(path):
+        try:
+            entry = _parse(json.loads(line))
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
+            raise StoreDamaged(
+                f"{path}, line {number}: not an entry of a quarantined patch; correct or remove it"
+            ) from error
+        entries[entry.id] = entry
+    return entries

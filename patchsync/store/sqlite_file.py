@@ -92,10 +92,11 @@ class SqliteFile:
         """Whether it is open, and still the file of this name: a deleted one is nobody's."""
         if self._connection is None or self._opened is None:
             return self._connection is not None
-        try:
-            return os.path.samestat(self._path.stat(), self._opened)
-        except FileNotFoundError:
-            return False
+        with storing(self._path):
+            try:
+                return os.path.samestat(self._path.stat(), self._opened)
+            except FileNotFoundError:
+                return False
 
     @property
     def in_memory(self) -> bool:

@@ -19,7 +19,7 @@ import redis
 
 from patchsync.fleet.services import SYNC_QUEUES
 from patchsync.fleet.supervisor import Supervisor
-from patchsync.imports.project_mbox import NEWEST
+from patchsync.imports.judge import NEWEST
 from patchsync.store.lock import store_lock
 from patchsync.sync.projects import find_project
 from standin.process import StandinProcess

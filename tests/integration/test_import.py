@@ -15,8 +15,9 @@ import redis
 import requests
 
 from patchsync.config import load
+from patchsync.fleet.heartbeat import Heartbeats, Member
+from patchsync.imports.judge import NEWEST
 from patchsync.imports.locked_store import LockedStore
-from patchsync.imports.project_mbox import NEWEST
 from patchsync.store.redis_lock import lock_name, redis_lock
 from patchsync.store.writer import Stored, StoreWriter
 from patchsync.sync.request_count import kept_requests
@@ -473,6 +474,21 @@ def test_a_round_beside_it(
     assert len(new) <= fetched <= len(new) + 2 * NEWEST + 1
     assert_synced_already(installation)
     assert_same_store(installation, mirrored())
+
+
+def test_a_fleet_beside_it_is_asked_for_an_analysis(
+    installation: Installation, tmp_path: Path, workers: Workers
+) -> None:
+    """Once new mails are stored; not where nothing is new, nor where nobody would do it."""
+    archive = dump(tmp_path / "dump.tar.gz", installation.patchwork, *PROJECTS)
+    heartbeats = Heartbeats(redis.Redis.from_url(workers.redis_url), installation.config.namespace)
+    heartbeats.note(Member(service="analyse"))
+    imported(installation, archive)
+    (message,) = workers.of("analyse.update")
+    assert message.options["argsrepr"] == "(sample: new mails)"
+    workers.sent.clear()
+    imported(installation, archive)
+    assert not workers.sent
 
 
 # What goes through Redis

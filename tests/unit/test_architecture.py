@@ -17,8 +17,8 @@ from workers.task_base import ProjectTask
 
 ROOT = Path(__file__).parents[2]
 
-# The rooms, from the ground up. A room imports only from rooms below its own floor, with one
-# exception: what a fetch brings home (`FetchResult`) is told to the store in one shape.
+# The rooms, from the ground up. A room imports only from rooms below its own floor. The store
+# stands on `patchwork` for one shape: what a fetch brings home (`FetchResult`).
 FLOORS = [
     ["patchsync.errors"],
     ["patchsync.config"],

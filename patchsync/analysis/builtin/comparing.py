@@ -21,7 +21,7 @@ from patchsync.analysis.rating import (
     reaches,
     similar,
     sorted_words,
-    too_large,
+    too_long_to_compare,
 )
 from patchsync.analysis.settings import Thresholds
 
@@ -88,7 +88,7 @@ class Comparer:
         rated = extract(
             own,
             # What is None is passed over.
-            [None if too_large(own, message) else message for message in theirs],
+            [None if too_long_to_compare(own, message) else message for message in theirs],
             scorer=ratio,
             processor=None,
             score_cutoff=max(0.0, least),

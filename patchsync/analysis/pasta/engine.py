@@ -92,7 +92,9 @@ class PastaEngine:
                 replace_file(shadow.state, b"cached")
             if number == 2 and thresholds.interactive < thresholds.autoaccept:
                 # Where PaStA's own `rate`, which can ask a person, looks for what is left open
-                replace_file(self._checkout.evaluation, read_file(shadow.evaluation) or b"")
+                evaluation = read_file(shadow.evaluation)
+                if evaluation is not None:
+                    replace_file(self._checkout.evaluation, evaluation)
         on_progress("done", len(steps), len(steps))
 
 

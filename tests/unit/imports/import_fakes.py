@@ -10,7 +10,7 @@ from pathlib import Path
 from patchsync.config import Config, load
 from patchsync.imports.archive import Archive, ArchiveMember
 from patchsync.imports.inventory import Inventory
-from patchsync.imports.project_mbox import ProjectMbox
+from patchsync.imports.judge import ProjectMbox
 from patchsync.imports.scan import scan
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import parse_mail

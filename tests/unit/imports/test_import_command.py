@@ -13,7 +13,7 @@ from patchsync.cli import importing, main
 from patchsync.cli.import_progress import Bar
 from patchsync.errors import ServerUnavailable
 from patchsync.imports.intake import ImportProgress
-from patchsync.imports.project_mbox import Tally
+from patchsync.imports.judge import Tally
 
 Run = Callable[..., Result]
 

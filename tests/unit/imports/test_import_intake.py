@@ -12,8 +12,8 @@ from import_fakes import config_in, mbox_of, project_in, rendered
 from patchsync.config import Config
 from patchsync.errors import GiveUp
 from patchsync.imports.intake import Intake
-from patchsync.imports.project_match import ProjectMatch
-from patchsync.imports.project_mbox import Tally
+from patchsync.imports.judge import Tally
+from patchsync.imports.which_project import ProjectMatch
 from patchsync.status import project_statuses
 from patchsync.store.halt import halt
 

@@ -30,6 +30,14 @@ def test_nothing_changes_on_the_way() -> None:
     assert FetchResult.from_message(json.loads(json.dumps(sent.to_message()))) == sent
 
 
+def test_a_message_of_the_day_before_is_read() -> None:
+    """It held the mails alone, and had another word for what is quarantined."""
+    text = (RENDERED + b"\n").decode("utf-8", "surrogateescape")
+    former = {"mails": [text], "set_aside": [[6, "too large"]], "gone": [], "listed": []}
+    read = FetchResult.from_message(former | {"lease": None})
+    assert read == FetchResult(mails=(parse_mail(RENDERED),), quarantined=((6, "too large"),))
+
+
 @pytest.mark.parametrize(
     "message",
     [

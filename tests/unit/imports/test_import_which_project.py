@@ -12,7 +12,7 @@ from import_fakes import config_in, mbox_of, project_in, rendered
 from patchsync.config import Config, load
 from patchsync.errors import ConfigError, GiveUp
 from patchsync.imports.intake import Intake
-from patchsync.imports.project_match import ProjectMatch
+from patchsync.imports.which_project import ProjectMatch
 
 PATH = Path("some/sample.mbox.gz")
 MBOX = mbox_of(rendered(1))

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from patchsync.patchwork.ownership import placed_by_us
+from patchsync.patchwork.relation_events import placed_by_us
 from patchsync.patchwork.schemas import RelationEvent
 
 OURS, ADAS = 3, 4

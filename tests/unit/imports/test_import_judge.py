@@ -18,8 +18,8 @@ from import_fakes import (
 )
 
 from patchsync.errors import GiveUp
-from patchsync.imports import project_mbox
-from patchsync.imports.project_mbox import ProjectMbox
+from patchsync.imports import judge
+from patchsync.imports.judge import ProjectMbox
 
 LIMIT = "[patchwork]\nmax_mail_bytes = 2000\n"
 
@@ -30,7 +30,7 @@ def verdicts(mbox: ProjectMbox) -> dict[int, str]:
 
 def test_each_mail_has_its_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the store; not listed, and the one before it; at fault, or too large; and new."""
-    monkeypatch.setattr(project_mbox, "NEWEST", 0)
+    monkeypatch.setattr(judge, "NEWEST", 0)
     config = config_in(tmp_path, LIMIT)
     store(project_in(config), rendered(1))
     mails = [rendered(1), rendered(2), rendered(3), rendered(4), rendered(5), rendered(6, 2001)]
@@ -72,7 +72,7 @@ def test_the_end_of_a_bare_mbox_is_in_doubt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing tells whether it is cut off between two lines; Patchwork has it, if it is asked."""
-    monkeypatch.setattr(project_mbox, "NEWEST", 0)
+    monkeypatch.setattr(judge, "NEWEST", 0)
     with project_mbox_of(config_in(tmp_path), mbox_of(*map(rendered, (1, 2, 3)))) as mbox:
         mbox.judge(listing(1, 2, 3), bare=True)
         assert verdicts(mbox) == {1: "new", 2: "new", 3: "in doubt"}
