@@ -12,8 +12,8 @@ from pathlib import Path
 
 import click
 
-from patchsync.cli.demo_story import Story
-from patchsync.cli.demo_watch import USER_AGENT, Patchwork, Store, Watch
+from patchsync.cli.demo_scenario import Scenario, Watch
+from patchsync.cli.demo_views import USER_AGENT, PatchworkView, StoreView
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import FILE_VARIABLE, TOKEN_VARIABLES, Config, load
 from patchsync.errors import PatchsyncError
@@ -106,18 +106,18 @@ def _show(config: Config, fleet: Supervisor, sample: StandinProcess, *, stay: bo
     def watch() -> Watch:
         return Watch(keep_running, PATIENCE_SECONDS)
 
-    store, patchwork = Store(config), Patchwork(sample.url, config.push.check.context)
+    store, patchwork = StoreView(config), PatchworkView(sample.url, config.push.check.context)
     count = len(patchwork.all())
     click.echo(f"A sample Patchwork with {count} patches answers on {sample.url}\n")
     click.echo(f"The fleet starts, as by `patchsync up`: Redis, {', '.join(services)}.")
-    story = Story(store, patchwork, sample.control, watch)
-    story.begins()
+    scenario = Scenario(store, patchwork, sample.control, watch)
+    scenario.begins()
     _agree(config)
-    story.first_push()
-    story.revision_arrives()
-    story.late_one_arrives()
-    story.patch_is_deleted()
-    _sum_up(config, store, patchwork, sample, story)
+    scenario.first_push()
+    scenario.revision_arrives()
+    scenario.late_one_arrives()
+    scenario.patch_is_deleted()
+    _sum_up(config, store, patchwork, sample, scenario.newest_pair)
     if stay:
         _stay(config, sample, watch())
 
@@ -140,16 +140,20 @@ def _agree(config: Config) -> None:
 
 
 def _sum_up(
-    config: Config, store: Store, patchwork: Patchwork, sample: StandinProcess, story: Story
+    config: Config,
+    store: StoreView,
+    patchwork: PatchworkView,
+    sample: StandinProcess,
+    pair: tuple[int, int],
 ) -> None:
-    groups, shown = store.groups(), patchwork.all()
-    relations = {entry.related | {number} for number, entry in shown.items() if entry.related}
-    asked = sample.control.stats()["user_agents"]
-    requests = sum(number for agent, number in asked.items() if agent != USER_AGENT)
-    left, right = story.newest_pair
+    groups, patches = store.groups(), patchwork.all()
+    relations = {patch.related | {id_} for id_, patch in patches.items() if patch.related}
+    user_agents = sample.control.stats()["user_agents"]
+    requests = sum(count for agent, count in user_agents.items() if agent != USER_AGENT)
+    left, right = pair
     click.echo(
         f"\nIn Patchwork stand {len(relations)} relations, and checks on "
-        f"{sum(entry.checked for entry in shown.values())} of {len(shown)} patches; PaStA has "
+        f"{sum(patch.checked for patch in patches.values())} of {len(patches)} patches; PaStA has "
         f"{len(groups)} groups.\n"
         f"The fleet made {requests} requests.\n\n"
         f"PaStA's store      {config.d_mbox}\n"

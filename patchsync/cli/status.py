@@ -51,9 +51,9 @@ def status(projects: tuple[str, ...], as_json: bool) -> None:
     tables = [configured(config, key) for key in projects] or config.projects
     with RedisReader(config.redis_url) as client:
         fleet, analysis = fleet_status(config, client), analysis_status(config)
-        # Else each project would wait for a Redis that does not answer.
-        asked = None if fleet.redis_trouble else client
-        statuses = project_statuses(config, [table.id for table in tables], asked)
+        # Each project would wait for a Redis that does not answer.
+        answering = None if fleet.redis_trouble else client
+        statuses = project_statuses(config, [table.id for table in tables], answering)
     if as_json:
         content = {
             "fleet": asdict(fleet),

@@ -25,9 +25,9 @@ from patchsync.config.analysis_tables import AnalysisTable
 from patchsync.config.push_tables import PushTable
 from patchsync.config.tables import (
     TOKEN_VARIABLE,
-    AskTable,
     FleetTable,
     FlowerTable,
+    GuestTable,
     ImportTable,
     MboxTable,
     ProjectTable,
@@ -55,7 +55,7 @@ class Config(BaseModel):
     mbox: MboxTable
     store: StoreTable = StoreTable()
     redis: RedisTable = RedisTable()
-    patchwork: AskTable = AskTable()
+    patchwork: GuestTable = GuestTable()
     fleet: FleetTable = FleetTable()
     # `import` is a word of Python's; the file and the environment say it.
     imports: ImportTable = Field(default=ImportTable(), alias="import")
@@ -131,10 +131,10 @@ class Config(BaseModel):
 
         Unset means a polite pace, except for a Patchwork on this machine, which is nobody else's.
         """
-        asked = self.patchwork.requests_per_second
-        if asked is None:
+        rate = self.patchwork.requests_per_second
+        if rate is None:
             return None if self._is_ours else POLITE_REQUESTS_PER_SECOND
-        return asked or None
+        return rate or None
 
     @property
     def _is_ours(self) -> bool:
@@ -144,10 +144,10 @@ class Config(BaseModel):
     @property
     def daily_budget(self) -> int | None:
         """Requests a day (UTC) over the whole fleet; None is without limit. As `rate`, if unset."""
-        asked = self.patchwork.requests_per_day
-        if asked is None:
+        budget = self.patchwork.requests_per_day
+        if budget is None:
             return None if self._is_ours else POLITE_REQUESTS_PER_DAY
-        return asked or None
+        return budget or None
 
     @property
     def run_dir(self) -> Path:

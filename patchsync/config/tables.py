@@ -158,7 +158,7 @@ def _parse_redis_url(url: str) -> None:
         _ = parts.port  # ValueError where it is no number
 
 
-class AskTable(Table):
+class GuestTable(Table):
     """`[patchwork]`: how we behave as a guest."""
 
     contact: str | None = None

@@ -29,7 +29,7 @@ def connect(
     Raises:
         ConfigError: the configuration does not let it be asked.
     """
-    return _opened(Client, config, token, limiter)
+    return _open(Client, config, token, limiter)
 
 
 def connect_annotator(config: Config, limiter: RateLimiter | None = None) -> Annotator:
@@ -45,19 +45,19 @@ def connect_annotator(config: Config, limiter: RateLimiter | None = None) -> Ann
             "to push, Patchwork wants a token: set [mbox.patchwork] token_file or"
             f" {TOKEN_VARIABLE} where it runs"
         )
-    return _opened(Annotator, config, token, limiter)
+    return _open(Annotator, config, token, limiter)
 
 
-def _opened(
+def _open(
     kind: type[_Client], config: Config, token: SecretStr | None, limiter: RateLimiter | None
 ) -> _Client:
-    ask = config.patchwork
+    guest = config.patchwork
     return kind(
         config.url,
         limiter or _limiter(config),
         token=token,
-        contact=ask.contact,
-        timeout=(ask.connect_timeout, ask.read_timeout),
+        contact=guest.contact,
+        timeout=(guest.connect_timeout, guest.read_timeout),
     )
 
 
@@ -67,5 +67,5 @@ def _limiter(config: Config) -> RateLimiter:
         return LocalRateLimiter(config.rate, config.patchwork.burst)
     client = redis.Redis.from_url(config.redis_url)
     # Where there is no store there is no count to bring back.
-    recall = partial(kept_requests, config) if config.d_mbox.is_dir() else None
-    return fleet_rate_limiter(config, client, recall)
+    stored_requests = partial(kept_requests, config) if config.d_mbox.is_dir() else None
+    return fleet_rate_limiter(config, client, stored_requests)

@@ -127,7 +127,7 @@ def open_project(config: Config, client: Client, key: str) -> Project:
 
 def locate_project(config: Config, client: Client, key: str) -> Project:
     """As `open_project`, but leaves nothing behind: `settle` makes the place this project's."""
-    table = _ask_for(config, client, key)
+    table = _look_up(config, client, key)
     project = find_project(config, table.id)
     if project is None:
         answer = client.project(table.id)
@@ -218,7 +218,7 @@ def configured(config: Config, key: str) -> ProjectTable:
     return config.project(key)
 
 
-def _ask_for(config: Config, client: Client, key: str) -> ProjectTable:
+def _look_up(config: Config, client: Client, key: str) -> ProjectTable:
     """As `configured`; a name that is not known yet is looked up in Patchwork."""
     try:
         return configured(config, key)

@@ -25,17 +25,17 @@ PATCHES = 30
 # As the demo, but somebody forgot to start one service; and it waits for nothing of that long.
 WITHOUT_PUSH = """
 from patchsync.cli import demo
-from patchsync.cli.demo_story import Story
+from patchsync.cli.demo_scenario import Scenario
 from patchsync.cli.main import main
 
-wanted, first_push = demo.wanted_services, Story.first_push
+wanted, first_push = demo.wanted_services, Scenario.first_push
 
 def impatient(self):
     demo.PATIENCE_SECONDS = 2
     first_push(self)
 
 demo.wanted_services = lambda config: tuple(each for each in wanted(config) if each != "push")
-Story.first_push = impatient
+Scenario.first_push = impatient
 main()
 """
 

@@ -81,7 +81,7 @@ def test_enqueue_sends_one_message(installation: Installation, workers: Workers)
     """The task with its project, and its other arguments as JSON."""
     done = installation.patchsync("enqueue", "fetch.fetch_patches", "sample", "[17, 18]")
     assert done.returncode == 0
-    assert [(each.task, each.args) for each in workers.sent] == [
+    assert [(sent.task, sent.args) for sent in workers.sent] == [
         ("fetch.fetch_patches", ["sample", [17, 18]])
     ]
 
@@ -90,10 +90,10 @@ def test_a_mail_that_is_too_large_is_quarantined(installation: Installation) -> 
     """It is told with its reason and the setting; all else is in, and that counts as in step."""
     installation = installation.changed("[redis]", "[patchwork]\nmax_mail_bytes = 1500\n[redis]")
     installation.sync()
-    aside = installation.status("sample")["ours"]["quarantined"]
-    assert aside
-    assert all("[patchwork] max_mail_bytes" in entry["reason"] for entry in aside)
-    assert not {entry["id"] for entry in aside} & installation.ids("sample")
+    quarantined = installation.status("sample")["ours"]["quarantined"]
+    assert quarantined
+    assert all("[patchwork] max_mail_bytes" in entry["reason"] for entry in quarantined)
+    assert not {entry["id"] for entry in quarantined} & installation.ids("sample")
 
 
 def test_a_port_that_is_taken(installation: Installation) -> None:
@@ -110,15 +110,15 @@ def test_a_port_that_is_taken(installation: Installation) -> None:
 def test_status_and_health_without_a_fleet(installation: Installation) -> None:
     """Where nothing runs both say so, with exit status 1."""
     alone = installation.changed("unix://", "unix:///nowhere")
-    told = alone.patchsync("status")
-    assert told.returncode == 1
-    assert "fleet: not running, or the Redis of [redis] url does not answer" in told.stdout
+    status = alone.patchsync("status")
+    assert status.returncode == 1
+    assert "fleet: not running, or the Redis of [redis] url does not answer" in status.stdout
     health = alone.patchsync("health", "fetch")
     assert health.returncode == 1
     assert "Redis does not answer" in health.stdout
     embedded = installation.changed(alone.config.redis.url.get_secret_value(), "")
-    told = embedded.patchsync("status")
-    assert "fleet: not running, or the embedded Redis does not answer" in told.stdout
+    status = embedded.patchsync("status")
+    assert "fleet: not running, or the embedded Redis does not answer" in status.stdout
 
 
 def test_health_where_nothing_of_a_service_runs(installation: Installation) -> None:

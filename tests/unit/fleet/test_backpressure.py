@@ -59,23 +59,23 @@ def publish(broker: Connection, name: str, priority: int) -> None:
 
 def test_all_that_waits_is_measured(broker: Connection, client: redis.Redis) -> None:
     """In either list of the queue, and what a worker took and did not acknowledge."""
-    backlog = IndexQueue(client, NAMESPACE)
-    assert (backlog.bytes(), backlog.messages()) == (0, 0)
+    index_queue = IndexQueue(client, NAMESPACE)
+    assert (index_queue.bytes(), index_queue.messages()) == (0, 0)
     for number in range(4):
         publish(broker, str(number), FIRST if number % 2 else LATER)
     # A message's body is base64.
-    assert backlog.bytes() == pytest.approx(4 * MAIL * 4 / 3, rel=0.5)
-    assert backlog.messages() == 4
-    before = backlog.bytes()
+    assert index_queue.bytes() == pytest.approx(4 * MAIL * 4 / 3, rel=0.5)
+    assert index_queue.messages() == 4
+    before = index_queue.bytes()
     with broker.channel() as channel:
         taken = INDEX(channel).get()
         assert taken is not None
-        assert backlog.messages() == 3
-        assert backlog.bytes() == pytest.approx(before, rel=0.2)
+        assert index_queue.messages() == 3
+        assert index_queue.bytes() == pytest.approx(before, rel=0.2)
         taken.ack()
-    assert backlog.bytes() == pytest.approx(before * 3 / 4, rel=0.2)
+    assert index_queue.bytes() == pytest.approx(before * 3 / 4, rel=0.2)
     client.flushall()
-    assert backlog.bytes() == 0
+    assert index_queue.bytes() == 0
 
 
 def test_the_lists_are_named_as_the_transport_names_them(
@@ -115,8 +115,8 @@ class Clock:
         self.now += seconds
 
 
-def brake(*sizes: int, later: bool = False, clock: Clock | None = None) -> Backpressure:
-    """A brake with a bound of 100 bytes."""
+def backpressure(*sizes: int, later: bool = False, clock: Clock | None = None) -> Backpressure:
+    """With a bound of 100 bytes."""
     clock = clock or Clock()
     return Backpressure(Measured(*sizes), 100, later=later, sleep=clock.sleep, clock=clock)
 
@@ -124,32 +124,32 @@ def brake(*sizes: int, later: bool = False, clock: Clock | None = None) -> Backp
 def test_who_finds_room_does_not_wait() -> None:
     """Up to the bound."""
     clock = Clock()
-    brake(100, clock=clock).wait(lambda: None)
+    backpressure(100, clock=clock).wait(lambda: None)
     assert clock.now == 0
 
 
 def test_who_finds_none_waits_and_says_so() -> None:
     """So that the lease of the page is kept alive."""
     signs: list[None] = []
-    brake(300, 200, 101, 100).wait(lambda: signs.append(None))
+    backpressure(300, 200, 101, 100).wait(lambda: signs.append(None))
     assert len(signs) == 3
 
 
 def test_what_may_wait_leaves_room_for_what_may_not() -> None:
     """A backlog does not fill the queue to its bound."""
     clock = Clock()
-    brake(90, clock=clock).wait(lambda: None)
+    backpressure(90, clock=clock).wait(lambda: None)
     assert clock.now == 0
     with pytest.raises(TryAgainLater):
-        brake(90, later=True, clock=clock).wait(lambda: None)
+        backpressure(90, later=True, clock=clock).wait(lambda: None)
 
 
 def test_a_task_waits_so_long_in_all() -> None:
     """Then it asks for the one who should make room, before its own time is over."""
     clock = Clock()
-    braked = brake(*[300] * 300, 100, 300, clock=clock)
-    braked.wait(lambda: None)
+    pressed = backpressure(*[300] * 300, 100, 300, clock=clock)
+    pressed.wait(lambda: None)
     assert clock.now == 150
     with pytest.raises(TryAgainLater, match="is an index worker running"):
-        braked.wait(lambda: None)
+        pressed.wait(lambda: None)
     assert clock.now == pytest.approx(300, abs=1)

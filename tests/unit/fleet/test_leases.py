@@ -1,4 +1,4 @@
-"""Leases and troubles, in a real Redis."""
+"""Leases, troubles and debounced work, in a real Redis."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def client(redis_client: redis.Redis) -> redis.Redis:
 
 
 class Clock:
-    """Redis' clock as the leases reads it, put forward."""
+    """Redis' clock as the leases read it, put forward."""
 
     def __init__(self) -> None:
         self.passed = 0.0
@@ -42,7 +42,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def leases(client: redis.Redis) -> Leases:
-    """A leases whose leases last for a minute."""
+    """Leases that last for a minute."""
     return Leases(client, "n", "project", lease_seconds=60)
 
 
@@ -127,16 +127,16 @@ def test_trouble_is_told_with_its_kind(client: redis.Redis) -> None:
     assert trouble.lasting
 
 
-def test_an_debounce_is_sent_once_until_it_begins(client: redis.Redis) -> None:
+def test_what_many_ask_for_is_sent_once_until_it_begins(client: redis.Redis) -> None:
     """Who asks while the message is on its way sends none; who asks once it was taken up does."""
     debounces = [Debounce(client, "n", "analysis", seconds=60) for _ in range(2)]
-    assert [each.ask() for each in debounces] == [True, False]
+    assert [debounce.ask() for debounce in debounces] == [True, False]
     assert Debounce(client, "n", "another", seconds=60).ask()
     debounces[1].begin()
-    assert [each.ask() for each in debounces] == [True, False]
+    assert [debounce.ask() for debounce in debounces] == [True, False]
 
 
-def test_an_debounce_whose_message_was_lost(client: redis.Redis) -> None:
+def test_one_whose_message_was_lost(client: redis.Redis) -> None:
     """After its time the next one who asks sends another."""
     debounce = Debounce(client, "n", "analysis", seconds=0.05)
     assert debounce.ask()

@@ -26,15 +26,15 @@ def config(tmp_path: Path) -> Config:
 
 
 @pytest.fixture
-def told() -> list[str]:
+def lines() -> list[str]:
     """What the processes and the fleet said."""
     return []
 
 
 @pytest.fixture
-def fleet(config: Config, told: list[str]) -> Iterator[Supervisor]:
-    """A fleet that collects what it is told."""
-    with Supervisor(config, lambda service, line: told.append(f"{service}: {line}")) as fleet:
+def fleet(config: Config, lines: list[str]) -> Iterator[Supervisor]:
+    """A fleet whose lines are collected."""
+    with Supervisor(config, lambda service, line: lines.append(f"{service}: {line}")) as fleet:
         yield fleet
 
 
@@ -55,7 +55,7 @@ class Clock:
 
 
 def test_what_ends_soon_again_and_again_is_left_for_longer_each_time(
-    fleet: Supervisor, told: list[str], monkeypatch: pytest.MonkeyPatch
+    fleet: Supervisor, lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first few starts come at once, then after 1 s, 2 s, 4 s and so on."""
     becomes(monkeypatch, "raise SystemExit(3)")
@@ -70,10 +70,10 @@ def test_what_ends_soon_again_and_again_is_left_for_longer_each_time(
         assert fleet.ensure(["beat"]) == ["beat"]
         fleet._services["beat"].process.wait()
     ended = "beat: this process ended (exit status 3); it is started again"
-    assert told == [f"{ended} {when}" for when in ("now", "now", "in 1 s", "in 2 s")]
+    assert lines == [f"{ended} {when}" for when in ("now", "now", "in 1 s", "in 2 s")]
     clock.now += 3600
     assert fleet.ensure(["beat"]) == ["beat"]
-    assert told[4:] == [f"{ended} now"], "it lived for long"
+    assert lines[4:] == [f"{ended} now"], "it lived for long"
 
 
 def test_the_folder_may_have_been_removed(
@@ -87,7 +87,7 @@ def test_the_folder_may_have_been_removed(
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_only_push_inherits_the_token(
-    fleet: Supervisor, told: list[str], monkeypatch: pytest.MonkeyPatch, service: str
+    fleet: Supervisor, lines: list[str], monkeypatch: pytest.MonkeyPatch, service: str
 ) -> None:
     """No other writes to Patchwork, and reading needs none; by whichever name it is set."""
     names = ["PATCHWORK_TOKEN", "PATCHSYNC_MBOX__PATCHWORK__TOKEN"]
@@ -97,10 +97,10 @@ def test_only_push_inherits_the_token(
     becomes(monkeypatch, f"{program}; time.sleep(60)")
     fleet.ensure([service])
     deadline = time.monotonic() + 60
-    while not told:
+    while not lines:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    assert told == [f"{service}: {['secret' if service == 'push' else None] * 2}"]
+    assert lines == [f"{service}: {['secret' if service == 'push' else None] * 2}"]
 
 
 @pytest.mark.parametrize(

@@ -1,26 +1,57 @@
-"""What happens in the demo, and what is seen of it."""
+"""What happens in the demo, one event after the other, and the waiting until it is seen."""
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 
 import click
 
-from patchsync.cli.demo_watch import Ids, NotSeen, Patchwork, Store, Watch
+from patchsync.cli.demo_views import Ids, NotSeen, PatchworkView, StoreView
 from standin.process import Control
 
+LOOK_SECONDS = 0.1
 PROJECT = "sample"
 # Its prefix names a place in a series: "[v2,3/5] ..."
 IN_SERIES = re.compile(r"\[[^]]*/[^]]*\]")
 
 
-class Story:
+class Watch:
+    """Waits for what is to be seen, and says how long after the beginning it was."""
+
+    def __init__(self, meanwhile: Callable[[], None], patience: float) -> None:
+        """`meanwhile` is called while it waits, for each thing `patience` seconds at most."""
+        self.look_after = meanwhile
+        self._patience = patience
+        self._began = time.monotonic()
+
+    def until(self, what: str, look: Callable[[], str | None]) -> None:
+        """Wait until `look` sees something, and print it after `what`.
+
+        Raises:
+            NotSeen: patience ran out.
+        """
+        deadline = time.monotonic() + self._patience
+        while (seen := look()) is None:
+            if time.monotonic() > deadline:
+                raise NotSeen(f"waited {self._patience:g} s in vain: {what}")
+            self.look_after()
+            time.sleep(LOOK_SECONDS)
+        click.echo(f"  after {time.monotonic() - self._began:4.1f} s  {what}{seen}")
+
+
+class Scenario:
     """Its methods in their order. Each raises NotSeen when what should come does not."""
 
     def __init__(
-        self, store: Store, patchwork: Patchwork, control: Control, watch: Callable[[], Watch]
+        self,
+        store: StoreView,
+        patchwork: PatchworkView,
+        control: Control,
+        watch: Callable[[], Watch],
     ) -> None:
+        """`control`: of the sample Patchwork; `watch` makes one that begins now."""
         self._store = store
         self._patchwork = patchwork
         self._control = control
@@ -41,10 +72,10 @@ class Story:
 
     def revision_arrives(self) -> None:
         """The next version of a patch that has one already, if there is such a one."""
-        group = max(self._sent_alone(), key=lambda each: (len(each) == 2, -len(each)))
+        group = max(self._sent_alone(), key=lambda group: (len(group) == 2, -len(group)))
         watch = self._watch()
         (new,) = self._control.revise(max(group))
-        self._tell(new, "arrives")
+        self._announce(new, "arrives")
         self._follow(watch, new, group)
 
     def late_one_arrives(self) -> None:
@@ -54,11 +85,11 @@ class Story:
         (late,) = self._control.revise(max(group), visible=False)
         watch = self._watch()
         (newest,) = self._control.revise(late)
-        self._tell(newest, f"arrives; the version before it, {late}, hangs in the server")
+        self._announce(newest, f"arrives; the version before it, {late}, hangs in the server")
         self._follow(watch, newest, group)
         watch = self._watch()
         self._control.commit([late])
-        self._tell(late, f"arrives late: the store has {newest}, a higher id, already")
+        self._announce(late, f"arrives late: the store has {newest}, a higher id, already")
         self._follow(watch, late, group | {newest})
         watch.until(f"the check of {newest} now: ", lambda: self._check(newest))
         self.newest_pair = late, newest
@@ -67,7 +98,7 @@ class Story:
         """The oldest version of what has two others by now."""
         newest = self.newest_pair[1]
         gone = min(self._store.group_of(newest))
-        self._tell(gone, "is deleted")
+        self._announce(gone, "is deleted")
         watch = self._watch()
         self._control.delete([gone])
         watch.until(
@@ -77,7 +108,7 @@ class Story:
         watch.until(f"Patchwork: {newest} is related to ", lambda: self._related(newest))
         watch.until(f"the check of {newest} now: ", lambda: self._check(newest))
 
-    def _tell(self, patch_id: int, what: str) -> None:
+    def _announce(self, patch_id: int, what: str) -> None:
         click.echo(f"\nPatch {patch_id} {what}:\n  {self._patchwork.name(patch_id)}")
 
     def _follow(self, watch: Watch, patch_id: int, group: Ids) -> None:
@@ -91,8 +122,8 @@ class Story:
 
     def _all_stored(self) -> str | None:
         stored = self._store.ids()
-        wanted = self._patchwork.all().keys()
-        return f"all {len(wanted)} patches" if wanted <= stored else None
+        listed = self._patchwork.all().keys()
+        return f"all {len(listed)} patches" if listed <= stored else None
 
     def _all_grouped(self) -> str | None:
         groups = self._store.groups()
@@ -105,28 +136,27 @@ class Story:
         )
 
     def _all_shown(self) -> str | None:
-        wanted = {group for group in self._store.groups() if len(group) > 1}
-        shown = self._patchwork.all()
-        there = {entry.related | {number} for number, entry in shown.items() if entry.related}
-        checked = {number for number, entry in shown.items() if entry.checked}
-        if there != wanted or checked != set().union(*wanted):
+        groups = {group for group in self._store.groups() if len(group) > 1}
+        patches = self._patchwork.all()
+        relations = {patch.related | {id_} for id_, patch in patches.items() if patch.related}
+        checked = {id_ for id_, patch in patches.items() if patch.checked}
+        if relations != groups or checked != set().union(*groups):
             return None
-        return f"{len(there)} relations, and a check on each of {len(checked)} patches"
+        return f"{len(relations)} relations, and a check on each of {len(checked)} patches"
 
-    def _grouped(self, patch_id: int, group: Ids) -> str | None:
-        found = self._store.group_of(patch_id)
-        return _listed(found - {patch_id}) if group < found else None
+    def _grouped(self, patch_id: int, others: Ids) -> str | None:
+        group = self._store.group_of(patch_id)
+        return _joined(group - {patch_id}) if others < group else None
 
     def _related(self, patch_id: int) -> str | None:
-        wanted = self._living(patch_id) - {patch_id}
-        found = self._patchwork.related(patch_id)
-        return _listed(found) if found == wanted else None
+        related = self._patchwork.related(patch_id)
+        return _joined(related) if related == self._living(patch_id) - {patch_id} else None
 
     def _check(self, patch_id: int) -> str | None:
         # A check that is older counts fewer or more.
         of_all = f" of {len(self._living(patch_id))};"
-        found = self._patchwork.check(patch_id)
-        return f"'{found}'" if found and of_all in f"{found};" else None
+        check = self._patchwork.check(patch_id)
+        return f"'{check}'" if check and of_all in f"{check};" else None
 
     def _living(self, patch_id: int) -> Ids:
         """The group of a patch, without those that Patchwork does not have any more."""
@@ -134,19 +164,17 @@ class Story:
 
     def _sent_alone(self) -> list[Ids]:
         """Groups of one project with patches that came in no series."""
-        shown = self._patchwork.all()
-        found = [
-            group
-            for group in self._store.groups()
-            if all(
-                shown[number].project == PROJECT and not IN_SERIES.match(shown[number].name)
-                for number in group
-            )
-        ]
-        if not found:
+        patches = self._patchwork.all()
+        alone = {
+            id_
+            for id_, patch in patches.items()
+            if patch.project == PROJECT and not IN_SERIES.match(patch.name)
+        }
+        groups = [group for group in self._store.groups() if group <= alone]
+        if not groups:
             raise NotSeen("all sample patches came in series; choose other --patches")
-        return found
+        return groups
 
 
-def _listed(ids: Ids) -> str:
+def _joined(ids: Ids) -> str:
     return ", ".join(map(str, sorted(ids)))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,6 @@ from patchsync.store.gone import read_gone
 from patchsync.store.layout import parse_line
 from patchsync.sync.projects import find_projects
 
-LOOK_SECONDS = 0.1
 TIMEOUT = 10.0
 USER_AGENT = "patchsync-demo"
 
@@ -28,31 +26,7 @@ class NotSeen(click.ClickException):
     """What should have come did not; exit status 1."""
 
 
-class Watch:
-    """Tells what comes to be seen, and how long after the beginning."""
-
-    def __init__(self, meanwhile: Callable[[], None], patience: float) -> None:
-        """`meanwhile` is called while it waits, for each thing `patience` seconds at most."""
-        self.look_after = meanwhile
-        self._patience = patience
-        self._began = time.monotonic()
-
-    def until(self, what: str, look: Callable[[], str | None]) -> None:
-        """Wait until `look` sees something, and tell it after `what`.
-
-        Raises:
-            NotSeen: patience ran out.
-        """
-        deadline = time.monotonic() + self._patience
-        while (seen := look()) is None:
-            if time.monotonic() > deadline:
-                raise NotSeen(f"waited {self._patience:g} s in vain: {what}")
-            self.look_after()
-            time.sleep(LOOK_SECONDS)
-        click.echo(f"  after {time.monotonic() - self._began:4.1f} s  {what}{seen}")
-
-
-class Store:
+class StoreView:
     """What PaStA finds on disk."""
 
     def __init__(self, config: Config) -> None:
@@ -77,11 +51,11 @@ class Store:
         for number, message_id in message_ids.items():
             ids.setdefault(message_id, set()).add(number)
         try:
-            found = [group.message_ids for group in read_groups(self._config.patch_groups)]
+            groups = [group.message_ids for group in read_groups(self._config.patch_groups)]
         except TryAgainLater:
             return []
         # An index that was read before the groups may lack what is new in them.
-        return [frozenset(id_ for name in names for id_ in ids.get(name, ())) for names in found]
+        return [frozenset(id_ for name in group for id_ in ids.get(name, ())) for group in groups]
 
     def group_of(self, patch_id: int) -> Ids:
         """The group that a patch is in; empty while it is in none."""
@@ -99,8 +73,8 @@ class Store:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shown:
-    """What Patchwork shows of a patch."""
+class ListedPatch:
+    """What Patchwork lists of a patch."""
 
     name: str
     project: str
@@ -109,7 +83,7 @@ class Shown:
     checked: bool
 
 
-class Patchwork:
+class PatchworkView:
     """What the REST API of the sample Patchwork answers to anybody."""
 
     def __init__(self, url: str, context: str) -> None:
@@ -126,20 +100,20 @@ class Patchwork:
 
     def related(self, patch_id: int) -> Ids:
         """The patches that one is related to."""
-        return frozenset(each["id"] for each in self._get(f"patches/{patch_id}/")["related"])
+        return frozenset(patch["id"] for patch in self._get(f"patches/{patch_id}/")["related"])
 
     def check(self, patch_id: int) -> str | None:
         """State and description of its newest check of our context; None where it has none."""
         rows = self._get(f"patches/{patch_id}/checks/?order=-id&per_page=1&context={self._context}")
         return next((f"{row['state']}: {row['description']}" for row in rows), None)
 
-    def all(self) -> dict[int, Shown]:
+    def all(self) -> dict[int, ListedPatch]:
         """All patches, by their ids."""
         return {
-            entry["id"]: Shown(
+            entry["id"]: ListedPatch(
                 name=entry["name"],
                 project=entry["project"]["link_name"],
-                related=frozenset(each["id"] for each in entry["related"]),
+                related=frozenset(patch["id"] for patch in entry["related"]),
                 checked=entry["check"] != "pending",
             )
             for entry in self._entries()
