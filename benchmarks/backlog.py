@@ -71,7 +71,7 @@ class Watch(threading.Thread):
 
     def run(self) -> None:
         backlog = IndexQueue(self._redis, self._config.namespace)
-        roster = Heartbeats(self._redis, self._config.namespace)
+        heartbeats = Heartbeats(self._redis, self._config.namespace)
         peaks = self.peaks
         while not self.ended.wait(0.25):
             with suppress(redis.RedisError):
@@ -79,7 +79,7 @@ class Watch(threading.Thread):
                 peaks.redis = max(peaks.redis, self._redis.info("memory")["used_memory"])
                 in_flight = sum(board.in_flight() for board in self._boards)
                 peaks.in_flight = max(peaks.in_flight, in_flight)
-                for member in roster.present():
+                for member in heartbeats.alive():
                     for size in _rss(member.pid):
                         peaks.rss[member.service] = max(peaks.rss[member.service], size)
 
@@ -135,8 +135,8 @@ def lines(config: Config, key: str) -> int:
 def stop_for(config: Config, seconds: float) -> None:
     """The index worker stands still for a while, after a fifth of that."""
     time.sleep(seconds / 5)
-    roster = Heartbeats(redis.Redis.from_url(config.redis_url), config.namespace)
-    pids = [member.pid for member in roster.present() if member.service == "index"]
+    heartbeats = Heartbeats(redis.Redis.from_url(config.redis_url), config.namespace)
+    pids = [member.pid for member in heartbeats.alive() if member.service == "index"]
     for number in (signal.SIGSTOP, signal.SIGCONT):
         for pid in pids:
             os.killpg(os.getpgid(pid), number)
