@@ -91,13 +91,13 @@ class Scenario:
         self._control.commit([late])
         self._announce(late, f"arrives late: the store has {newest}, a higher id, already")
         self._follow(watch, late, group | {newest})
-        watch.until(f"the check of {newest} now: ", lambda: self._check(newest))
+        watch.until(f"the check of {newest} now: ", lambda: self._check(newest, names=late))
         self.newest_pair = late, newest
 
     def patch_is_deleted(self) -> None:
         """The oldest version of what has two others by now."""
         newest = self.newest_pair[1]
-        gone = min(self._store.group_of(newest))
+        gone, next_one, *_ = sorted(self._store.group_of(newest))
         self._announce(gone, "is deleted")
         watch = self._watch()
         self._control.delete([gone])
@@ -106,7 +106,7 @@ class Scenario:
             lambda: "" if gone in self._store.gone() else None,
         )
         watch.until(f"Patchwork: {newest} is related to ", lambda: self._related(newest))
-        watch.until(f"the check of {newest} now: ", lambda: self._check(newest))
+        watch.until(f"the check of {next_one} now: ", lambda: self._check(next_one, forgot=gone))
 
     def _announce(self, patch_id: int, what: str) -> None:
         click.echo(f"\nPatch {patch_id} {what}:\n  {self._patchwork.name(patch_id)}")
@@ -152,11 +152,12 @@ class Scenario:
         related = self._patchwork.related(patch_id)
         return _joined(related) if related == self._living(patch_id) - {patch_id} else None
 
-    def _check(self, patch_id: int) -> str | None:
-        # A check that is older counts fewer or more.
-        of_all = f" of {len(self._living(patch_id))};"
+    def _check(self, patch_id: int, *, names: int = 0, forgot: int = 0) -> str | None:
+        """Its newest check, once that names one patch, or does not name another any more."""
         check = self._patchwork.check(patch_id)
-        return f"'{check}'" if check and of_all in f"{check};" else None
+        named = set(map(int, re.findall(r"\d+", check or "")))
+        as_expected = check and forgot not in named and (names in named or not names)
+        return f"'{check}'" if as_expected else None
 
     def _living(self, patch_id: int) -> Ids:
         """The group of a patch, without those that Patchwork does not have any more."""

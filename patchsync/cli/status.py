@@ -65,7 +65,7 @@ def status(projects: tuple[str, ...], as_json: bool) -> None:
         parts = [_fleet_lines(config, fleet)]
         if analysis:
             parts.append(_analysis_lines(analysis))
-        parts += [_project_lines(project) for project in statuses]
+        parts += [_project_lines(config, project) for project in statuses]
         click.echo("\n\n".join("\n  ".join(lines) for lines in parts))
     if not all(project.in_sync and not project.halted for project in statuses):
         sys.exit(1)
@@ -106,7 +106,7 @@ def _analysis_lines(record: UpdateRecord) -> list[str]:
     return lines
 
 
-def _project_lines(project: ProjectStatus) -> list[str]:
+def _project_lines(config: Config, project: ProjectStatus) -> list[str]:
     if project.in_sync is None:
         name = project.link_name or project.project
         lines = [f"{name}: never had a whole round; run `patchsync sync` or `patchsync up`"]
@@ -138,11 +138,12 @@ def _project_lines(project: ProjectStatus) -> list[str]:
         for entry in project.ours.quarantined
     ]
     if project.push:
-        lines += _push_lines(project.project, project.push)
+        lines += _push_lines(config, project.project, project.push)
     return lines
 
 
-def _push_lines(key: str, push: PushStatus) -> list[str]:
+def _push_lines(config: Config, key: str, push: PushStatus) -> list[str]:
+    from patchsync.push.daily_checks import until_tomorrow
     from patchsync.push.entries import TroubleKind  # Most do not push.
 
     lines = [
@@ -150,6 +151,9 @@ def _push_lines(key: str, push: PushStatus) -> list[str]:
         f" {counts.pending} pending, {counts.trouble} in trouble"
         for sink, counts in push.sinks.items()
     ]
+    if push.waiting_checks:
+        limit = config.push.check.per_group_and_day
+        lines.append(f"push waits  {push.waiting_checks} checks {until_tomorrow(limit)}")
     if obstacle := push.obstacle(key):
         lines.append(f"NOT PUSHING {obstacle}")
     lines += [

@@ -14,10 +14,12 @@ SinkName = Literal["check", "relation", "state", "comment"]
 StateSlug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+$")]
 
 # What templates see: `patchsync.push.templates`.
+# It names neighbours only: another revision changes the checks of two others at most, wherever it
+# comes to stand, and none of them can be taken back.
 DESCRIPTION = """
-{% if total > 1 %}revision {{ number }} of {{ total }}{% endif %}
-{% if earlier %}; earlier: {{ earlier[:20] | map(attribute="patch_id") | join(", ") }}{% endif %}
-{% if earlier[20:] %} and {{ earlier[20:] | length }} more{% endif %}
+{% if earlier %}earlier revision: {{ earlier[0].patch_id }}{% endif %}
+{% if earlier and later %}; {% endif %}
+{% if later %}later revision: {{ later[0].patch_id }}{% endif %}
 {% if total > 1 and commits %}; {% endif %}
 {% if commits %}upstream in {{ commits | map("short") | join(", ") }}{% endif %}
 """.strip()
@@ -48,6 +50,9 @@ class CheckTable(Table):
     state: str = Field(
         default=CHECK_STATE,
         description="template: pending, success, warning or fail; nothing is no check",
+    )
+    per_group_and_day: int = Field(
+        default=50, ge=1, description="checks on the revisions of one patch in a day (UTC)"
     )
 
 

@@ -22,6 +22,7 @@ from patchsync.push.entries import (
     StateValue,
     Value,
 )
+from patchsync.push.kept_checks import still_right
 from patchsync.push.templates import Mention, TemplateContext, Templates
 
 LONGEST_URL = 200  # characters of a check's target_url; Patchwork refuses the check with a longer
@@ -75,17 +76,21 @@ class Rules:
 
 
 def annotate(
-    revisions: Iterable[Revision], commits: Iterable[str], rules: Rules
+    revisions: Iterable[Revision],
+    commits: Iterable[str],
+    rules: Rules,
+    shown: Mapping[int, CheckValue] | None = None,
 ) -> Iterator[Desired]:
     """Yield what is desired on each patch of a group, in each sink that is on.
 
     A revision without a patch is not counted. What is one mail and not upstream gets no check,
-    state or comment: there is nothing to say.
+    state or comment: there is nothing to say. `shown`: the checks that patches have, by id; one
+    that is still right stays as it is.
 
     Raises:
         ConfigError: a template fails on this group; the message names its key.
     """
-    group = _Group(revisions, commits, rules)
+    group = _Group(revisions, commits, rules, shown or {})
     for place, revision in enumerate(group.revisions):
         for patch in revision.patches:
             values = group.values(place, patch)
@@ -96,11 +101,18 @@ def annotate(
 class _Group:
     """The revisions in order, and how they and the commits are called in each project."""
 
-    def __init__(self, revisions: Iterable[Revision], commits: Iterable[str], rules: Rules) -> None:
+    def __init__(
+        self,
+        revisions: Iterable[Revision],
+        commits: Iterable[str],
+        rules: Rules,
+        shown: Mapping[int, CheckValue],
+    ) -> None:
         counted = [revision for revision in revisions if revision.patches]
         self.revisions = sorted(counted, key=_age)
         self._commits = tuple(sorted(set(commits)))
         self._rules = rules
+        self._shown = shown
         related = frozenset(patch.patch_id for each in counted for patch in each.patches)
         self._relation = related if len(related) > 1 else None
         self._mentions: dict[int, list[Mention]] = {}
@@ -119,12 +131,8 @@ class _Group:
             commits=self._commits,
             commit_urls=[url for each in self._commits if (url := _filled(url_format, each))],
         )
-        if Sink.CHECK in push.sinks and (state := templates.check_state(context)):
-            values[Sink.CHECK] = CheckValue(
-                state=state,
-                description=templates.description(context),
-                target_url=_first_usable([*context.commit_urls[:1], mentions[-1].url]),
-            )
+        if Sink.CHECK in push.sinks:
+            values[Sink.CHECK] = self._check(patch.patch_id, context, mentions[place])
         if context.later:
             values[Sink.STATE] = StateValue(state=push.state.superseded, commit_ref=None)
         elif self._commits:
@@ -136,6 +144,22 @@ class _Group:
             about = sorted([*self._commits, *(each.message_id for each in context.earlier)])
             values[Sink.COMMENT] = CommentValue(text=text, about=tuple(about))
         return values
+
+    def _check(self, patch_id: int, context: TemplateContext, own: Mention) -> CheckValue | None:
+        templates = self._rules.templates
+        state = templates.check_state(context)
+        if state is None:
+            return None
+        next_url = (context.later or [own])[0].url
+        check = CheckValue(
+            state=state,
+            description=templates.description(context),
+            target_url=_first_usable([*context.commit_urls[:1], next_url]),
+        )
+        shown = self._shown.get(patch_id)
+        later_urls = [each.url for each in context.later if not context.commit_urls]
+        former = templates.former_description(context)
+        return shown if shown and still_right(shown, check, former, later_urls) else check
 
     def _mentions_in(self, project_id: int) -> list[Mention]:
         """The revisions, each by its patch in this project, else by its first anywhere."""

@@ -7,7 +7,17 @@ from typing import ClassVar
 
 from patchsync.errors import AnswerLost, GoneThere, NotWritten, PatchsyncError
 from patchsync.patchwork.schemas import Check, User
-from patchsync.push.entries import CheckValue, Claimed, Entry, Sink, TroubleKind, Unsure, Wait
+from patchsync.push.daily_checks import until_tomorrow
+from patchsync.push.entries import (
+    CheckValue,
+    Claimed,
+    Entry,
+    Needless,
+    Sink,
+    TroubleKind,
+    Unsure,
+    Wait,
+)
 from patchsync.push.sending import Outcome, PatchSender
 
 # What stands where nothing is to be said any more.
@@ -21,20 +31,44 @@ class CheckSender(PatchSender[CheckValue]):
     sink: ClassVar[Sink] = Sink.CHECK
     user: User
     context: str
+    # Checks on the patches of one group in a day
+    per_group_and_day: int
 
     def send_one(self, key: str, entry: Entry[CheckValue]) -> Outcome | None:
         """Post the check; one whose answer was lost is looked up when it is sent next."""
         if self.dry_run:
             return self.outcome(entry, _text(entry), written=True)
-        claim = self.ledger.claim(entry, self.clock(), self.answer_seconds)
+        claim = self._claim(entry)
         if isinstance(claim, Unsure):
             self._look_up(key, entry, claim)
             # Reading may have taken long, and a claim counts from when something is sent.
-            claim = self.ledger.claim(entry, self.clock(), self.answer_seconds)
+            claim = self._claim(entry)
         if isinstance(claim, Wait):
             text = f"somebody is at it, or an answer was lost: looked up in {claim.seconds:.0f} s"
             return self.outcome(entry, text)
+        if isinstance(claim, Outcome):
+            return claim
         return self._post(key, entry, claim.claim) if isinstance(claim, Claimed) else None
+
+    def _claim(
+        self, entry: Entry[CheckValue]
+    ) -> Claimed | Unsure[CheckValue] | Wait | Needless | Outcome:
+        """As the ledger's, with the check counted for the day; why it must wait where it must."""
+        now = self.clock()
+        with self.ledger.transaction():
+            claim = self.ledger.claim(entry, now, self.answer_seconds)
+            if not isinstance(claim, Claimed) or entry.desired is None:
+                return claim
+            if self.ledger.daily_checks.take(entry.patch_id, now, self.per_group_and_day):
+                return claim
+            self.ledger.release(entry, claim.claim)
+        return self.outcome(entry, f"waits {until_tomorrow(self.per_group_and_day)}")
+
+    def _release(self, entry: Entry[CheckValue], claim: int, value: CheckValue | None) -> None:
+        """End a claim of which nothing came; `value`: what was claimed."""
+        with self.ledger.transaction():
+            if self.ledger.release(entry, claim) and value is not None:
+                self.ledger.daily_checks.give_back(entry.patch_id, self.clock())
 
     def _look_up(self, key: str, entry: Entry[CheckValue], claim: Unsure[CheckValue]) -> None:
         """End a claim by what the server has."""
@@ -45,7 +79,7 @@ class CheckSender(PatchSender[CheckValue]):
         if check is not None and observed_value(check) == claim.value:
             self.ledger.arrived(entry, claim.claim, claim.value, self.clock())
         else:
-            self.ledger.release(entry, claim.claim)
+            self._release(entry, claim.claim, claim.value)
 
     def _post(self, key: str, entry: Entry[CheckValue], claim: int) -> Outcome:
         content = vars(entry.desired or WITHDRAWN)
@@ -54,9 +88,10 @@ class CheckSender(PatchSender[CheckValue]):
         except AnswerLost:
             raise
         except NotWritten as error:
-            return self.note_trouble(entry, TroubleKind.of(error), str(error), claim)
+            self._release(entry, claim, entry.desired)
+            return self.note_trouble(entry, TroubleKind.of(error), str(error))
         except PatchsyncError:
-            self.ledger.release(entry, claim)
+            self._release(entry, claim, entry.desired)
             raise
         self.ledger.arrived(entry, claim, entry.desired, self.clock())
         return self.outcome(entry, _text(entry), written=True)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from patchsync.config import Config
+from patchsync.push.daily_checks import DailyChecks
 from patchsync.push.entries import (
     Claimed,
     Desired,
@@ -109,6 +110,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self._file = LedgerFile(path)
         self.ownership = Ownership(self._file)
+        self.daily_checks = DailyChecks(self._file)
 
     def __enter__(self) -> Self:
         return self
@@ -214,12 +216,16 @@ class Ledger:
         *,
         now: float,
         answer_seconds: float,
+        unchecked: Iterable[int] = (),
     ) -> list[Entry[Any]]:
         """What is unsettled and not claimed within `answer_seconds`; nothing unless complete.
 
-        Costs as much as is unsettled, whatever the size.
+        Costs as much as is unsettled, whatever the size. `unchecked`: the patches on which no
+        check is to be posted now; what is to be withdrawn is, all the same.
         """
         where, values = _within(sinks, project_ids)
+        where += f" AND (sink != 'check' OR wanted IS NULL OR patch_id NOT IN {SET})"
+        values.append(as_set(unchecked))
         query = f"""
             SELECT {_ENTRY} FROM entry INDEXED BY unsettled WHERE {_UNSETTLED} AND {where}
             AND (claim IS NULL OR claimed_at NOT BETWEEN ? AND ?)

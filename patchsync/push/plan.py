@@ -9,15 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from patchsync.analysis.groups import Changes, Group, read_groups
 from patchsync.config import Config
-from patchsync.push.annotations import Rules, annotate
+from patchsync.push.annotations import Revision, Rules, annotate
 from patchsync.push.comment.sender import gets_comments
-from patchsync.push.entries import Desired, Sink
+from patchsync.push.entries import CheckValue, Desired, Sink
 from patchsync.push.identity import Identity, identity_json
 from patchsync.push.ledger import Ledger
 from patchsync.push.stored_patches import StoredPatches
@@ -65,20 +65,26 @@ def plan(
         changes = Changes(config.patch_groups, done)
         dropped = _Dropped(ledger)
         groups = 0
+        related: list[set[int]] = []
 
         def desired() -> Iterator[Desired]:
             nonlocal groups
             for group in _groups(config, changes, moved if done else None):
                 groups += 1
                 revisions = [patches.revision(message_id) for message_id in group.message_ids]
-                rows = list(annotate(revisions, group.commits, rules))
-                dropped.note({row.patch_id for row in rows})
+                shown = _shown_checks(ledger, revisions) if Sink.CHECK in config.push.sinks else {}
+                rows = list(annotate(revisions, group.commits, rules, shown))
+                patch_ids = {row.patch_id for row in rows}
+                dropped.note(patch_ids)
+                if len(patch_ids) > 1:
+                    related.append(patch_ids)
                 yield from rows
             for patch_id, project_id in dropped.patches():
                 for sink in config.push.sinks:
                     yield Desired(patch_id, project_id, Sink(sink), None)
 
         changed = ledger.set_desired(desired())
+        ledger.daily_checks.set_groups(related)
         ledger.finish_plan(changes.hashes.tobytes(), positions | {_RULES: fingerprint})
     return Planned(groups=groups, changed=changed)
 
@@ -102,6 +108,13 @@ class _Dropped:
         for entry in self._ledger.entries(Sink.RELATION, self._before - self._named).values():
             if entry.project_id is not None:
                 yield entry.patch_id, entry.project_id
+
+
+def _shown_checks(ledger: Ledger, revisions: Iterable[Revision]) -> dict[int, CheckValue]:
+    """By patch, the check that Patchwork has from us."""
+    patch_ids = [patch.patch_id for each in revisions for patch in each.patches]
+    entries = ledger.entries(Sink.CHECK, patch_ids)
+    return {patch_id: each.observed for patch_id, each in entries.items() if each.observed}
 
 
 def _groups(config: Config, changes: Changes, moved: set[str] | None) -> Iterator[Group]:

@@ -141,6 +141,9 @@ class PushService:
             limit,
             now=self._clock(),
             answer_seconds=self._answer_seconds,
+            unchecked=self.ledger.daily_checks.at_limit(
+                self._clock(), self._config.push.check.per_group_and_day
+            ),
         )
 
     def jobs(self, project_ids: set[int], limit: int | None = None) -> list[Job]:
@@ -209,7 +212,12 @@ class PushService:
             "dry_run": dry_run,
         }
         if sink == Sink.CHECK:
-            return CheckSender(**shared, user=self.identity.user, context=push.check.context)
+            return CheckSender(
+                **shared,
+                user=self.identity.user,
+                context=push.check.context,
+                per_group_and_day=push.check.per_group_and_day,
+            )
         if sink == Sink.STATE:
             return StateSender(**shared, only_from=push.state.only_from)
         return CommentSender(**shared, config=self._config, projects=self.projects)

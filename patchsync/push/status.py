@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import textwrap
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from patchsync.config import Config
 from patchsync.errors import PatchsyncError
-from patchsync.push.entries import PatchTrouble, SinkCounts
+from patchsync.push.entries import PatchTrouble, Sink, SinkCounts
 from patchsync.push.identity import noted_identity
 from patchsync.push.ledger import Ledger, ledger_path
 from patchsync.sync.projects import Project
@@ -36,6 +38,8 @@ class PushStatus:
     sinks: Mapping[str, SinkCounts] = field(default_factory=dict)
     # The latest first
     troubles: tuple[PatchTrouble, ...] = ()
+    # Pending checks that wait for the next day; see `daily_checks`
+    waiting_checks: int = 0
 
     @property
     def pending(self) -> Counter[str]:
@@ -95,7 +99,17 @@ def ledger_status(ledger: Ledger, config: Config, project_id: int, name: str) ->
         maintained=project_id in identity.projects if identity and asked else None,
         sinks={str(sink): counts.get(sink, SinkCounts()) for sink in config.push.sinks},
         troubles=tuple(map(_shortened, ledger.troubles(LATEST_TROUBLES, [project_id]))),
+        waiting_checks=_waiting_checks(ledger, config, project_id),
     )
+
+
+def _waiting_checks(ledger: Ledger, config: Config, project_id: int) -> int:
+    now = time.time()
+    at_limit = ledger.daily_checks.at_limit(now, config.push.check.per_group_and_day)
+    if not at_limit:
+        return 0
+    pending = partial(ledger.pending, [Sink.CHECK], [project_id], now=now, answer_seconds=0)
+    return len(pending()) - len(pending(unchecked=at_limit))
 
 
 def _shortened(trouble: PatchTrouble) -> PatchTrouble:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from jinja2 import StrictUndefined, Template, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from patchsync.config.push_tables import PushTable
+from patchsync.config.push_tables import DESCRIPTION, PushTable
 from patchsync.errors import ConfigError
+from patchsync.push.kept_checks import FORMER_DESCRIPTION
 
 LONGEST_DESCRIPTION = 1000  # characters; Patchwork has no limit, its list of checks gets unreadable
 CHECK_STATES = ("pending", "success", "warning", "fail")
@@ -63,6 +64,9 @@ class Templates:
             ConfigError: one cannot be used; the message names its key.
         """
         self._description = _Text("[push.check] description", push.check.description)
+        self._former = None
+        if push.check.description == DESCRIPTION:
+            self._former = _Text("the former description", FORMER_DESCRIPTION)
         self._state = _Text("[push.check] state", push.check.state)
         self._comment = _Text("[push.comment] template", push.comment.template)
         for context in _examples():
@@ -72,10 +76,11 @@ class Templates:
 
     def description(self, context: TemplateContext) -> str:
         """A check's description, one line of at most `LONGEST_DESCRIPTION`; raises ConfigError."""
-        line = " ".join(self._description.render(context).split())
-        if len(line) > LONGEST_DESCRIPTION:
-            line = line[: LONGEST_DESCRIPTION - len(_ELLIPSIS)].rstrip() + _ELLIPSIS
-        return line
+        return _line(self._description.render(context))
+
+    def former_description(self, context: TemplateContext) -> str | None:
+        """What the former default says; None where the configuration has its own description."""
+        return _line(self._former.render(context)) if self._former else None
 
     def check_state(self, context: TemplateContext) -> str | None:
         """A check's state, None for no check; raises ConfigError."""
@@ -109,6 +114,13 @@ class _Text:
         # Whatever its expressions can raise: all of it is the template's fault.
         except Exception as error:
             raise ConfigError(f"{self.key}: {error}") from error
+
+
+def _line(text: str) -> str:
+    line = " ".join(text.split())
+    if len(line) > LONGEST_DESCRIPTION:
+        line = line[: LONGEST_DESCRIPTION - len(_ELLIPSIS)].rstrip() + _ELLIPSIS
+    return line
 
 
 def _short(commit: str) -> str:

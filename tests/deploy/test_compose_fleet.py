@@ -205,7 +205,7 @@ def test_groups_are_pushed_by_the_service_that_has_the_token(stack: Stack) -> No
     url = f"{stack.patchwork.url}/api/1.3/patches/{ids[0]}/checks/"
     stack.eventually("the check is there", lambda: requests.get(url, timeout=10).json() != [])
     (check,) = requests.get(url, timeout=10).json()
-    assert check["description"] == "revision 1 of 2"
+    assert check["description"] == f"later revision: {ids[1]}"
     told = stack.containers["probe"].run(*STATUS).stdout
     assert "push        check: 2 wanted, 2 shown, 0 pending, 0 in trouble" in told
     for name in ("probe", "fetch", "index", "beat"):

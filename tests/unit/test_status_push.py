@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -119,6 +120,26 @@ def test_the_latest_troubles_with_their_kind_and_text(config: Config, ledger: Le
     )
     assert all(len(line) < LONGEST_TEXT + 60 for line in lines)
     assert lines[-1].endswith("`patchsync push --retry`")
+
+
+def test_checks_that_wait_for_the_next_day(
+    config: Config, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are told with the reason and its end, of each project its own, as no trouble."""
+    monkeypatch.setattr("patchsync.push.status.time", SimpleNamespace(time=lambda: 5.0))
+    want(ledger, 1, 2, 3)
+    want(ledger, 4, project_id=2)
+    ledger.daily_checks.set_groups([{1, 2, 3, 4}, {5, 6}])
+    for patch_id in (3, 3, 5):
+        assert ledger.daily_checks.take(patch_id, 5.0, 2)
+    assert not any("waits" in line for line in push_lines(config))
+    config.source.write_text(f"{TABLES}[push.check]\nper_group_and_day = 2\n")
+    assert push_lines(config)[1:] == [
+        "push        check: 3 wanted, 0 shown, 3 pending, 0 in trouble",
+        "push waits  3 checks until 00:00 UTC: the revisions of one patch get 2 checks a day,"
+        " which is [push.check] per_group_and_day",
+    ]
+    assert push_lines(config, "2")[-1].startswith("push waits  1 checks until")
 
 
 def test_what_passes_by_itself_wants_no_remedy(config: Config, ledger: Ledger) -> None:

@@ -43,6 +43,8 @@ class FakeProject:
     key: str = "linux"
     name: str = "linux"
     gone_ids: set[int] = field(default_factory=set)
+    # Of those that are not of the first day
+    dates: dict[int, str] = field(default_factory=dict)
 
     @property
     def paths(self) -> FakeProject:
@@ -65,7 +67,8 @@ class FakeProject:
 
     def entries_of(self, message_id: str) -> list[Entry]:
         number = int(message_id[1:].partition("@")[0])
-        return [Entry(number, "2024/01/01")] if number in self.patch_ids else []
+        date = self.dates.get(number, "2024/01/01")
+        return [Entry(number, date)] if number in self.patch_ids else []
 
 
 class FakePatchwork:

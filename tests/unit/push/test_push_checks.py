@@ -37,6 +37,7 @@ class Posting:
             context="pasta",
             answer_seconds=SECONDS,
             clock=lambda: self.now,
+            per_group_and_day=50,
         )
 
     def want(self, text: str | None) -> None:

@@ -1,0 +1,92 @@
+"""How many checks the revisions of one patch got today: each stays for ever, and whoever mails
+copies of a patch causes some.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from patchsync.store.sqlite_file import SqliteFile
+
+DAY = 86400  # seconds
+
+# `revision_group`: the patches of a group have the same number, which is the lowest of them.
+# `daily_check`: of the last day (since 1970, UTC) on which a patch got a check.
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS revision_group"
+    " (patch_id INTEGER PRIMARY KEY, group_id INTEGER NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS revisions ON revision_group (group_id)",
+    "CREATE TABLE IF NOT EXISTS daily_check"
+    " (patch_id INTEGER PRIMARY KEY, day INTEGER NOT NULL, checks INTEGER NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS daily_checks ON daily_check (day)",
+)
+_OF_GROUP = """
+    SELECT sum(checks) FROM daily_check WHERE day = ?2 AND patch_id IN (
+        SELECT ?1 UNION SELECT patch_id FROM revision_group WHERE group_id =
+            (SELECT group_id FROM revision_group WHERE patch_id = ?1))
+"""
+_COUNT = """
+    INSERT INTO daily_check VALUES (?1, ?2, 1) ON CONFLICT DO UPDATE
+    SET checks = CASE WHEN day = ?2 THEN checks + 1 ELSE 1 END, day = ?2
+"""
+_AT_LIMIT = """
+    SELECT patch_id FROM revision_group WHERE group_id IN (
+        SELECT group_id FROM daily_check JOIN revision_group USING (patch_id)
+        WHERE day = ? GROUP BY group_id HAVING sum(checks) >= ?)
+"""
+
+
+class DailyChecks:
+    """The part of a ledger that counts checks by group and day; raises as the ledger.
+
+    `now` is in seconds since 1970.
+    """
+
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
+
+    def set_groups(self, groups: Iterable[Collection[int]]) -> None:
+        """Note that the patches of each of these are one group from now on."""
+        with self._file.transaction() as sql:
+            self._make_tables()
+            sql.executemany(
+                "INSERT INTO revision_group VALUES (?, ?) ON CONFLICT DO UPDATE"
+                " SET group_id = excluded.group_id WHERE group_id != excluded.group_id",
+                ((patch_id, min(group)) for group in groups for patch_id in group),
+            )
+
+    def take(self, patch_id: int, now: float, limit: int) -> bool:
+        """Count a check of a patch; False, and nothing counted, where its group had its share."""
+        values = patch_id, int(now // DAY)
+        with self._file.transaction() as sql:
+            self._make_tables()
+            if (sql.execute(_OF_GROUP, values).fetchone()[0] or 0) >= limit:
+                return False
+            sql.execute(_COUNT, values)
+            return True
+
+    def give_back(self, patch_id: int, now: float) -> None:
+        """Note that a check that was counted today was not written."""
+        with self._file.transaction() as sql:
+            self._make_tables()
+            give = "UPDATE daily_check SET checks = checks - 1 WHERE patch_id = ? AND day = ?"
+            sql.execute(give, (patch_id, int(now // DAY)))
+
+    def at_limit(self, now: float, limit: int) -> set[int]:
+        """The patches whose group gets no more checks today."""
+        if not self._file.value("SELECT 1 FROM sqlite_master WHERE name = 'daily_check'"):
+            return set()
+        return {row[0] for row in self._file.rows(_AT_LIMIT, int(now // DAY), limit)}
+
+    def _make_tables(self) -> None:
+        """Where there are none: a ledger of an earlier version has not."""
+        for statement in _TABLES:
+            self._file.sql.execute(statement)
+
+
+def until_tomorrow(limit: int) -> str:
+    """Until when checks wait, and why."""
+    return (
+        f"until 00:00 UTC: the revisions of one patch get {limit} checks a day, which is "
+        "[push.check] per_group_and_day"
+    )
