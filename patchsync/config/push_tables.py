@@ -13,6 +13,9 @@ SinkName = Literal["check", "relation", "state", "comment"]
 # The slug of a state in Patchwork's REST API, as in `under-review`.
 StateSlug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+$")]
 
+# By what a later revision supersedes an earlier one: `patchsync.push.authorship`.
+SupersededBy = Literal["author-or-thread", "author", "anyone"]
+
 # What templates see: `patchsync.push.templates`.
 # It names neighbours only: another revision changes the checks of two others at most, wherever it
 # comes to stand, and none of them can be taken back.
@@ -69,6 +72,9 @@ class StateTable(Table):
     """`[push.state]`: the state of a patch, in the slugs that the Patchwork has."""
 
     superseded: StateSlug = "superseded"
+    superseded_by: SupersededBy = Field(
+        default="author-or-thread", description="whose later revision makes an earlier one so"
+    )
     accepted: StateSlug = "accepted"
     only_from: tuple[StateSlug, ...] = Field(
         default=("new", "under-review"), description="a patch in another state is left alone"

@@ -8,12 +8,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 from string import Formatter
 from typing import NamedTuple
 from urllib.parse import quote
 
 from patchsync.config.push_tables import PushTable
+from patchsync.push.authorship import UNKNOWN_ORIGIN, Origin, are_one_work, superseded
 from patchsync.push.entries import (
     CheckValue,
     CommentValue,
@@ -51,6 +53,8 @@ class Revision:
     message_id: str
     date: str  # YYYY/MM/DD, UTC, as in the index
     patches: tuple[PatchRef, ...]
+    # Where states are set by it
+    origin: Origin = UNKNOWN_ORIGIN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,10 +137,8 @@ class _Group:
         )
         if Sink.CHECK in push.sinks:
             values[Sink.CHECK] = self._check(patch.patch_id, context, mentions[place])
-        if context.later:
-            values[Sink.STATE] = StateValue(state=push.state.superseded, commit_ref=None)
-        elif self._commits:
-            values[Sink.STATE] = StateValue(state=push.state.accepted, commit_ref=self._commits[0])
+        if Sink.STATE in push.sinks:
+            values[Sink.STATE] = self._state(place)
         # On older revisions nobody reads it, and each would be a mail to the whole list.
         newest = context.newest and self.revisions[place].date >= self._rules.oldest
         is_on = patch.project_id in self._rules.commented
@@ -160,6 +162,26 @@ class _Group:
         later_urls = [each.url for each in context.later if not context.commit_urls]
         former = templates.former_description(context)
         return shown if shown and still_right(shown, check, former, later_urls) else check
+
+    def _state(self, place: int) -> StateValue | None:
+        table = self._rules.push.state
+        if self._superseded[place]:
+            return StateValue(state=table.superseded, commit_ref=None)
+        if self._commits and (table.superseded_by == "anyone" or self._are_one_work):
+            return StateValue(state=table.accepted, commit_ref=self._commits[0])
+        return None
+
+    @cached_property
+    def _superseded(self) -> list[bool]:
+        return superseded(self._origins, self._rules.push.state.superseded_by)
+
+    @cached_property
+    def _are_one_work(self) -> bool:
+        return are_one_work(self._origins)
+
+    @property
+    def _origins(self) -> list[Origin]:
+        return [revision.origin for revision in self.revisions]
 
     def _mentions_in(self, project_id: int) -> list[Mention]:
         """The revisions, each by its patch in this project, else by its first anywhere."""

@@ -64,6 +64,8 @@ def plan(
             done.frombytes(ledger.lines)
         changes = Changes(config.patch_groups, done)
         dropped = _Dropped(ledger)
+        state = config.push.state
+        needs_origins = Sink.STATE in config.push.sinks and state.superseded_by != "anyone"
         groups = 0
         related: list[set[int]] = []
 
@@ -71,7 +73,8 @@ def plan(
             nonlocal groups
             for group in _groups(config, changes, moved if done else None):
                 groups += 1
-                revisions = [patches.revision(message_id) for message_id in group.message_ids]
+                with_origin = needs_origins and len(group.message_ids) > 1
+                revisions = [patches.revision(each, with_origin) for each in group.message_ids]
                 shown = _shown_checks(ledger, revisions) if Sink.CHECK in config.push.sinks else {}
                 rows = list(annotate(revisions, group.commits, rules, shown))
                 patch_ids = {row.patch_id for row in rows}

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Self
 
 from patchsync.push.annotations import PatchRef, Revision
+from patchsync.push.authorship import LONGEST_HEAD, UNKNOWN_ORIGIN, Origin, read_origin
 from patchsync.store.container import MboxPatchwork
-from patchsync.store.layout import parse_line
+from patchsync.store.files import storing
+from patchsync.store.layout import IndexEntry, parse_line
 from patchsync.sync.projects import Project
 
 
@@ -35,6 +37,7 @@ class StoredPatches:
         for project in projects:
             container = self._stack.enter_context(project.open())
             self._stores.append(_OpenStore(project, container, container.gone()))
+        self._list_addresses = {store.project.paths.listaddr.lower() for store in self._stores}
 
     def __enter__(self) -> Self:
         return self
@@ -42,16 +45,33 @@ class StoredPatches:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def revision(self, message_id: str) -> Revision:
-        """A mail, and the patches that Patchwork has of it in these projects."""
+    def revision(self, message_id: str, with_origin: bool = False) -> Revision:
+        """A mail, and the patches that Patchwork has of it in these projects.
+
+        `with_origin`: read where it comes from, too. Raises StoreUnavailable.
+        """
         date = ""
         patches = []
+        origin = UNKNOWN_ORIGIN
         for store in self._stores:
             for entry in store.container.entries_of(message_id):
                 if entry.patch_id not in store.gone:
                     date = min(filter(None, (date, entry.date)))
                     patches.append(PatchRef(entry.patch_id, store.number))
-        return Revision(message_id=message_id, date=date, patches=tuple(patches))
+                    if with_origin:
+                        origin = origin.merged(self._origin(store, entry))
+        return Revision(message_id=message_id, date=date, patches=tuple(patches), origin=origin)
+
+    def _origin(self, store: _OpenStore, entry: IndexEntry) -> Origin:
+        """Unknown where the mail is missing."""
+        path = store.project.paths.mail(entry.date, entry.md5)
+        with storing(path):
+            try:
+                with path.open("rb") as mail:
+                    head = mail.read(LONGEST_HEAD)
+            except FileNotFoundError:
+                return UNKNOWN_ORIGIN
+        return read_origin(head, entry.message_id, self._list_addresses)
 
     def positions(self) -> dict[str, str]:
         """How far each index goes, and what is gone: notes for `moved_since`."""

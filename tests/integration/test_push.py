@@ -34,6 +34,8 @@ def pushing(
 
 
 STATES = SINKS.replace('"relation"', '"relation", "state"')
+# Of the sample's mails any are put into one group.
+STATES += '[push.state]\nsuperseded_by = "anyone"\n'
 with_states = pytest.mark.parametrize("extra", [STATES], indirect=True)
 
 
@@ -245,6 +247,22 @@ def test_what_a_person_related_before(pushing: Pushing, joined: bool) -> None:
     assert any({a, b} <= relation for relation in pushing.relations())
     pushing.run("--yes", "--undo")
     assert pushing.relations() == {frozenset({a, b})}
+
+
+@pytest.mark.parametrize("extra", ['[push]\nsinks = ["state"]\n'], indirect=True)
+def test_a_strangers_copy_does_not_supersede(pushing: Pushing) -> None:
+    """As Patchwork names the submitter in the mails that the store has."""
+    by_author: dict[str, list[int]] = {}
+    for number in pushing.ids():
+        by_author.setdefault(pushing.patch(number)["submitter"]["email"], []).append(number)
+    (a, b, c, *_), (stranger, *_) = sorted(by_author.values(), key=len, reverse=True)[:2]
+    pushing.group([a, b], [c, stranger])
+    pushing.push()
+    assert sorted(pushing.patch(number)["state"] for number in (a, b)) == ["new", "superseded"]
+    assert [pushing.patch(number)["state"] for number in (c, stranger)] == ["new", "new"]
+    pushing.group([a, b, stranger, c])
+    pushing.push()
+    assert [pushing.patch(number)["state"] for number in (c, stranger)] == ["new", "new"]
 
 
 @with_states

@@ -42,6 +42,7 @@ class FakeProject:
     project_id: int = 1
     key: str = "linux"
     name: str = "linux"
+    listaddr: str = "linux@example.org"
     gone_ids: set[int] = field(default_factory=set)
     # Of those that are not of the first day
     dates: dict[int, str] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from patchsync.config.push_tables import PushTable
 from patchsync.errors import ConfigError
 from patchsync.push.annotations import PatchRef, ProjectFacts, Revision, Rules, annotate
+from patchsync.push.authorship import Origin
 from patchsync.push.entries import CheckValue, CommentValue, StateValue
 from patchsync.push.templates import Templates
 
@@ -45,6 +47,7 @@ def revision(date: str, *patch_ids: int, project: int = 1, message_id: str = "")
         patches=tuple(
             PatchRef(patch_id, number) for number, patch_id in enumerate(patch_ids, project)
         ),
+        origin=Origin(authors=frozenset({"author@example.org"})),
     )
 
 
@@ -241,6 +244,20 @@ def test_states_tell_superseded_and_upstream() -> None:
     assert states == ["old", "merged"]
 
 
+def test_a_copy_by_a_stranger_leaves_the_author_s_state() -> None:
+    """Only what the setting says supersedes; what is upstream is accepted if it is one work."""
+    stranger = Origin(authors=frozenset({"stranger@example.net"}))
+    group = [FOUR[0], replace(FOUR[1], origin=stranger)]
+    assert [each.state for each in desired(group).values()] == [None, None]
+    states = [each.state.state for each in desired(group, [COMMIT]).values() if each.state]
+    assert states == ["accepted", "accepted"]
+    group[1] = replace(FOUR[1], origin=replace(stranger, title="like another patch, too"))
+    assert [each.state for each in desired(group, [COMMIT]).values()] == [None, None]
+    anyone = {"sinks": ["state"], "state": {"superseded_by": "anyone"}}
+    states = [a.state.state for a in desired(group, [COMMIT], push=anyone).values() if a.state]
+    assert states == ["superseded", "accepted"]
+
+
 def test_a_comment_is_for_the_newest_in_the_projects_named() -> None:
     """One mail for a group and list, with links where the archive has them."""
     group = [revision("01", 10, 11, 12), revision("02", 20, 21, 22)]
@@ -330,11 +347,7 @@ def test_the_order_of_what_is_known_is_of_no_matter(
         for n, (day, copies) in enumerate(shapes, 1)
     ]
     mixed = [
-        Revision(
-            message_id=each.message_id,
-            date=each.date,
-            patches=tuple(random.sample(each.patches, len(each.patches))),
-        )
+        replace(each, patches=tuple(random.sample(each.patches, len(each.patches))))
         for each in random.sample(group, len(group))
     ]
     facts = {1: GIT, 2: ARCHIVE}
