@@ -76,6 +76,10 @@ class ServerUnavailable(TryAgainLater):
         self.retry_after = retry_after
 
 
+class PushShareSpent(ServerUnavailable):
+    """Push has sent its share of the day's requests; the rest is for sync."""
+
+
 class RedisUnavailable(TryAgainLater):
     """Redis does not answer, or refuses."""
 

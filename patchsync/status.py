@@ -17,7 +17,7 @@ from patchsync.fleet.heartbeat import Heartbeats, Member
 from patchsync.fleet.leases import count_in_flight
 from patchsync.fleet.redis_client import RedisClient
 from patchsync.fleet.trouble import Trouble, last_trouble
-from patchsync.patchwork.rate_limit_state import Hold, key_prefix, read_hold, read_total
+from patchsync.patchwork.rate_limit_state import Hold, key_prefix, read_counts, read_hold
 from patchsync.store.halt import halted
 from patchsync.store.lock import is_locked
 from patchsync.sync.holdings import Holdings, holdings
@@ -41,6 +41,9 @@ class FleetStatus:
     # Requests of this day (UTC) by all who share this Redis, and how many may be
     requests_today: int = 0
     daily_budget: int | None = None
+    # Those of push among them, and how many may be; the rest is for sync
+    push_requests_today: int = 0
+    push_budget: int | None = None
     # What waits for the index worker
     waiting_messages: int = 0
     waiting_bytes: int = 0
@@ -79,11 +82,14 @@ def fleet_status(config: Config, client: RedisClient) -> FleetStatus:
     index_queue = IndexQueue(client, config.namespace)
     send, prefix = client.execute_command, key_prefix(config)
     try:
+        total, push = read_counts(send, prefix)
         return FleetStatus(
             members=tuple(Heartbeats(client, config.namespace).alive()),
             hold=read_hold(send, prefix),
-            requests_today=read_total(send, prefix),
+            requests_today=total,
             daily_budget=config.daily_budget,
+            push_requests_today=push,
+            push_budget=config.push_budget,
             waiting_messages=index_queue.messages(),
             waiting_bytes=index_queue.bytes(),
         )

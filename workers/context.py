@@ -37,13 +37,14 @@ def redis_client() -> redis.Redis:
 
 
 @cache
-def limiter(*, has_store: bool = False) -> RedisRateLimiter:
+def limiter(*, has_store: bool = False, is_push: bool = False) -> RedisRateLimiter:
     """The one limit of the whole fleet.
 
     `has_store`: in a task that runs where the store is, which brings the day's count back.
+    `is_push`: in one that annotates, which has a share of the day's budget.
     """
     stored_requests = partial(kept_requests, config()) if has_store else None
-    return fleet_rate_limiter(config(), redis_client(), stored_requests)
+    return fleet_rate_limiter(config(), redis_client(), stored_requests, is_push=is_push)
 
 
 @cache
@@ -61,7 +62,7 @@ def index_queue() -> IndexQueue:
 @cache
 def annotator() -> Annotator:
     """The Patchwork with the token, for what is written there; opened where `push` runs only."""
-    return connect_annotator(config(), limiter(has_store=True))
+    return connect_annotator(config(), limiter(has_store=True, is_push=True))
 
 
 def push() -> PushService:

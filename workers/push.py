@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from patchsync.errors import AnswerLost
+from patchsync.patchwork.rate_limit_state import key_prefix, read_counts
 from patchsync.push.jobs import Job
 from patchsync.sync.projects import find_project
 from workers import context, enqueue
@@ -39,6 +40,9 @@ def plan(project: str, audit: bool = True) -> None:
             )
             return
         planned = service.plan()
+        if _share_is_spent():
+            log.info("%s: push waits: its share of the day's requests is spent", stored.name)
+            return
         audited = service.audit({number}) if audit else []
         jobs = [*audited, *service.jobs({number})]
     log.info(
@@ -67,3 +71,12 @@ def send(project: str, sink: str, patch_ids: list[int]) -> None:
                 log.log(level, "%s: patch %d: %s", sink, outcome.patch_id, outcome.text)
         except AnswerLost as error:
             log.warning("%s of %s: %s; it is looked up later", sink, project, error)
+
+
+def _share_is_spent() -> bool:
+    """No error: `patchsync status` says it too, and tomorrow the next plan goes on."""
+    config = context.config()
+    if config.push_budget is None:
+        return False
+    _, push = read_counts(context.redis_client().execute_command, key_prefix(config))
+    return push >= config.push_budget

@@ -11,7 +11,7 @@ import redis
 from celery import Task
 from kombu.exceptions import OperationalError
 
-from patchsync.errors import PatchsyncError, TryAgainLater
+from patchsync.errors import PatchsyncError, PushShareSpent, TryAgainLater
 from patchsync.fleet.trouble import note_trouble
 from workers import context
 
@@ -49,6 +49,8 @@ class ProjectTask(Task[Any, None]):
             except (redis.RedisError, OperationalError) as error:
                 # Not from: dozens of lines of two libraries say no more.
                 raise TryAgainLater(f"Redis does not answer: {error}") from None
+        except PushShareSpent as error:
+            log.info("%s", error)  # It is as it should be, and `patchsync status` says it.
         except PatchsyncError as error:
             task = self.name.rpartition(".")[2]
             log.error("%s of %s: %s", task, project, error)

@@ -83,13 +83,28 @@ def _fleet_lines(config: Config, fleet: FleetStatus) -> list[str]:
         members = [member for member in fleet.members if member.service == service]
         places = ", ".join(f"process {member.pid} on {member.host}" for member in members)
         lines.append(f"{service:<12}{places or f'none: {without}'}")
-    budget = f" of {fleet.daily_budget}" if fleet.daily_budget else ""
-    lines.append(f"requests    {fleet.requests_today}{budget} today (UTC)")
+    lines += _request_lines(fleet)
     if fleet.hold:
         lines.append(f"NOT ASKING  until {_time(fleet.hold.until)}: {fleet.hold.why}")
     if fleet.waiting_messages:
         size = fleet.waiting_bytes / 2**20
         lines.append(f"waiting     {fleet.waiting_messages} messages for index, {size:.1f} MiB")
+    return lines
+
+
+def _request_lines(fleet: FleetStatus) -> list[str]:
+    """The requests of the day, and who waits for the next one."""
+    budget, share = fleet.daily_budget, fleet.push_budget
+    if not budget:
+        return [f"requests    {fleet.requests_today} today (UTC)"]
+    of_push = f", {fleet.push_requests_today} of {share} for push" if share else ""
+    lines = [f"requests    {fleet.requests_today} of {budget} today (UTC){of_push}"]
+    of_sync = fleet.requests_today - fleet.push_requests_today
+    until = "until 00:00 UTC: its share of the day's requests is spent"
+    if share and fleet.push_requests_today >= share:
+        lines.append(f"push waits  {until}, which is [push] requests_share")
+    if of_sync >= budget - (share or 0):
+        lines.append(f"sync waits  {until}, which is [patchwork] requests_per_day")
     return lines
 
 

@@ -118,6 +118,9 @@ class PushTable(Table):
         default=120, ge=1, description="the server's time-out: a lost answer is waited for"
     )
     audit_pages: int = Field(default=2, ge=1, description="pages of 250 patches in a round")
+    requests_share: float = Field(
+        default=0.5, gt=0, lt=1, description="of requests_per_day; the rest is for sync"
+    )
     check: CheckTable = CheckTable()
     relation: RelationTable = RelationTable()
     state: StateTable = StateTable()

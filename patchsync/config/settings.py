@@ -150,6 +150,17 @@ class Config(BaseModel):
         return budget or None
 
     @property
+    def push_budget(self) -> int | None:
+        """How many of the day's requests are for push, and for nothing else; None: no limit.
+
+        0 where nothing is pushed.
+        """
+        budget = self.daily_budget
+        if budget is None:
+            return None
+        return max(1, int(budget * self.push.requests_share)) if self.push.sinks else 0
+
+    @property
     def run_dir(self) -> Path:
         """Where the embedded Redis has its socket and the processes that we start their logs.
 

@@ -17,9 +17,9 @@ import redis
 from redis.commands.core import Script
 
 from patchsync.config import Config
-from patchsync.errors import ServerUnavailable
+from patchsync.errors import PushShareSpent, ServerUnavailable
 from patchsync.patchwork import rate_limit_scripts as scripts
-from patchsync.patchwork.rate_limit_state import NO_PROJECT, key_prefix
+from patchsync.patchwork.rate_limit_state import NO_PROJECT, PUSH, key_prefix
 
 # Longer than that nobody is told to wait, by a mistaken or a hostile Retry-After.
 LONGEST_HOLD = 24 * 3600.0
@@ -52,11 +52,13 @@ class DailyRequests:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectRequests:
-    """The requests of a day, in UTC, of one project; and of none, such as for the API's version."""
+    """The requests of a day (UTC) of a project; of none, as for the API's version; and of push."""
 
     day: str
     requests: int
     others: int
+    # Of all projects: those of push, which are among the others
+    push: int
 
 
 class RateLimiter(Protocol):
@@ -142,6 +144,8 @@ class RedisRateLimiter:
         *,
         namespace: str = "",
         budget: int | None = None,
+        push_share: int = 0,
+        is_push: bool = False,
         stored_requests: StoredRequests | None = None,
         patience: float = PATIENCE,
         sleep: Callable[[float], None] = time.sleep,
@@ -155,6 +159,8 @@ class RedisRateLimiter:
             burst: so many after a pause at once.
             namespace: the configuration's, which its requests are counted under.
             budget: requests a day of all namespaces together; None: no limit.
+            push_share: how many of these are push's, and for nothing else.
+            is_push: whether these are push's.
             stored_requests: what the store kept; only a process that has the store has it.
             patience: seconds that `wait` waits at most.
             sleep: between two looks at the limit.
@@ -165,6 +171,8 @@ class RedisRateLimiter:
         self._burst = burst
         self._namespace = namespace
         self._budget = budget
+        self._push_share = push_share
+        self._is_push = is_push
         self._stored_requests = stored_requests
         self._patience = patience
         self._sleep = sleep
@@ -180,6 +188,7 @@ class RedisRateLimiter:
         """See `RateLimiter.wait`.
 
         Raises:
+            PushShareSpent: push's share of the day's budget is.
             ServerUnavailable: also where the day's budget is spent, or the day's count is lost and
                 this process cannot bring it back, or Redis does not answer: no request without it.
             StoreUnavailable, StoreDamaged: the count that the store kept cannot be read.
@@ -245,7 +254,7 @@ class RedisRateLimiter:
             requests={
                 field.removeprefix(own): count
                 for field, count in counts.items()
-                if field.startswith(own)
+                if field.startswith(own) and field != own + PUSH
             },
             total=counts.get("total", 0),
         )
@@ -255,13 +264,18 @@ class RedisRateLimiter:
 
         As `requests_today`, it brings back what Redis lost. Raises the same.
         """
-        day, restored, requests, others = self._run(
-            self._count_of_script, ("requests", "restored"), self._namespace, project, NO_PROJECT
+        day, restored, requests, others, push = self._run(
+            self._count_of_script,
+            ("requests", "restored"),
+            self._namespace,
+            project,
+            NO_PROJECT,
+            PUSH,
         )
         if not restored and self._stored_requests is not None:
             self.requests_today()
             return self.requests_of(project)
-        return ProjectRequests(day=_date(day), requests=requests, others=others)
+        return ProjectRequests(day=_date(day), requests=requests, others=others, push=push)
 
     def _reserve(self, project: str, slot: _Slot, patience: float) -> tuple[float, _Slot] | None:
         """Have a request counted, to be sent now; or reserve a slot for it, and wait so long.
@@ -280,6 +294,8 @@ class RedisRateLimiter:
             self._namespace,
             self._budget or 0,
             int(self._budget is not None or self._stored_requests is not None),
+            self._push_share,
+            int(self._is_push),
         )
         if verdict == scripts.SEND:
             return None
@@ -288,12 +304,25 @@ class RedisRateLimiter:
             raise _too_long(delay, _text(why))
         if verdict == scripts.BUDGET_SPENT:
             raise _budget_spent(self._budget, delay)
+        if verdict == scripts.SHARE_SPENT:
+            raise self._share_spent(delay)
         if verdict == scripts.COUNT_LOST:
             if self._stored_requests is None:
                 raise _count_lost()
             self.requests_today()
             return self._reserve(project, slot, patience)
         return delay, (int(slot_time), int(bucket_made))
+
+    def _share_spent(self, delay: float) -> ServerUnavailable:
+        kind, whose, share = ServerUnavailable, "sync", (self._budget or 0) - self._push_share
+        if self._is_push:
+            kind, whose, share = PushShareSpent, "push", self._push_share
+        return kind(
+            f"{whose}'s share of the day's requests, {share} of {self._budget}, is spent, which"
+            " [patchwork] requests_per_day and [push] requests_share say; the next may be sent at"
+            f" 00:00 UTC, in {delay / 3600:.1f} h",
+            retry_after=delay,
+        )
 
     def _run(self, script: Script, keys: tuple[str, ...], *args: str | int) -> Any:
         try:
@@ -308,11 +337,15 @@ class RedisRateLimiter:
 
 
 def fleet_rate_limiter(
-    config: Config, client: redis.Redis, stored_requests: StoredRequests | None = None
+    config: Config,
+    client: redis.Redis,
+    stored_requests: StoredRequests | None = None,
+    *,
+    is_push: bool = False,
 ) -> RedisRateLimiter:
     """The limit of the fleet with this configuration.
 
-    `stored_requests`: where the store is at hand.
+    `stored_requests`: where the store is at hand. `is_push`: it is push that asks.
     """
     return RedisRateLimiter(
         client,
@@ -321,6 +354,8 @@ def fleet_rate_limiter(
         config.patchwork.burst,
         namespace=config.namespace,
         budget=config.daily_budget,
+        push_share=config.push_budget or 0,
+        is_push=is_push,
         stored_requests=stored_requests,
     )
 

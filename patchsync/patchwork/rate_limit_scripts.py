@@ -5,8 +5,9 @@ All times are microseconds of Redis' clock. Under one prefix for each Patchwork 
 - `bucket`: the next free slot, which may lie in the past by as much as the burst allows, and the
   time of the bucket's making, which tells it from a lost one;
 - `hold`: until when nobody may ask, and why;
-- `requests`: the requests of a day, one hash with the day since 1970, the total, and a number for
-  each `namespace/project`;
+- `requests`: the requests of a day, one hash with the day since 1970, the total, how many of these
+  were push's (`push`), and a number for each `namespace/project`; push's of a namespace are under
+  the project `-push`, too;
 - `restored`: the namespaces whose requests of the day came back from the store.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 # What `RESERVE` says of a request: it may be sent, and is counted; it has a slot to wait for; it
 # would have to wait too long, and has none.
-SEND, WAIT, TOO_LONG, BUDGET_SPENT, COUNT_LOST = range(5)
+SEND, WAIT, TOO_LONG, BUDGET_SPENT, COUNT_LOST, SHARE_SPENT = range(6)
 
 _CLOCK = """
 local time = redis.call('TIME')
@@ -30,8 +31,9 @@ end
 
 # Keys: bucket, hold, requests, restored. Arguments: the field to count, a slot and the making of
 # its bucket (0: none), interval, burst, patience, milliseconds that a bucket is kept, namespace,
-# budget (0: none), whether the namespace's count must be there. Answers one of the above, how long
-# to wait, the slot reserved, the making of its bucket, and the reason of a hold.
+# budget (0: none), whether the namespace's count must be there, push's share of the budget,
+# whether the request is push's. Answers one of the above, how long to wait, the slot reserved, the
+# making of its bucket, and the reason of a hold.
 RESERVE = (
     _CLOCK
     + """
@@ -39,6 +41,7 @@ local bucket, hold, counts, restored = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local field, slot, from = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local interval, burst, patience = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local namespace, budget, counted = ARGV[8], tonumber(ARGV[9]), ARGV[10] == '1'
+local share, is_push = tonumber(ARGV[11]), ARGV[12] == '1'
 local held = tonumber(redis.call('HGET', hold, 'till') or '0')
 local why = held > now and redis.call('HGET', hold, 'why') or ''
 local function keep(free, made)
@@ -49,8 +52,14 @@ end
 
 if counted and redis.call('SISMEMBER', restored, namespace) == 0 then return {4, 0, 0, 0, ''} end
 begin_day(counts)
-if budget > 0 and tonumber(redis.call('HGET', counts, 'total') or '0') >= budget then
-  return {3, (day + 1) * 86400000000 - now, 0, 0, ''}
+if budget > 0 then
+  local tomorrow = (day + 1) * 86400000000 - now
+  local total = tonumber(redis.call('HGET', counts, 'total') or '0')
+  local pushed = tonumber(redis.call('HGET', counts, 'push') or '0')
+  if total >= budget then return {3, tomorrow, 0, 0, ''} end
+  local spent, limit = total - pushed, budget - share
+  if is_push then spent, limit = pushed, share end
+  if spent >= limit then return {5, tomorrow, 0, 0, ''} end
 end
 
 if interval == 0 then
@@ -74,6 +83,10 @@ end
 if slot > now then return {1, slot - now, slot, from, ''} end
 redis.call('HINCRBY', counts, field, 1)
 redis.call('HINCRBY', counts, 'total', 1)
+if is_push then
+  redis.call('HINCRBY', counts, namespace .. '/-push', 1)
+  redis.call('HINCRBY', counts, 'push', 1)
+end
 return {0, 0, 0, 0, ''}
 """
 )
@@ -111,8 +124,9 @@ return answer
 )
 
 # Keys: requests, restored. Arguments: namespace, the day of what the store kept (-1: no store), and
-# of each project its name and number. The first time these come on top of what was counted since
-# Redis lost its data; later on, at least so many were sent. Answers the day and the counts.
+# of each project its name and number, push's as those of `-push`. The first time these come on top
+# of what was counted since Redis lost its data; later on, at least so many were sent. Answers the
+# day and the counts.
 COUNT = (
     _CLOCK
     + """
@@ -126,7 +140,8 @@ if kept >= 0 then
     if not first then more = more - tonumber(redis.call('HGET', KEYS[1], field) or '0') end
     if more > 0 then
       redis.call('HINCRBY', KEYS[1], field, more)
-      redis.call('HINCRBY', KEYS[1], 'total', more)
+      -- Those of push are among the others.
+      redis.call('HINCRBY', KEYS[1], ARGV[i] == '-push' and 'push' or 'total', more)
     end
   end
 end

@@ -10,6 +10,8 @@ from patchsync.config import Config
 
 # What requests without a project, like the search for the API's version, are counted under.
 NO_PROJECT = "-"
+# What those of push are counted under, besides.
+PUSH = "-push"
 
 # Sends Redis a command, in words, and returns the answer; raises what a client raises.
 Send = Callable[..., Any]
@@ -34,8 +36,10 @@ def read_hold(send: Send, prefix: str) -> Hold | None:
     return Hold(int(until) / 1_000_000, why.decode(errors="replace")) if until and why else None
 
 
-def read_total(send: Send, prefix: str) -> int:
-    """The requests of this day (UTC), of all configurations that ask this Patchwork."""
+def read_counts(send: Send, prefix: str) -> tuple[int, int]:
+    """The requests of this day (UTC), of all configurations that ask this Patchwork; push's."""
     seconds, _ = send("TIME")
-    day, total = send("HMGET", f"{prefix}:requests", "day", "total")
-    return int(total or 0) if day is not None and int(day) == int(seconds) // 86400 else 0
+    day, total, push = send("HMGET", f"{prefix}:requests", "day", "total", "push")
+    if day is None or int(day) != int(seconds) // 86400:
+        return 0, 0
+    return int(total or 0), int(push or 0)

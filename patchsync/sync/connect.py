@@ -29,7 +29,7 @@ def connect(
     Raises:
         ConfigError: the configuration does not let it be asked.
     """
-    return _open(Client, config, token, limiter)
+    return _open(Client, config, token, limiter or _limiter(config))
 
 
 def connect_annotator(config: Config, limiter: RateLimiter | None = None) -> Annotator:
@@ -45,27 +45,27 @@ def connect_annotator(config: Config, limiter: RateLimiter | None = None) -> Ann
             "to push, Patchwork wants a token: set [mbox.patchwork] token_file or"
             f" {TOKEN_VARIABLE} where it runs"
         )
-    return _open(Annotator, config, token, limiter)
+    return _open(Annotator, config, token, limiter or _limiter(config, is_push=True))
 
 
 def _open(
-    kind: type[_Client], config: Config, token: SecretStr | None, limiter: RateLimiter | None
+    kind: type[_Client], config: Config, token: SecretStr | None, limiter: RateLimiter
 ) -> _Client:
     guest = config.patchwork
     return kind(
         config.url,
-        limiter or _limiter(config),
+        limiter,
         token=token,
         contact=guest.contact,
         timeout=(guest.connect_timeout, guest.read_timeout),
     )
 
 
-def _limiter(config: Config) -> RateLimiter:
+def _limiter(config: Config, *, is_push: bool = False) -> RateLimiter:
     """The fleet's own rate limit where Redis is there; else one for this command alone."""
     if redis_trouble(config):
         return LocalRateLimiter(config.rate, config.patchwork.burst)
     client = redis.Redis.from_url(config.redis_url)
     # Where there is no store there is no count to bring back.
     stored_requests = partial(kept_requests, config) if config.d_mbox.is_dir() else None
-    return fleet_rate_limiter(config, client, stored_requests)
+    return fleet_rate_limiter(config, client, stored_requests, is_push=is_push)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from patchsync.config import Config
 from patchsync.errors import TryAgainLater
-from patchsync.patchwork.rate_limit_state import NO_PROJECT
+from patchsync.patchwork.rate_limit_state import NO_PROJECT, PUSH
 from patchsync.store.json_file import write_record
 from patchsync.sync.projects import Project, find_projects
 from patchsync.sync.records import parsed
@@ -30,6 +30,8 @@ class RequestsRecord:
     requests: int
     # Of all projects together: those that belong to none, like the search for the API's version
     others: int = 0
+    # Of all projects together, too: those of push, which are counted above as well
+    push: int = 0
 
 
 def last_requests(project: Project) -> RequestsRecord | None:
@@ -66,18 +68,21 @@ def kept_requests(config: Config, day: str) -> dict[str, int]:
 
     What the rate limit brings back after Redis lost its data.
     """
-    counts = {NO_PROJECT: 0}
+    counts = {NO_PROJECT: 0, PUSH: 0}
     for project in find_projects(config):
         record = last_requests(project)
         if record and record.day == day:
             counts[project.key] = record.requests
             counts[NO_PROJECT] = max(counts[NO_PROJECT], record.others)
+            counts[PUSH] = max(counts[PUSH], record.push)
     return counts
 
 
 def _count_of(project: Project, limiter: RedisRateLimiter) -> RequestsRecord:
     spent = limiter.requests_of(project.key)
-    return RequestsRecord(day=spent.day, requests=spent.requests, others=spent.others)
+    return RequestsRecord(
+        day=spent.day, requests=spent.requests, others=spent.others, push=spent.push
+    )
 
 
 def _age(file: Path) -> float:

@@ -508,6 +508,31 @@ def test_no_groups_yet(pushing: Pushing) -> None:
     assert "patch-groups" in done.stderr
 
 
+# The day's requests
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [f"{SINKS}requests_share = 0.4\n[patchwork]\nrequests_per_day = 100\n"],
+    indirect=True,
+)
+def test_a_day_without_requests_for_push_has_some_for_sync(pushing: Pushing) -> None:
+    """Push stops with the reason and its end, loses nothing, and leaves sync what is sync's."""
+    ids = pushing.ids()[:40]
+    pushing.group(*zip(ids[::2], ids[1::2], strict=True))
+    spent = pushing.run("--yes")
+    assert spent.returncode == 1
+    assert "push's share of the day's requests, 40 of 100, is spent" in spent.stderr
+    assert "at 00:00 UTC" in spent.stderr
+    assert sum(pushing.standin.control.stats()["methods"].values()) <= 41
+    pushing.standin.control.revise(ids[-1])
+    pushing.installation.sync()
+    assert len(pushing.ids()) > 40
+    said = pushing.installation.patchsync("status")
+    assert "40 of 40 for push" in said.stdout
+    assert "push waits  until 00:00 UTC" in said.stdout
+
+
 # The service
 
 

@@ -261,6 +261,24 @@ def test_the_service_is_missed_only_where_it_is_wanted(
     assert ("push        none: nothing is annotated" in said) is wanted
 
 
+@pytest.mark.parametrize(
+    ("total", "of_push", "waits"),
+    [(8, 3, []), (9, 4, ["push"]), (7, 2, []), (9, 0, ["sync"]), (10, 4, ["push", "sync"])],
+)
+def test_whose_share_of_the_day_is_spent(
+    config: Config, monkeypatch: pytest.MonkeyPatch, total: int, of_push: int, waits: list[str]
+) -> None:
+    """Who waits is told, with the reason and until when; the other goes on."""
+    fleet = FleetStatus(
+        requests_today=total, daily_budget=10, push_requests_today=of_push, push_budget=4
+    )
+    monkeypatch.setattr("patchsync.cli.status.fleet_status", lambda config, client: fleet)
+    lines = [line.strip() for line in told(config).stdout.splitlines()]
+    assert f"requests    {total} of 10 today (UTC), {of_push} of 4 for push" in lines
+    said = [line.partition(" ")[0] for line in lines if "until 00:00 UTC: its share" in line]
+    assert said == waits
+
+
 def test_what_is_pending_does_not_change_the_exit_status(
     config: Config, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

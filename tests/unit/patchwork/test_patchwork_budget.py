@@ -11,7 +11,7 @@ import pytest
 import redis
 from patchwork_fakes import in_two_processes, meet
 
-from patchsync.errors import ServerUnavailable, StoreUnavailable
+from patchsync.errors import PushShareSpent, ServerUnavailable, StoreUnavailable
 from patchsync.patchwork.rate_limit import RedisRateLimiter
 
 MakeLimiter = Callable[..., RedisRateLimiter]
@@ -210,3 +210,41 @@ def test_a_flush_between_two_requests_is_met(
         redis_client.flushall()
         assert sent <= 6
     assert sent == 6
+
+
+@pytest.mark.parametrize("greedy", ["push", "sync"])
+def test_neither_push_nor_sync_takes_the_other_s_share(
+    make_limiter: MakeLimiter, greedy: str
+) -> None:
+    """Each goes on to the end of its own, whoever asked first, and says whose is spent."""
+    how = {"budget": 10, "push_share": 4, "stored_requests": Store()}
+    limiters = {"sync": make_limiter(**how), "push": make_limiter(**how, is_push=True)}
+    other = "sync" if greedy == "push" else "push"
+    share = {"push": 4, "sync": 6}
+    assert passed(limiters[greedy], 20) == share[greedy]
+    with pytest.raises(ServerUnavailable, match=f"{greedy}'s share .* {share[greedy]} of 10") as e:
+        limiters[greedy].wait("p")
+    assert isinstance(e.value, PushShareSpent) is (greedy == "push")
+    assert passed(limiters[other], 20) == share[other]
+    assert passed(limiters[greedy], 1) == 0
+    assert limiters["sync"].requests_today().total == 10
+    assert limiters["sync"].requests_of("p").push == 4
+
+
+def test_the_shares_come_back_after_a_flush(
+    make_limiter: MakeLimiter, redis_client: redis.Redis
+) -> None:
+    """What push had spent is not taken for sync's, nor spent again."""
+    how = {"budget": 10, "push_share": 4, "stored_requests": Store({"p": 7, "-push": 3})}
+    sync, push = make_limiter(**how), make_limiter(**how, is_push=True)
+    for _ in range(2):
+        redis_client.flushall()
+        assert passed(push, 20) == 1
+        assert passed(sync, 20) == 2
+        assert sync.requests_today().total == 10
+    assert sync.requests_today().requests == {"p": 10}
+
+
+def test_where_nothing_is_pushed_sync_has_all(make_limiter: MakeLimiter) -> None:
+    """A share of nothing."""
+    assert passed(make_limiter(budget=3, stored_requests=Store()), 9) == 3

@@ -13,7 +13,7 @@ from patchsync.config import Config, load
 from patchsync.errors import ServerUnavailable
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.rate_limit import ProjectRequests, RedisRateLimiter
-from patchsync.patchwork.rate_limit_state import NO_PROJECT
+from patchsync.patchwork.rate_limit_state import NO_PROJECT, PUSH
 from patchsync.store.identity import Origin, claim
 from patchsync.store.layout import ContainerPaths
 from patchsync.sync.projects import find_project, synced_project
@@ -35,7 +35,7 @@ class Counted:
         assert project == "sample"
         if self.requests is None:
             raise ServerUnavailable("no Redis")
-        return ProjectRequests(day=DAY, requests=self.requests, others=2)
+        return ProjectRequests(day=DAY, requests=self.requests, others=2, push=3)
 
     def requests_today(self) -> None:
         self.requests = self.brought_back
@@ -87,8 +87,8 @@ def test_what_belongs_to_no_project_is_kept_too(config: Config) -> None:
     limiter = Counted()
     limiter.requests = 7
     store(config, limiter)
-    assert kept_requests(config, DAY) == {"sample": 7, NO_PROJECT: 2}
-    assert kept_requests(config, "2026-02-04") == {NO_PROJECT: 0}
+    assert kept_requests(config, DAY) == {"sample": 7, NO_PROJECT: 2, PUSH: 3}
+    assert kept_requests(config, "2026-02-04") == {NO_PROJECT: 0, PUSH: 0}
 
 
 def test_a_redis_that_went_back_in_time_gets_back_what_the_store_kept(config: Config) -> None:

@@ -8,11 +8,13 @@ from types import SimpleNamespace
 from typing import Self
 
 import pytest
+import redis
 from worker_fakes import PUSH_SECONDS, deliver, noted_trouble
 
 from patchsync.config import Config
-from patchsync.errors import AnswerLost, PatchsyncError, Refused
+from patchsync.errors import AnswerLost, PatchsyncError, PushShareSpent, Refused
 from patchsync.fleet.leases import Leases
+from patchsync.patchwork.rate_limit_state import key_prefix
 from patchsync.push.entries import Sink
 from patchsync.push.jobs import Job
 from patchsync.push.plan import Planned
@@ -170,6 +172,38 @@ def test_a_lost_answer_is_looked_up_later(
     service.error = AnswerLost("the connection broke")
     deliver("push.send", "sample", "check", [1])
     assert "check of sample: the connection broke; it is looked up later" in workers.log.getvalue()
+    assert noted_trouble() is None
+
+
+def test_a_plan_enqueues_nothing_once_the_share_of_the_day_is_spent(
+    service: FakeService,
+    workers: Workers,
+    leases: Leases,
+    config: Config,
+    redis_client: redis.Redis,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It plans, so that the status is right, and asks Patchwork nothing; that is no trouble."""
+    monkeypatch.setattr(type(config), "push_budget", 5)
+    service.jobs_of = [relation(1, 2)]
+    seconds, _ = redis_client.time()
+    counts = {"day": seconds // 86400, "push": 5}
+    redis_client.hset(f"{key_prefix(config)}:requests", mapping=counts)
+    deliver("push.plan", "sample")
+    assert (workers.sent, service.asked, noted_trouble()) == ([], ["plan"], None)
+    assert "push waits: its share of the day's requests is spent" in workers.log.getvalue()
+    redis_client.hset(f"{key_prefix(config)}:requests", "push", 4)
+    deliver("push.plan", "sample")
+    assert len(workers.sent) == 2
+
+
+def test_a_share_that_is_spent_meanwhile_is_no_trouble(
+    service: FakeService, workers: Workers, leases: Leases
+) -> None:
+    """What was not sent is sent tomorrow."""
+    service.error = PushShareSpent("push's share is spent")
+    deliver("push.send", "sample", "check", [1])
+    assert "INFO    push's share is spent" in workers.log.getvalue()
     assert noted_trouble() is None
 
 
