@@ -17,7 +17,13 @@ from patchsync.fleet.heartbeat import Heartbeats, Member
 from patchsync.fleet.leases import count_in_flight
 from patchsync.fleet.redis_client import RedisClient
 from patchsync.fleet.trouble import Trouble, last_trouble
-from patchsync.patchwork.rate_limit_state import Hold, key_prefix, read_counts, read_hold
+from patchsync.patchwork.rate_limit_state import (
+    Hold,
+    key_prefix,
+    read_hold,
+    read_push_total,
+    read_total,
+)
 from patchsync.store.halt import halted
 from patchsync.store.lock import is_locked
 from patchsync.sync.holdings import Holdings, holdings
@@ -82,13 +88,12 @@ def fleet_status(config: Config, client: RedisClient) -> FleetStatus:
     index_queue = IndexQueue(client, config.namespace)
     send, prefix = client.execute_command, key_prefix(config)
     try:
-        total, push = read_counts(send, prefix)
         return FleetStatus(
             members=tuple(Heartbeats(client, config.namespace).alive()),
             hold=read_hold(send, prefix),
-            requests_today=total,
+            requests_today=read_total(send, prefix),
             daily_budget=config.daily_budget,
-            push_requests_today=push,
+            push_requests_today=read_push_total(send, prefix),
             push_budget=config.push_budget,
             waiting_messages=index_queue.messages(),
             waiting_bytes=index_queue.bytes(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from patchsync.errors import AnswerLost
-from patchsync.patchwork.rate_limit_state import key_prefix, read_counts
+from patchsync.patchwork.rate_limit_state import key_prefix, read_push_total
 from patchsync.push.jobs import Job
 from patchsync.sync.projects import find_project
 from workers import context, enqueue
@@ -33,11 +33,7 @@ def plan(project: str, audit: bool = True) -> None:
         number = stored.paths.project_id
         if not service.may_push(number):
             # No error: `patchsync status` says it too.
-            log.info(
-                "%s: nothing is pushed until somebody agrees: run `patchsync push -p %s` once",
-                stored.name,
-                project,
-            )
+            log.info("%s: nothing is pushed: %s", stored.name, service.obstacle(stored))
             return
         planned = service.plan()
         if _share_is_spent():
@@ -78,5 +74,5 @@ def _share_is_spent() -> bool:
     config = context.config()
     if config.push_budget is None:
         return False
-    _, push = read_counts(context.redis_client().execute_command, key_prefix(config))
-    return push >= config.push_budget
+    spent = read_push_total(context.redis_client().execute_command, key_prefix(config))
+    return spent >= config.push_budget

@@ -26,7 +26,7 @@ from patchsync.errors import (
 from patchsync.push.jobs import Job
 from patchsync.push.sending import Outcome
 from patchsync.push.service import PushService
-from patchsync.push.status import summary
+from patchsync.push.status import NOT_MAINTAINED, summary
 from patchsync.sync.connect import connect_annotator
 from patchsync.sync.projects import configured
 
@@ -98,7 +98,7 @@ def _project_ids(config: Config, service: PushService, keys: tuple[str, ...]) ->
         if project is None:
             raise GiveUp(f"{table.called} is not in the store yet; run `patchsync sync` first")
         if project.paths.project_id not in service.identity.projects:
-            raise GiveUp(f"{table.called}: the token's user does not maintain it")
+            raise GiveUp(f"{table.called}: {NOT_MAINTAINED}")
         ids.add(project.paths.project_id)
     return ids
 

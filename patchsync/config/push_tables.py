@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from patchsync.config.tables import ProjectKey, Table
 
@@ -96,6 +96,14 @@ class CommentTable(Table):
     max_age_days: int = Field(default=30, ge=1, description="nothing is said of older patches")
     per_hour: int = Field(default=20, ge=1, description="mails, over all projects")
     template: str = Field(default=COMMENT, description="template; nothing is no mail")
+
+    @field_validator("projects", mode="before")
+    @classmethod
+    def _numbers_or_names(cls, value: object) -> object:
+        """A number stands for itself, as in `project_ids`."""
+        if not isinstance(value, (list, tuple)):
+            return value
+        return [str(key) if type(key) is int else key for key in value]
 
     @property
     def port(self) -> int:

@@ -36,10 +36,17 @@ def read_hold(send: Send, prefix: str) -> Hold | None:
     return Hold(int(until) / 1_000_000, why.decode(errors="replace")) if until and why else None
 
 
-def read_counts(send: Send, prefix: str) -> tuple[int, int]:
-    """The requests of this day (UTC), of all configurations that ask this Patchwork; push's."""
+def read_total(send: Send, prefix: str) -> int:
+    """The requests of this day (UTC), of all configurations that ask this Patchwork."""
+    return _read_count(send, prefix, "total")
+
+
+def read_push_total(send: Send, prefix: str) -> int:
+    """As `read_total`, those of push."""
+    return _read_count(send, prefix, "push")
+
+
+def _read_count(send: Send, prefix: str, field: str) -> int:
     seconds, _ = send("TIME")
-    day, total, push = send("HMGET", f"{prefix}:requests", "day", "total", "push")
-    if day is None or int(day) != int(seconds) // 86400:
-        return 0, 0
-    return int(total or 0), int(push or 0)
+    day, count = send("HMGET", f"{prefix}:requests", "day", field)
+    return int(count or 0) if day is not None and int(day) == int(seconds) // 86400 else 0

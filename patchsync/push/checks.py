@@ -88,6 +88,9 @@ class CheckSender(PatchSender[CheckValue]):
         except AnswerLost:
             raise
         except NotWritten as error:
+            if entry.desired is None and isinstance(error, GoneThere):
+                self.ledger.arrived(entry, claim, None, self.clock())
+                return self.outcome(entry, "it is gone from Patchwork: nothing to withdraw")
             self._release(entry, claim, entry.desired)
             return self.note_trouble(entry, TroubleKind.of(error), str(error))
         except PatchsyncError:

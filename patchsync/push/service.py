@@ -177,19 +177,46 @@ class PushService:
             return False
         return project_id in self.confirmed()
 
+    def obstacle(self, project: Project) -> str | None:
+        """Why the fleet leaves a project alone, and what helps; None where it does not."""
+        number = project.paths.project_id
+        status = ledger_status(self.ledger, self._config, number, project.name)
+        return status.obstacle(project.key)
+
     def status(self, project_id: int) -> PushStatus:
         """Where push stands with a project that we maintain."""
         name = self.identity.projects[project_id].link_name
         return ledger_status(self.ledger, self._config, project_id, name)
 
     def count_ours(self) -> tuple[int, int]:
-        """How many patches show a check of ours, and how many we placed in a relation."""
+        """How many patches show a check of ours, and how many we placed in a relation.
+
+        What is known to be gone from Patchwork shows nothing any more.
+        """
         checks = self.ledger.counts().get(Sink.CHECK, SinkCounts())
-        return checks.shown, len(self.ledger.ownership.placed_by_us())
+        gone = self._gone()
+        placed = self.ledger.ownership.placed_by_us() - gone
+        return checks.shown - len(self._checked(gone)), len(placed)
 
     def undo(self) -> None:
         """Have our checks and relations withdrawn by the next jobs; see `Ledger.undo`."""
-        self.ledger.undo(self._clock())
+        with self.ledger.transaction():
+            for patch_id in self._checked(self._gone()):
+                self.ledger.observe(Sink.CHECK, patch_id, None, self._clock())
+            self.ledger.undo(self._clock())
+
+    def _gone(self) -> set[int]:
+        """The patches that Patchwork lost, as far as the last sync knows."""
+        gone: set[int] = set()
+        for project in self.projects.values():
+            with project.open() as container:
+                gone |= container.gone()
+        return gone
+
+    def _checked(self, patch_ids: set[int]) -> list[int]:
+        """Those of the patches that showed a check of ours when we last looked."""
+        entries = self.ledger.entries(Sink.CHECK, patch_ids)
+        return [patch_id for patch_id, entry in entries.items() if entry.observed is not None]
 
     # Sending
 

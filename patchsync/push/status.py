@@ -17,6 +17,10 @@ from patchsync.push.ledger import Ledger, ledger_path
 from patchsync.sync.projects import Project
 
 LATEST_TROUBLES = 5
+NOT_MAINTAINED = (
+    "the token's user does not maintain this project; an admin of the Patchwork can make it a "
+    "maintainer, then run `patchsync push --retry` once"
+)
 LONGEST_TEXT = 300  # characters
 
 
@@ -55,7 +59,7 @@ class PushStatus:
         if self.ledger_trouble:
             return self.ledger_trouble
         if self.maintained is False:
-            return "the token's user does not maintain this project"
+            return NOT_MAINTAINED
         if self.undone:
             return f"all of ours was withdrawn; to begin again {remedy}"
         if self.begun and not self.complete:

@@ -392,6 +392,24 @@ def test_undo_leaves_what_a_person_related(pushing: Pushing) -> None:
     assert pushing.relations() == {frozenset({a, b})}
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_undo_passes_over_what_is_gone(pushing: Pushing, known: bool) -> None:
+    """There is nothing to withdraw, and nothing is posted where that is known; all ends well."""
+    a, b, c, *_ = pushing.ids()
+    pushing.group([a, b, c])
+    pushing.push()
+    pushing.standin.control.delete([b])
+    if known:
+        pushing.installation.sync()
+    pushing.standin.control.reset_stats()
+    said = pushing.push("--undo")
+    assert f"to undo: {2 if known else 3} patches show a check of ours" in said
+    assert pushing.written()["POST"] == (2 if known else 3)
+    assert pushing.relations() == set()
+    assert [pushing.checks(number)[-1] for number in (a, c)] == [("pending", "withdrawn")] * 2
+    assert "wrote: nothing" in pushing.push("--undo")
+
+
 # What the server refuses
 
 
@@ -449,7 +467,8 @@ def test_no_right_in_one_of_two_projects(pushing: Pushing) -> None:
     assert pushing.rows() == {x: 1, y: 1}
     refused = pushing.run("--yes", "--project", "sample")
     assert refused.returncode == 1
-    assert "sample" in refused.stderr
+    assert "sample: " in refused.stderr
+    assert "make it a maintainer" in refused.stderr
 
 
 def test_a_right_that_was_lost(pushing: Pushing) -> None:
@@ -560,7 +579,7 @@ def test_the_service_goes_on_by_itself(
     pushing.group([a, b])
     installation = pushing.installation
     with service(pushing):
-        wait_until(lambda: "until somebody agrees" in installation.logs(), "it is told", 60)
+        wait_until(lambda: "nothing is pushed: " in installation.logs(), "it is told", 60)
         assert pushing.rows() == {}
         assert pushing.process("--yes").returncode == 0
         pushing.group([a, b], [c, d])
@@ -587,7 +606,8 @@ def test_the_service_goes_on_by_itself(
         assert pushing.process("--undo", "--yes").returncode == 0
         pushing.group([a, b, c, d])
         again = len(installation.logs())
-        wait_until(lambda: "until somebody agrees" in installation.logs()[again:], "it is told", 60)
+        undone = "all of ours was withdrawn"
+        wait_until(lambda: undone in installation.logs()[again:], "it is told", 60)
         assert pushing.relations() == set()
     pushing.assert_checks_once()
 

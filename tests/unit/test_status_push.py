@@ -166,7 +166,7 @@ def test_what_passes_by_itself_wants_no_remedy(config: Config, ledger: Ledger) -
                 ledger,
                 Identity(user=User(id=1, username="pasta"), projects={}, others=("one",)),
             ),
-            "does not maintain",
+            "does not maintain this project; an admin of the Patchwork can make it a maintainer",
         ),
     ],
 )
@@ -197,6 +197,7 @@ def test_a_fleet_pushes_where_nothing_is_said_against_it(
     with PushService(config, cast("Any", None)) as service:
         assert service.may_push(1) is may
         assert (service.status(1).obstacle("1") is None) is may
+        assert (service.obstacle(project(config)) is None) is may
 
 
 def test_a_ledger_that_is_not_rebuilt_yet(config: Config) -> None:

@@ -76,6 +76,15 @@ def test_the_port_goes_with_the_security(tmp_path: Path, security: str, port: in
     assert written(tmp_path, f"{COMMENT}{line}smtp_port = 2525").push.comment.port == 2525
 
 
+def test_comments_name_a_project_by_its_number_too(tmp_path: Path) -> None:
+    """As `project_ids` does; what is neither number nor name is refused."""
+    numbered = COMMENT.replace('["netdev"]', '[1, "netdev"]')
+    assert written(tmp_path, numbered).push.comment.projects == ("1", "netdev")
+    for wrong in ("[7]", "[true]", "[1.5]", "1"):
+        with pytest.raises(ConfigError, match=r"push\.comment"):
+            written(tmp_path, COMMENT.replace('["netdev"]', wrong))
+
+
 @pytest.mark.parametrize("key", ["projects", "smtp_host", "sender"])
 def test_a_comment_needs_its_keys(tmp_path: Path, key: str) -> None:
     """Who switches the sink on without them is told which is missing."""

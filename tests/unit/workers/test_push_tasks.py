@@ -46,6 +46,10 @@ class FakeService:
         assert project_id == NUMBER
         return self.may
 
+    def obstacle(self, project: SimpleNamespace) -> str:
+        assert project.paths.project_id == NUMBER
+        return "what is in the way, and the remedy"
+
     def plan(self) -> Planned:
         self.asked.append("plan")
         if self.error:
@@ -137,7 +141,8 @@ def test_nothing_is_planned_until_somebody_agrees(
     service.may = False
     deliver("push.plan", "sample")
     assert (workers.sent, service.asked, noted_trouble()) == ([], [], None)
-    assert "run `patchsync push -p sample` once" in workers.log.getvalue()
+    said = "sample: nothing is pushed: what is in the way, and the remedy"
+    assert said in workers.log.getvalue()
 
 
 def test_a_project_that_is_not_synced_yet(service: FakeService, workers: Workers) -> None:
