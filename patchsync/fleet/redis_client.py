@@ -7,6 +7,7 @@ each half minute. So `RedisReader` does without it where all is as usual.
 from __future__ import annotations
 
 import socket
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -30,6 +31,38 @@ def redis_now(client: RedisClient) -> float:
     """
     seconds, microseconds = client.execute_command("TIME")
     return int(seconds) + int(microseconds) / 1_000_000
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a Redis uses of what it may, in bytes."""
+
+    used: int
+    # None: as much as its machine has
+    limit: int | None
+
+    @property
+    def share(self) -> float:
+        """What is used of the limit; 0 where there is none."""
+        return self.used / self.limit if self.limit else 0.0
+
+    def __str__(self) -> str:
+        limit = f" of {self.limit / 2**20:.1f} MiB (maxmemory)" if self.limit else ""
+        return f"{self.used / 2**20:.1f} MiB{limit}"
+
+
+def redis_memory(client: RedisClient) -> Memory:
+    """How full Redis is; raises what `client` does."""
+    answer = client.execute_command("INFO", "memory")
+    if isinstance(answer, bytes):  # redis-py has parsed it.
+        lines = (line.partition(":") for line in answer.decode().splitlines())
+        answer = {key: value for key, _, value in lines}
+    return Memory(int(answer["used_memory"]), int(answer["maxmemory"]) or None)
+
+
+def is_full(error: Exception) -> bool:
+    """Whether Redis refused a command because it is full: as such, or from within a script."""
+    return "used memory > 'maxmemory'" in str(error)
 
 
 class RedisReader:
