@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import redis
 from redis.commands.core import Script
@@ -250,7 +250,7 @@ class RedisRateLimiter:
         if delay <= 0:
             return 0.0
         try:
-            lifted = self._client.get(self._key("lifted")) or b""
+            lifted = cast(bytes, self._client.get(self._key("lifted")) or b"")
         except redis.RedisError:
             return delay
         with self._lock:

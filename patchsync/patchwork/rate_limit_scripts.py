@@ -19,8 +19,8 @@ from patchsync.patchwork.rate_limit_state import LONGEST_HOLD
 # would have to wait too long, and has none.
 SEND, WAIT, TOO_LONG, BUDGET_SPENT, COUNT_LOST = range(5)
 
-# The clock may be set back. A hold that lies further ahead than it was to last begins anew; what was
-# counted on a day to come was sent all the same, and counts today.
+# The clock may be set back. A hold that lies further ahead than it was to last begins anew; what
+# was counted on a day to come was sent all the same, and counts today.
 _CLOCK = (
     f"""
 local longest_hold = {LONGEST_HOLD * 1_000_000:.0f}
@@ -106,7 +106,7 @@ return {0, 0, 0, 0, ''}
 )
 
 # Keys: hold, bucket, lifted. Arguments: how long, milliseconds that a bucket is kept, why, whether
-# the server said so. Answers how much longer nobody may ask than before, and when a hold was lifted.
+# the server said so. Answers how much longer nobody may ask than before, and when one was lifted.
 HOLD = (
     _CLOCK
     + """
