@@ -33,6 +33,8 @@ def redis_lock(client: Redis, name: str, *, ttl: float, wait: float) -> Iterator
     waited = False
     deadline = time.monotonic() + wait
     while not lock.acquire(blocking=False):
+        if client.pttl(name) > 1000 * ttl:  # Redis' clock was set back: no lock lasts so long.
+            client.pexpire(name, round(1000 * ttl))
         if time.monotonic() >= deadline:
             raise LockHeld(f"Redis lock {name}: another worker has held it for {wait:g} s")
         client.set(_wanted(name), b"", px=round(1000 * _WANTED_SECONDS))
@@ -58,7 +60,10 @@ def give_way(client: Redis, name: str) -> None:
     Without that a lock which is free for an instant now and then is never met so.
     """
     deadline = time.monotonic() + 2 * _WANTED_SECONDS
-    while client.exists(_wanted(name)) and time.monotonic() < deadline:
+    # One that lasts longer was set before Redis' clock was set back.
+    while 0 <= client.pttl(_wanted(name)) <= 1000 * _WANTED_SECONDS:
+        if time.monotonic() >= deadline:
+            break
         time.sleep(_POLL)
 
 
