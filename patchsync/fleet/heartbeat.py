@@ -1,7 +1,7 @@
 """Who is alive: each process of a fleet notes its heartbeat in Redis, every few seconds.
 
-Redis' own clock counts, so that machines whose clocks differ agree on who is alive. Where it was set
-back, heartbeats of before lie ahead: they tell nothing.
+Redis' own clock counts, so that machines whose clocks differ agree on who is alive. Where it was
+set back, heartbeats of before lie ahead: they tell nothing.
 """
 
 from __future__ import annotations
