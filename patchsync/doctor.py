@@ -156,12 +156,15 @@ def _store(config: Config) -> str:
 
 
 def _redis(config: Config) -> str:
+    signed = config.signing_key() is not None
     if config.embedded_redis:
         return f"empty: {embedded_redis_server()} is started and stopped with us"
     trouble = redis_trouble(config)
     if trouble:
         raise GiveUp(trouble)
-    return "answers"
+    if signed:
+        return "answers; messages are signed"
+    return "answers; whoever has its password may send tasks: see [redis] signing_key_file"
 
 
 def _for_pasta(paths: ContainerPaths) -> str:

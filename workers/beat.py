@@ -21,6 +21,8 @@ SET_BACK_SECONDS = 1.0
 class HeartbeatScheduler(Scheduler):
     """The schedule of the configuration, all of it due at the start; notes its heartbeat."""
 
+    _clock_ahead: float
+
     def setup_schedule(self) -> None:
         """Take the configured entries; what each does is safe to do once too often."""
         super().setup_schedule()

@@ -65,9 +65,7 @@ class Leases:
     def keep_all(self) -> None:
         """Extend the leases that are out: there is work on the project."""
         now = redis_now(self._redis)
-        out = cast(
-            "list[bytes]", self._redis.zrangebyscore(self._leases, now, self._furthest(now))
-        )
+        out = cast("list[bytes]", self._redis.zrangebyscore(self._leases, now, self._furthest(now)))
         if out:
             pipe = self._redis.pipeline()
             # Those that were given back meanwhile stay so.
