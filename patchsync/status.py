@@ -162,7 +162,9 @@ def _project_status(
     trouble: Trouble | None = None
     if client:
         with suppress(RedisUnavailable):
-            in_flight = count_in_flight(client, config.namespace, key)
+            in_flight = count_in_flight(
+                client, config.namespace, key, lease_seconds=config.fleet.lease_seconds
+            )
             trouble = last_trouble(client, config.namespace, key)
     if project is None:
         return ProjectStatus(project=key, in_flight=in_flight, trouble=trouble)
