@@ -13,16 +13,20 @@ NO_PROJECT = "-"
 # What those of push are counted under, besides.
 PUSH = "-push"
 
+# Longer than that, in seconds, nobody is told to wait, by a mistaken or a hostile Retry-After.
+LONGEST_HOLD = 3600.0
+
 # Sends Redis a command, in words, and returns the answer; raises what a client raises.
 Send = Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class Hold:
-    """Nobody may ask until then (seconds since 1970), and why."""
+    """Nobody may ask until then (seconds since 1970), and why; whether the server said so."""
 
     until: float
     why: str
+    by_server: bool
 
 
 def key_prefix(config: Config) -> str:
@@ -32,8 +36,16 @@ def key_prefix(config: Config) -> str:
 
 def read_hold(send: Send, prefix: str) -> Hold | None:
     """What keeps the whole fleet from asking now; None if nothing does."""
-    until, why = send("HMGET", f"{prefix}:hold", "till", "why")
-    return Hold(int(until) / 1_000_000, why.decode(errors="replace")) if until and why else None
+    till, length, why, by_server = send(
+        "HMGET", f"{prefix}:hold", "till", "length", "why", "by_server"
+    )
+    if not till or why is None:
+        return None
+    seconds, _ = send("TIME")
+    # Further ahead it was set by a clock that has gone back since: it begins anew with a request.
+    longest = int(length) / 1_000_000 if length else LONGEST_HOLD
+    until = min(int(till) / 1_000_000, int(seconds) + longest)
+    return Hold(until, why.decode(errors="replace"), by_server == b"1")
 
 
 def read_total(send: Send, prefix: str) -> int:
@@ -49,4 +61,4 @@ def read_push_total(send: Send, prefix: str) -> int:
 def _read_count(send: Send, prefix: str, field: str) -> int:
     seconds, _ = send("TIME")
     day, count = send("HMGET", f"{prefix}:requests", "day", field)
-    return int(count or 0) if day is not None and int(day) == int(seconds) // 86400 else 0
+    return int(count or 0) if day is not None and int(day) >= int(seconds) // 86400 else 0

@@ -10,16 +10,6 @@ from patchsync.store.sqlite_file import SqliteFile
 
 DAY = 86400  # seconds
 
-# `revision_group`: the patches of a group have the same number, which is the lowest of them.
-# `daily_check`: of the last day (since 1970, UTC) on which a patch got a check.
-_TABLES = (
-    "CREATE TABLE IF NOT EXISTS revision_group"
-    " (patch_id INTEGER PRIMARY KEY, group_id INTEGER NOT NULL)",
-    "CREATE INDEX IF NOT EXISTS revisions ON revision_group (group_id)",
-    "CREATE TABLE IF NOT EXISTS daily_check"
-    " (patch_id INTEGER PRIMARY KEY, day INTEGER NOT NULL, checks INTEGER NOT NULL)",
-    "CREATE INDEX IF NOT EXISTS daily_checks ON daily_check (day)",
-)
 _OF_GROUP = """
     SELECT sum(checks) FROM daily_check WHERE day = ?2 AND patch_id IN (
         SELECT ?1 UNION SELECT patch_id FROM revision_group WHERE group_id =
@@ -48,7 +38,6 @@ class DailyChecks:
     def set_groups(self, groups: Iterable[Collection[int]]) -> None:
         """Note that the patches of each of these are one group from now on."""
         with self._file.transaction() as sql:
-            self._make_tables()
             sql.executemany(
                 "INSERT INTO revision_group VALUES (?, ?) ON CONFLICT DO UPDATE"
                 " SET group_id = excluded.group_id WHERE group_id != excluded.group_id",
@@ -59,7 +48,6 @@ class DailyChecks:
         """Count a check of a patch; False, and nothing counted, where its group had its share."""
         values = patch_id, int(now // DAY)
         with self._file.transaction() as sql:
-            self._make_tables()
             if (sql.execute(_OF_GROUP, values).fetchone()[0] or 0) >= limit:
                 return False
             sql.execute(_COUNT, values)
@@ -68,20 +56,12 @@ class DailyChecks:
     def give_back(self, patch_id: int, now: float) -> None:
         """Note that a check that was counted today was not written."""
         with self._file.transaction() as sql:
-            self._make_tables()
             give = "UPDATE daily_check SET checks = checks - 1 WHERE patch_id = ? AND day = ?"
             sql.execute(give, (patch_id, int(now // DAY)))
 
     def at_limit(self, now: float, limit: int) -> set[int]:
         """The patches whose group gets no more checks today."""
-        if not self._file.value("SELECT 1 FROM sqlite_master WHERE name = 'daily_check'"):
-            return set()
         return {row[0] for row in self._file.rows(_AT_LIMIT, int(now // DAY), limit)}
-
-    def _make_tables(self) -> None:
-        """Where there are none: a ledger of an earlier version has not."""
-        for statement in _TABLES:
-            self._file.sql.execute(statement)
 
 
 def until_tomorrow(limit: int) -> str:

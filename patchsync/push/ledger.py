@@ -50,7 +50,9 @@ project_id IS NOT NULL AND (claim IS NOT NULL
 """
 
 # `wanted` is what is desired and `shown` what was observed; `remote_id` is not null where we know
-# that we sent it; `made` and `hands_off` are those of `Ownership`.
+# that we sent it; `made`, `hands_off` and `parted` are those of `Ownership`. `revision_group`: the
+# patches of a group have the same number, the lowest of them. `daily_check`: of the last day (since
+# 1970, UTC) on which a patch got a check.
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS entry (
     sink TEXT NOT NULL, patch_id INTEGER NOT NULL, project_id INTEGER,
@@ -67,6 +69,18 @@ CREATE TABLE IF NOT EXISTS hands_off (
     sink TEXT NOT NULL, patch_id INTEGER NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL,
     PRIMARY KEY (sink, patch_id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS parted (
+    low INTEGER NOT NULL, high INTEGER NOT NULL, PRIMARY KEY (low, high)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS parted_high ON parted (high);
+CREATE TABLE IF NOT EXISTS revision_group (
+    patch_id INTEGER PRIMARY KEY, group_id INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS revisions ON revision_group (group_id);
+CREATE TABLE IF NOT EXISTS daily_check (
+    patch_id INTEGER PRIMARY KEY, day INTEGER NOT NULL, checks INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS daily_checks ON daily_check (day);
 CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS planned (complete INTEGER NOT NULL, lines BLOB NOT NULL);
 INSERT INTO planned SELECT 0, x'' WHERE NOT EXISTS (SELECT * FROM planned)
@@ -95,6 +109,13 @@ class LedgerFile(SqliteFile):
         # A claim must not be lost once it was sent.
         pragmas = {"synchronous": "FULL"}
         super().__init__(path, Schema(version=1, tables=_TABLES, remedy=remedy, pragmas=pragmas))
+
+    def open(self) -> None:
+        """See `SqliteFile`; in a file of an earlier version the tables that it lacks are made."""
+        super().open()
+        there = "SELECT count(*) FROM sqlite_master WHERE name IN ('parted', 'daily_check')"
+        if self.value(there) < 2:
+            self._make_tables()
 
     @property
     def sql(self) -> sqlite3.Connection:

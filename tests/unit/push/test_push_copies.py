@@ -223,10 +223,10 @@ def test_what_is_refused_does_not_count(mailed: Mailed) -> None:
 
 
 def test_a_ledger_of_an_earlier_version_is_taken_on(mailed: Mailed) -> None:
-    """It has no tables for that; to read it makes none."""
+    """What it has no tables for is made when it is opened."""
     mailed.push([1, 2])
-    path = mailed.config.source.with_name("ledger.sqlite")
-    with closing(sqlite3.connect(path)) as sql, sql:
+    mailed.ledger.close()
+    with closing(sqlite3.connect(mailed.config.source.with_name("ledger.sqlite"))) as sql, sql:
         sql.execute("DROP TABLE daily_check")
         sql.execute("DROP TABLE revision_group")
     assert mailed.pending() == []
