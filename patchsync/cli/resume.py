@@ -10,7 +10,13 @@ import click
 from patchsync.config import Config, load
 from patchsync.errors import GiveUp, RedisUnavailable
 from patchsync.fleet.redis_client import RedisReader
-from patchsync.patchwork.rate_limit_state import key_prefix, read_hold, read_total
+from patchsync.patchwork.rate_limit_state import (
+    key_prefix,
+    read_hold,
+    read_push_total,
+    read_total,
+    spent_shares,
+)
 from patchsync.store.halt import halted, release
 from patchsync.sync.projects import configured, find_project, find_projects
 
@@ -69,16 +75,17 @@ def _lift(config: Config, *, yes: bool) -> bool:
         with RedisReader(config.redis_url) as reader:
             hold = read_hold(reader.execute_command, prefix)
             spent = read_total(reader.execute_command, prefix)
+            of_push = read_push_total(reader.execute_command, prefix)
     except RedisUnavailable as error:
         where = "the embedded Redis" if config.embedded_redis else "the Redis of [redis] url"
         raise RedisUnavailable(f"no fleet runs, or {where} does not answer: {error}") from None
     for project in find_projects(config):
         if reason := halted(project.paths):
             click.echo(f"{project.name}: is halted, see `resume -p {project.key}`: {reason}")
-    if config.daily_budget and spent >= config.daily_budget:
+    for who in spent_shares(config, spent, of_push):
         click.echo(
-            f"the day's budget is spent, {spent} of {config.daily_budget} requests: it ends at "
-            "00:00 UTC, or with a higher [patchwork] requests_per_day",
+            f"{who}'s share of the day's budget is spent, in all {spent} of {config.daily_budget}"
+            " requests: it ends at 00:00 UTC, or with a higher [patchwork] requests_per_day",
             err=True,
         )
     if hold is None:

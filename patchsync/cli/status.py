@@ -15,6 +15,7 @@ from patchsync.analysis.update import UpdateRecord
 from patchsync.config import Config, load
 from patchsync.fleet.redis_client import RedisReader
 from patchsync.fleet.services import wanted_services
+from patchsync.patchwork.rate_limit_state import spent_shares
 from patchsync.status import (
     FleetStatus,
     ProjectStatus,
@@ -97,7 +98,7 @@ def _fleet_lines(config: Config, fleet: FleetStatus) -> list[str]:
         members = [member for member in fleet.members if member.service == service]
         places = ", ".join(f"process {member.pid} on {member.host}" for member in members)
         lines.append(f"{service:<12}{places or f'none: {without}'}")
-    lines += _request_lines(fleet)
+    lines += _request_lines(config, fleet)
     if fleet.hold:
         lines.append(f"NOT ASKING  until {_time(fleet.hold.until)}: {fleet.hold.why}")
         lines.append("            ends by itself; see `patchsync resume --help`")
@@ -110,20 +111,16 @@ def _fleet_lines(config: Config, fleet: FleetStatus) -> list[str]:
     return lines
 
 
-def _request_lines(fleet: FleetStatus) -> list[str]:
+def _request_lines(config: Config, fleet: FleetStatus) -> list[str]:
     """The requests of the day, and who waits for the next one."""
-    budget, share = fleet.daily_budget, fleet.push_budget
-    if not budget:
-        return [f"requests    {fleet.requests_today} today (UTC)"]
-    of_push = f", {fleet.push_requests_today} of {share} for push" if share else ""
-    lines = [f"requests    {fleet.requests_today} of {budget} today (UTC){of_push}"]
-    of_sync = fleet.requests_today - fleet.push_requests_today
-    until = "until 00:00 UTC: its share of the day's requests is spent"
-    if share and fleet.push_requests_today >= share:
-        lines.append(f"push waits  {until}, which is [push] requests_share")
-    if of_sync >= budget - (share or 0):
-        lines.append(f"sync waits  {until}, which is [patchwork] requests_per_day")
-    return lines
+    total, of_push = fleet.requests_today, fleet.push_requests_today
+    budget = f" of {fleet.daily_budget}" if fleet.daily_budget else ""
+    share = f", {of_push} of {fleet.push_budget} for push" if fleet.push_budget else ""
+    key = {"push": "[push] requests_share", "sync": "[patchwork] requests_per_day"}
+    return [f"requests    {total}{budget} today (UTC){share}"] + [
+        f"{who} waits  until 00:00 UTC: its share of the requests is spent, which is {key[who]}"
+        for who in spent_shares(config, total, of_push)
+    ]
 
 
 def _analysis_lines(record: UpdateRecord) -> list[str]:

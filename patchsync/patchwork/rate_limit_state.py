@@ -62,3 +62,15 @@ def _read_count(send: Send, prefix: str, field: str) -> int:
     seconds, _ = send("TIME")
     day, count = send("HMGET", f"{prefix}:requests", "day", field)
     return int(count or 0) if day is not None and int(day) >= int(seconds) // 86400 else 0
+
+
+def spent_shares(config: Config, total: int, of_push: int) -> list[str]:
+    """Whose share of the day's budget is spent by these requests: of `push` and `sync`."""
+    budget, share = config.daily_budget, config.push_budget or 0
+    if budget is None:
+        return []
+    spent = {
+        "push": share and (of_push >= share or total >= budget),
+        "sync": total - of_push >= budget - share or total >= budget,
+    }
+    return [who for who, is_spent in spent.items() if is_spent]

@@ -270,6 +270,7 @@ def test_whose_share_of_the_day_is_spent(
     config: Config, monkeypatch: pytest.MonkeyPatch, total: int, of_push: int, waits: list[str]
 ) -> None:
     """Who waits is told, with the reason and until when; the other goes on."""
+    config.source.write_text(f"{TABLES}requests_share = 0.4\n[patchwork]\nrequests_per_day = 10\n")
     fleet = FleetStatus(
         requests_today=total, daily_budget=10, push_requests_today=of_push, push_budget=4
     )
