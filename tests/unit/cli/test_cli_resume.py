@@ -108,7 +108,7 @@ def test_a_spent_budget_is_no_hold(
     limiter.requests_today()
     redis_client.hset(f"{key_prefix(config)}:requests", "total", 50_000)
     done = run("resume")
-    assert "sync's share of the day's budget is spent, in all 50000 of 50000 requests" in done.output
+    assert "sync's share of the day's budget is spent, in all 50000 of 50000" in done.output
     assert "[patchwork] requests_per_day" in done.output
 
 
