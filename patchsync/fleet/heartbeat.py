@@ -17,6 +17,8 @@ HEARTBEAT_SECONDS = 5.0
 # So long after its last heartbeat a process is still taken to be alive.
 ALIVE_SECONDS = 20.0
 FORGOTTEN_SECONDS = 200
+# So long after beat was killed its fleet counts as one that should run.
+EXPECTED_SECONDS = 7 * 86400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,7 @@ class Heartbeats:
         """`namespace`: the configuration's."""
         self._client = client
         self._key = f"patchsync:{namespace}:roster"
+        self._expected = f"patchsync:{namespace}:expected"
 
     def note(self, member: Member) -> None:
         """Say that `member` is alive."""
@@ -44,10 +47,21 @@ class Heartbeats:
         for least, most in (("-inf", now - FORGOTTEN_SECONDS), (now + ALIVE_SECONDS, "+inf")):
             self._client.execute_command("ZREMRANGEBYSCORE", self._key, least, most)
         self._client.execute_command("EXPIRE", self._key, FORGOTTEN_SECONDS)
+        if member.service == "beat":
+            self._client.execute_command("SET", self._expected, b"", "EX", EXPECTED_SECONDS)
 
     def end(self, member: Member) -> None:
-        """Say that `member` ends."""
+        """Say that `member` ends as it should."""
         self._client.execute_command("ZREM", self._key, _text(member))
+        if member.service == "beat":
+            self._client.execute_command("DEL", self._expected)
+
+    def are_expected(self) -> bool:
+        """Whether a fleet should run: beat does, or ended otherwise than by being told to.
+
+        Other services also run for single commands, such as `patchsync sync`.
+        """
+        return bool(self._client.execute_command("EXISTS", self._expected))
 
     def alive(self) -> list[Member]:
         """Who had a heartbeat lately, by service, host and pid."""

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
-from redis.exceptions import LockError, RedisError
+from redis.exceptions import LockError, OutOfMemoryError, RedisError
 
 from patchsync.config import Config
 from patchsync.errors import LockHeld
 
 if TYPE_CHECKING:
     from redis import Redis
+    from redis.lock import Lock
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +27,30 @@ _WANTED_SECONDS = 1.0  # so long after its last try somebody counts as waiting
 def redis_lock(client: Redis, name: str, *, ttl: float, wait: float) -> Iterator[None]:
     """Hold the lock `name` in Redis for at most `ttl` seconds; wait for it at most `wait` seconds.
 
-    Raises LockHeld when it is not to be had. It only saves work: a lock that was lost meanwhile is
-    no error here, since the fencing token decides who writes.
+    Raises LockHeld when it is not to be had. It only saves work: a lock that was lost meanwhile,
+    or that a full Redis has no room for, is no error here, since the fencing token decides who
+    writes. Were that one, a Redis that is full of mails would never be emptied.
     """
     lock = client.lock(name, timeout=ttl, thread_local=False)
+    try:
+        _acquire(client, lock, name, ttl, wait)
+    except OutOfMemoryError:
+        log.warning("Redis is full: goes on without the lock %s", name)
+        yield
+        return
+    try:
+        yield
+    finally:
+        try:
+            lock.release()
+        except LockError:
+            log.info("Redis lock %s was lost before its release", name)
+        except RedisError as error:
+            # It runs out by itself; the work under it is done, or its own error matters more.
+            log.warning("Redis lock %s could not be released: %s", name, error)
+
+
+def _acquire(client: Redis, lock: Lock, name: str, ttl: float, wait: float) -> None:
     waited = False
     deadline = time.monotonic() + wait
     while not lock.acquire(blocking=False):
@@ -40,18 +61,8 @@ def redis_lock(client: Redis, name: str, *, ttl: float, wait: float) -> Iterator
         client.set(_wanted(name), b"", px=round(1000 * _WANTED_SECONDS))
         waited = True
         time.sleep(_POLL)
-    try:
-        if waited:
-            client.delete(_wanted(name))
-        yield
-    finally:
-        try:
-            lock.release()
-        except LockError:
-            log.info("Redis lock %s was lost before its release", name)
-        except RedisError as error:
-            # It runs out by itself; the work under it is done, or its own error matters more.
-            log.warning("Redis lock %s could not be released: %s", name, error)
+    if waited:
+        client.delete(_wanted(name))
 
 
 def give_way(client: Redis, name: str) -> None:
