@@ -23,6 +23,7 @@ from patchsync.errors import (
     StoreUnavailable,
     TryAgainLater,
 )
+from patchsync.push.daily_checks import until_tomorrow
 from patchsync.push.jobs import Job
 from patchsync.push.sending import Outcome
 from patchsync.push.service import PushService
@@ -30,13 +31,14 @@ from patchsync.push.status import NOT_MAINTAINED, summary
 from patchsync.sync.connect import connect_annotator
 from patchsync.sync.projects import configured
 
-# So many rows are shown one by one; the rest is counted.
+# So many rows are shown one by one without --all; the rest is counted.
 MOST_ROWS = 100
 
 
 @click.command()
 @click.option("-p", "--project", "projects", multiple=True, metavar="P", help="Only this one.")
 @click.option("--dry-run", is_flag=True, help="Say what would be written; write nothing there.")
+@click.option("--all", "show_all", is_flag=True, help=f"Show each row, not only {MOST_ROWS}.")
 @click.option("--limit", type=click.IntRange(min=1), help="Annotate at most so many patches.")
 @click.option("--yes", is_flag=True, help="Do not ask before the first push, or before --undo.")
 @click.option("--retry", is_flag=True, help="Try again what Patchwork refused before.")
@@ -46,6 +48,7 @@ MOST_ROWS = 100
 def push(
     projects: tuple[str, ...],
     dry_run: bool,
+    show_all: bool,
     limit: int | None,
     yes: bool,
     retry: bool,
@@ -79,7 +82,11 @@ def push(
             if not dry_run:
                 _agree(service, ids, yes=yes)
             audited = service.audit(ids)
-        clean = _run(service, [*audited, *service.jobs(ids, limit)], dry_run=dry_run)
+        jobs = [*audited, *service.jobs(ids, limit, waiting=dry_run)]
+        clean = _run(service, jobs, dry_run=dry_run, show_all=show_all)
+        if waiting := sum(service.status(number).waiting_checks for number in ids):
+            limit = config.push.check.per_group_and_day
+            click.echo(f"of these wait {waiting} x check {until_tomorrow(limit)}", err=True)
         if undo and (left := len(service.pending(ids))):
             click.echo(f"{left} are not undone yet; run `patchsync push --undo` again", err=True)
             clean = False
@@ -140,7 +147,7 @@ def _ask(question: str, without_terminal: str) -> None:
     click.confirm(question, abort=True)
 
 
-def _run(service: PushService, jobs: list[Job], *, dry_run: bool) -> bool:
+def _run(service: PushService, jobs: list[Job], *, dry_run: bool, show_all: bool) -> bool:
     """Do the jobs and show what came of them. Returns whether nothing is in the way."""
     outcomes: list[Outcome] = []
     failed: PatchsyncError | None = None
@@ -156,11 +163,18 @@ def _run(service: PushService, jobs: list[Job], *, dry_run: bool) -> bool:
             failed = error
             if isinstance(error, (Refused, NotPatchwork, ConfigError)):
                 break  # Nothing can be written at all.
-    _show(console, outcomes, dry_run=dry_run)
-    written = summary(Counter(outcome.sink for outcome in outcomes if outcome.written))
+    shown = len(outcomes) if show_all else MOST_ROWS
+    _show(console, outcomes, shown, dry_run=dry_run)
+    # Patches, as `patchsync status` counts them: one request relates several.
+    written = {
+        (outcome.sink, patch_id)
+        for outcome in outcomes
+        if outcome.written
+        for patch_id in outcome.others | {outcome.patch_id}
+    }
     troubles = sum(outcome.trouble for outcome in outcomes)
     click.echo(
-        f"{'would write' if dry_run else 'wrote'}: {written}"
+        f"{'would write' if dry_run else 'wrote'}: {summary(Counter(sink for sink, _ in written))}"
         + (f"; {troubles} reports" if troubles else "")
     )
     if failed:
@@ -169,17 +183,17 @@ def _run(service: PushService, jobs: list[Job], *, dry_run: bool) -> bool:
     return failed is None and not troubles
 
 
-def _show(console: Console, outcomes: list[Outcome], *, dry_run: bool) -> None:
+def _show(console: Console, outcomes: list[Outcome], most: int, *, dry_run: bool) -> None:
     if not outcomes:
         return
     table = Table("patch", "sink", "would be" if dry_run else "is", box=None, pad_edge=False)
-    for outcome in outcomes[:MOST_ROWS]:
+    for outcome in outcomes[:most]:
         style = "yellow" if outcome.trouble else ""
         # Square brackets of others are no markup.
         table.add_row(str(outcome.patch_id), outcome.sink, Text(outcome.text), style=style)
     console.print(table, soft_wrap=not console.is_terminal)
-    if len(outcomes) > MOST_ROWS:
-        console.print(f"... and {len(outcomes) - MOST_ROWS} more")
+    if len(outcomes) > most:
+        console.print(f"... and {len(outcomes) - most} more; --all shows them")
 
 
 def _say_where(text: str) -> None:

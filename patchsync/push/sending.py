@@ -24,6 +24,8 @@ class Outcome:
     text: str
     # Whether something was written
     written: bool = False
+    # Other patches that show something else by it: those of a relation
+    others: frozenset[int] = frozenset()
     # Whether somebody should know of it
     trouble: bool = False
 

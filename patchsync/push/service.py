@@ -133,23 +133,29 @@ class PushService:
                 jobs += cut(entries, keys | {0: project.key})
         return jobs
 
-    def pending(self, project_ids: set[int], limit: int | None = None) -> list[Entry[Any]]:
-        """What is to be sent now to some projects."""
+    def pending(
+        self, project_ids: set[int], limit: int | None = None, *, waiting: bool = False
+    ) -> list[Entry[Any]]:
+        """What is to be sent now to some projects; `waiting`: or on another day."""
+        now = self._clock()
+        per_day = self._config.push.check.per_group_and_day
+        at_limit = () if waiting else self.ledger.daily_checks.at_limit(now, per_day)
         return self.ledger.pending(
             # To undo goes on whatever is switched on by now.
             (Sink.CHECK, Sink.RELATION) if self.ledger.undone else self._config.push.sinks,
             project_ids & self.identity.projects.keys(),
             limit,
-            now=self._clock(),
+            now=now,
             answer_seconds=self._answer_seconds,
-            unchecked=self.ledger.daily_checks.at_limit(
-                self._clock(), self._config.push.check.per_group_and_day
-            ),
+            unchecked=at_limit,
         )
 
-    def jobs(self, project_ids: set[int], limit: int | None = None) -> list[Job]:
-        """As `pending`, cut into jobs."""
-        entries = {(each.sink, each.patch_id): each for each in self.pending(project_ids, limit)}
+    def jobs(
+        self, project_ids: set[int], limit: int | None = None, *, waiting: bool = False
+    ) -> list[Job]:
+        """As `pending`, cut into jobs; `waiting`: with what its hour or day has no room for."""
+        pending = self.pending(project_ids, limit, waiting=waiting)
+        entries = {(each.sink, each.patch_id): each for each in pending}
         if Sink.RELATION in self._config.push.sinks:
             unknown = self.ledger.entries(Sink.RELATION, UnderWay(self.ledger).relations())
             for entry in unknown.values():
@@ -157,7 +163,7 @@ class PushService:
                     entries.setdefault((entry.sink, entry.patch_id), entry)
         comments = [key for key in entries if key[0] == Sink.COMMENT]
         # No more mails than an hour takes, and behind all else: they wait for a slow server.
-        for key in comments[self._config.push.comment.per_hour :]:
+        for key in comments[len(comments) if waiting else self._config.push.comment.per_hour :]:
             del entries[key]
         jobs = cut(entries.values(), self.identity.keys)
         return sorted(jobs, key=lambda job: job.sink == Sink.COMMENT)

@@ -12,6 +12,7 @@ import redis
 
 from beat_schedule import entries
 from patchsync.fleet.supervisor import Supervisor
+from patchsync.push.status import summary
 from standin.process import NEIGHBOUR_TOKEN, NOBODY_TOKEN, TOKEN, StandinProcess
 from tests.support.inprocess import Workers, process_of_its_own
 from tests.support.installation import processes_of, wait_until
@@ -59,9 +60,31 @@ def test_a_dry_run_only_says(pushing: Pushing) -> None:
     pushing.group([a, b, c])
     done = pushing.run("--dry-run")
     assert done.returncode == 0
-    assert "would write: 3 x check, 1 x relation" in done.stdout
+    assert "would write: 3 x check, 3 x relation" in done.stdout
     assert pushing.written() == {}
     assert pushing.writes() == {"POST": 3, "PATCH": 1}
+
+
+@pytest.mark.parametrize("extra", [f"{SINKS}[push.check]\nper_group_and_day = 2\n"], indirect=True)
+def test_a_dry_run_counts_as_status_does(pushing: Pushing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By patch, with what waits for another day; rows that are left out are told, and to be had."""
+    monkeypatch.setattr("patchsync.cli.push.MOST_ROWS", 4)
+    a, b, c, d, e, f, *_ = pushing.ids()
+
+    def pending() -> str:
+        sinks = pushing.installation.status("sample")["push"]["sinks"]
+        return summary({sink: counts["pending"] for sink, counts in sinks.items()})
+
+    for groups in ([[a, b], [c, d, e]], [[a, b, c], [d, e, f]], [[a], [b], [c, d], [e, f]]):
+        pushing.group(*groups)
+        done = pushing.run("--dry-run")
+        assert f"would write: {pending()}\n" in done.stdout
+        assert "more; --all shows them" in done.stdout
+        whole = pushing.run("--dry-run", "--all").stdout
+        assert "more; " not in whole
+        assert len(whole.splitlines()) > len(done.stdout.splitlines())
+        pushing.run("--yes")
+    assert "of these wait" in pushing.run("--dry-run").stderr
 
 
 def test_what_is_pushed_is_pushed_once(pushing: Pushing) -> None:

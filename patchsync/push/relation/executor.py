@@ -64,8 +64,11 @@ class RelationSender:
             yield _trouble(min(job.patch_ids), str(error))
             return
         if self.dry_run:
+            relations = around.present()
             for component in components:
-                yield from map(_written, component.steps)
+                for step in component.steps:
+                    yield _written(step, around, relations)
+                    relations |= _becomes(step, relations)
                 yield from map(_noticed, component.notices)
             return
         relations = around.present()
@@ -145,8 +148,9 @@ class RelationSender:
     ) -> Iterator[Outcome]:
         """Take the steps; `relations`: what is there, which changes with them."""
         for step in steps:
+            outcome = _written(step, around, relations)
             self._take(step, around, relations)
-            yield _written(step)
+            yield outcome
         # An answer does not tell what is now.
         for members in {relations[step.patch_id] for step in steps if step.related}:
             try:
@@ -160,13 +164,9 @@ class RelationSender:
     def _take(self, step: Step, around: Neighbourhood, relations: Relations) -> None:
         """Send a step, and note what is there by it; `relations` changes with it."""
         ownership = self.ledger.ownership
-        after = step.leaves.members if step.leaves else frozenset()
         ours = step.leaves.ours if step.leaves and step.related else frozenset()
         new = ours - ownership.placed_by_us(ours)
-        becomes = {
-            patch_id: after if patch_id in after else frozenset({patch_id})
-            for patch_id in relations[step.patch_id] | after
-        }
+        becomes = _becomes(step, relations)
         if not step.related:
             # To add never undoes what a person did meanwhile; to take out may.
             self._demand(relations[step.patch_id], step.patch_id, around)
@@ -283,9 +283,28 @@ def _value(members: frozenset[int]) -> frozenset[int] | None:
     return members if len(members) > 1 else None
 
 
-def _written(step: Step) -> Outcome:
+def _becomes(step: Step, relations: Relations) -> Relations:
+    """The relations of all patches that a step changes, after it; `relations`: before it."""
+    after = step.leaves.members if step.leaves else frozenset()
+    return {
+        patch_id: after if patch_id in after else frozenset({patch_id})
+        for patch_id in relations[step.patch_id] | after
+    }
+
+
+def _written(step: Step, around: Neighbourhood, relations: Relations) -> Outcome:
     text = f"related to {_listed(step.related)}" if step.related else "taken out of its relation"
-    return Outcome(patch_id=step.patch_id, sink=Sink.RELATION, text=text, written=True)
+    return Outcome(
+        patch_id=step.patch_id,
+        sink=Sink.RELATION,
+        text=text,
+        written=True,
+        others=frozenset(
+            patch_id
+            for patch_id in _becomes(step, relations).keys() & around.entries.keys()
+            if around.entries[patch_id].desired != _value(relations[patch_id])
+        ),
+    )
 
 
 def _noticed(notice: Notice) -> Outcome:
