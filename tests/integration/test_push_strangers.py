@@ -69,7 +69,7 @@ def mailed_by_another(pushing: Pushing, *copied: int) -> int:
 
 
 def test_a_copy(pushing: Pushing) -> None:
-    """It is a later revision in relation and check; the state of the author's stays."""
+    """A later revision in relation and check, until it is marked; the state of the other stays."""
     patch, _ = two_of_one_author(pushing)
     copy = mailed_by_another(pushing, patch)
     assert together(pushing.installation, patch, copy)
@@ -77,6 +77,12 @@ def test_a_copy(pushing: Pushing) -> None:
     assert pushing.patch(patch)["state"] == pushing.patch(copy)["state"] == "new"
     assert pushing.checks(patch) == [("warning", f"later revision: {copy}")]
     assert frozenset({patch, copy}) in pushing.relations()
+    marked = pushing.installation.patchsync("mark-false", str(patch), str(copy))
+    assert marked.returncode == 0, marked.stderr
+    analysed(pushing.installation)
+    pushing.push()
+    assert pushing.checks(patch)[-1] == ("pending", "withdrawn")
+    assert not any(patch in relation for relation in pushing.relations())
 
 
 def test_a_mail_that_is_like_two_patches(pushing: Pushing) -> None:
