@@ -159,9 +159,11 @@ class _Group:
             target_url=_first_usable([*context.commit_urls[:1], next_url]),
         )
         shown = self._shown.get(patch_id)
+        if shown is None or shown == check:
+            return check
         later_urls = [each.url for each in context.later if not context.commit_urls]
         former = templates.former_description(context)
-        return shown if shown and still_right(shown, check, former, later_urls) else check
+        return shown if still_right(shown, check, former, later_urls) else check
 
     def _state(self, place: int) -> StateValue | None:
         table = self._rules.push.state
