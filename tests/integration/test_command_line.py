@@ -30,6 +30,7 @@ def test_check_of_a_good_configuration(installation: Installation) -> None:
         ("", "", "wrong", "FAIL  [mbox.patchwork] token: "),
         ("", "", NOBODY_TOKEN, "does not maintain sample, neighbour"),
         ("[mbox", "[store]\nmbox = 'patchsync.toml'\n[mbox", TOKEN, "FAIL  [store] mbox: "),
+        ("[redis]", "[redis]\nsigning_key_file = 'x'", TOKEN, "FAIL  [redis] url: [redis] sign"),
         ("unix://", "unix:///nowhere", TOKEN, "FAIL  [redis] url: no Redis answers"),
     ],
 )
