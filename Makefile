@@ -51,7 +51,7 @@ faults: install
 	$(PYTEST) -m long --timeout 1800 $(ARGS)
 
 lock:
-	uv pip compile $(LOCK) pyproject.toml --output-file requirements.lock
+	echo "setuptools>=77" | uv pip compile $(LOCK) pyproject.toml - --output-file requirements.lock
 	uv pip compile $(LOCK) --extra dev --constraint requirements.lock pyproject.toml \
 		--output-file requirements-dev.lock
 

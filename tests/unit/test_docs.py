@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -68,7 +69,8 @@ def test_readme_has_a_configuration_that_works(tmp_path: Path) -> None:
 def test_readme_says_why_each_dependency_is_there() -> None:
     """Each package that is installed with patchsync, or for its tests, is named."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    wanted = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    wanted.remove("patchsync[embedded]")
     names = {re.split(r"[^\w-]", requirement)[0] for requirement in wanted}
     # What types them is told as stubs; the build's own tool needs no reason.
     names -= {"celery-types", "types-PyYAML", "types-requests", "setuptools"}
