@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from itertools import chain
 from pathlib import Path
@@ -91,3 +92,11 @@ def test_contributing_says_where_each_room_is() -> None:
         for name in re.findall(r"`(\w+)`", entry):
             assert any((path / name).is_dir() or (path / f"{name}.py").is_file() for path in paths)
     assert told == rooms
+
+
+def test_make_help_names_each_target() -> None:
+    """It says what a new machine can do."""
+    command = ["make", "--no-print-directory", "-C", ROOT, "help"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    (targets,) = re.findall(r"(?m)^\.PHONY: (.*)$", (ROOT / "Makefile").read_text())
+    assert [target for target in targets.split() if f"make {target}" not in told] == []
