@@ -58,6 +58,7 @@ def push(
     fleet's service `push` goes on by itself.
 
     Exit status 0 if Patchwork took all of it; what it refused is told, and in `patchsync status`.
+    Where people decided otherwise is told too, and is no failure.
     """
     if undo and projects:
         raise click.UsageError("--undo is for all projects; leave --project out")
@@ -67,8 +68,7 @@ def push(
         for progress in service.learn():
             _say_where(progress)
         if retry:
-            service.refresh_identity()
-            service.ledger.retry()
+            service.retry()
         ids = _project_ids(config, service, projects)
         audited: list[Job] = []
         if undo:
@@ -159,9 +159,11 @@ def _run(service: PushService, jobs: list[Job], *, dry_run: bool) -> bool:
     _show(console, outcomes, dry_run=dry_run)
     written = summary(Counter(outcome.sink for outcome in outcomes if outcome.written))
     troubles = sum(outcome.trouble for outcome in outcomes)
+    respected = sum(outcome.respected for outcome in outcomes)
     click.echo(
         f"{'would write' if dry_run else 'wrote'}: {written}"
-        + (f"; {troubles} reports" if troubles else "")
+        + (f"; {troubles} in trouble" if troubles else "")
+        + (f"; {respected} as people have them" if respected else "")
     )
     if failed:
         again = "; the next round goes on" if isinstance(failed, TryAgainLater) else ""

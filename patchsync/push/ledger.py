@@ -244,29 +244,40 @@ class Ledger:
         query = f"SELECT {_ENTRY} FROM entry WHERE sink = ? AND patch_id IN {SET}"  # noqa: S608
         return {row[1]: _entry(row) for row in self._file.rows(query, sink, as_set(patch_ids))}
 
-    def troubles(self, limit: int, project_ids: Iterable[int] | None = None) -> list[PatchTrouble]:
-        """What is in trouble, of all projects or of some, the latest first."""
+    def troubles(
+        self,
+        limit: int,
+        project_ids: Iterable[int] | None = None,
+        *,
+        respected: bool = False,
+    ) -> list[PatchTrouble]:
+        """What is in trouble, of all projects or of some, the latest first.
+
+        `respected`: instead what people decided otherwise.
+        """
         where, values = _within(Sink, project_ids)
         query = f"""
             SELECT patch_id, sink, trouble, trouble_text, trouble_at
-            FROM entry INDEXED BY troubled WHERE trouble IS NOT NULL AND {where}
-            ORDER BY trouble_at DESC LIMIT ?
+            FROM entry INDEXED BY troubled WHERE trouble IS NOT NULL
+            AND (trouble = 'report') = ? AND {where} ORDER BY trouble_at DESC LIMIT ?
         """  # noqa: S608
         return [
             PatchTrouble(patch_id=patch_id, sink=sink, kind=TroubleKind(kind), text=text, at=at)
-            for patch_id, sink, kind, text, at in self._file.rows(query, *values, limit)
+            for patch_id, sink, kind, text, at in self._file.rows(query, respected, *values, limit)
         ]
 
     def counts(self, project_ids: Iterable[int] | None = None) -> dict[str, SinkCounts]:
         """How many entries, by sink, of all projects or of some; looks at all of them."""
         where, values = _within(Sink, project_ids)
         query = f"""
-            SELECT sink, count(wanted), count(shown), sum({_UNSETTLED}), count(trouble)
+            SELECT sink, count(wanted), count(shown), sum({_UNSETTLED}),
+                count(nullif(trouble, 'report')), count(CASE trouble WHEN 'report' THEN 1 END)
             FROM entry WHERE {where} GROUP BY sink
         """  # noqa: S608
+        names = ("wanted", "shown", "pending", "trouble", "respected")
         return {
-            sink: SinkCounts(wanted=wanted, shown=shown, pending=pending, trouble=trouble)
-            for sink, wanted, shown, pending, trouble in self._file.rows(query, *values)
+            sink: SinkCounts(**dict(zip(names, counts, strict=True)))
+            for sink, *counts in self._file.rows(query, *values)
         }
 
     # Sending
@@ -377,6 +388,14 @@ class Ledger:
             return sql.execute(
                 f"{clear} AND sink IN {SET} AND patch_id IN {SET}", (sinks, ids)
             ).rowcount
+
+    def forget(self, patch_ids: Iterable[int]) -> None:
+        """Forget all of patches that are gone from Patchwork, what is desired of them too."""
+        ids = as_set(patch_ids)
+        with self._file.transaction() as sql:
+            delete = f"DELETE FROM entry WHERE sink IN {SET} AND patch_id IN {SET}"  # noqa: S608
+            sql.execute(delete, (as_set(Sink), ids))
+            self.ownership.forget(ids)
 
     # Notes
 

@@ -61,6 +61,13 @@ class Ownership:
         query = f"SELECT * FROM parted WHERE low IN {SET} AND high IN {SET}"  # noqa: S608
         return set(self._file.rows(query, as_set(patch_ids), as_set(patch_ids)))
 
+    def forget(self, ids: str) -> None:
+        """Forget patches (`as_set`) that are gone from Patchwork."""
+        with self._file.transaction() as sql:
+            for column in ("made.patch_id", "hands_off.patch_id", "parted.low", "parted.high"):
+                table, name = column.split(".")
+                sql.execute(f"DELETE FROM {table} WHERE {name} IN {SET}", (ids,))  # noqa: S608
+
     def with_parted(self, patch_ids: Collection[int]) -> set[int]:
         """Which of these a person parted from any."""
         query = f"""

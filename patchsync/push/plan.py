@@ -24,7 +24,8 @@ from patchsync.push.stored_patches import StoredPatches
 from patchsync.push.templates import Templates
 from patchsync.sync.projects import Project
 
-_RULES = "rules"
+# The note of what decided beside groups and patches; without it a plan looks at all groups
+RULES = "rules"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +61,7 @@ def plan(
         positions = patches.positions()
         moved = patches.moved_since({name: ledger.note(name) for name in positions})
         done = array("q")
-        if moved is not None and ledger.note(_RULES) == fingerprint:
+        if moved is not None and ledger.note(RULES) == fingerprint:
             done.frombytes(ledger.lines)
         changes = Changes(config.patch_groups, done)
         dropped = _Dropped(ledger)
@@ -79,7 +80,7 @@ def plan(
                     yield Desired(patch_id, project_id, Sink(sink), None)
 
         changed = ledger.set_desired(desired())
-        ledger.finish_plan(changes.hashes.tobytes(), positions | {_RULES: fingerprint})
+        ledger.finish_plan(changes.hashes.tobytes(), positions | {RULES: fingerprint})
     return Planned(groups=groups, changed=changed)
 
 

@@ -18,7 +18,7 @@ from patchsync.push.entries import Entry, Sink, SinkCounts
 from patchsync.push.identity import Identity, ask_identity, note_identity, noted_identity
 from patchsync.push.jobs import Job, cut
 from patchsync.push.ledger import Ledger, ledger_path
-from patchsync.push.plan import Planned, plan
+from patchsync.push.plan import RULES, Planned, plan
 from patchsync.push.rebuild import Rebuild
 from patchsync.push.relation.audit import audit
 from patchsync.push.relation.executor import RelationSender
@@ -118,6 +118,12 @@ class PushService:
         """Take over what changed in PaStA's groups; see `plan.plan`."""
         return plan(self._config, self.ledger, self.projects.values(), self.identity)
 
+    def retry(self) -> None:
+        """Forget what was in the way, ask anew who we are, and have the next plan look at all."""
+        self.refresh_identity()
+        self.ledger.retry()
+        self.ledger.write_notes({RULES: None})
+
     def audit(self, project_ids: set[int]) -> list[Job]:
         """Look at some of the list pages, in rotation; the jobs that what people did makes."""
         if Sink.RELATION not in self._config.push.sinks:
@@ -212,7 +218,7 @@ class PushService:
         if sink == Sink.CHECK:
             return CheckSender(**shared, user=self.identity.user, context=push.check.context)
         if sink == Sink.STATE:
-            return StateSender(**shared, only_from=push.state.only_from)
+            return StateSender(**shared, user=self.identity.user, only_from=push.state.only_from)
         return CommentSender(**shared, config=self._config, projects=self.projects)
 
     def _relation_sender(self, dry_run: bool) -> Sender:
