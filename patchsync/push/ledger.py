@@ -389,6 +389,17 @@ class Ledger:
                 f"{clear} AND sink IN {SET} AND patch_id IN {SET}", (sinks, ids)
             ).rowcount
 
+    def reconsider(self, sink: Sink, patch_ids: Iterable[int]) -> None:
+        """Forget that people decided otherwise of these patches."""
+        with self._file.transaction() as sql:
+            sql.execute(
+                f"""
+                UPDATE entry SET trouble = NULL
+                WHERE sink = ? AND patch_id IN {SET} AND trouble = 'report'
+                """,  # noqa: S608
+                (sink, as_set(patch_ids)),
+            )
+
     def forget(self, patch_ids: Iterable[int]) -> None:
         """Forget all of patches that are gone from Patchwork, what is desired of them too."""
         ids = as_set(patch_ids)

@@ -294,6 +294,35 @@ def test_what_a_person_merged_and_paired_otherwise_stays(pushing: Pushing) -> No
     pushing.assert_settled()
 
 
+@with_both
+def test_what_a_person_did_is_taken_back(pushing: Pushing) -> None:
+    """Whoever says so by --take-back has the group whole again, and of us; nothing else of it."""
+    a, b, c, d, e, f, g, *_ = pushing.ids()
+    pushing.group([a, b, c, d], [e, f, g])
+    pushing.push()
+    by_hand(pushing, (c, []), (d, []), (c, [d]), (g, []))
+    pushing.push()
+    # Not seen by us yet
+    by_hand(pushing, (b, []))
+    names = [part for each in (a, b, c, d) for part in ("--take-back", str(each))]
+    pushing.push(*names)
+    assert pushing.relations() == {frozenset({a, b, c, d}), frozenset({e, f})}
+    pushing.assert_settled()
+    pushing.group([a, c], [b, d], [e, f, g])
+    pushing.push()
+    assert pushing.relations() == {frozenset({a, c}), frozenset({b, d}), frozenset({e, f})}
+
+
+def test_only_what_we_maintain_is_taken_back(pushing: Pushing) -> None:
+    """Another patch is named, and nothing is done."""
+    a, b, *_ = pushing.ids()
+    pushing.group([a, b])
+    done = pushing.run("--yes", "--take-back", "4711")
+    assert done.returncode == 1
+    assert "no patch 4711" in done.stderr
+    assert pushing.relations() == set()
+
+
 @pytest.mark.parametrize(
     "extra, joined",
     [(f'{SINKS}[push.relation]\nforeign = "{how}"', how == "join") for how in ("join", "leave")],
@@ -329,6 +358,27 @@ def test_a_state_that_a_person_chose_stays(pushing: Pushing) -> None:
     pushing.run("--yes")
     assert pushing.patch(b)["state"] == "new"
     assert pushing.patch(c)["state"] == "superseded"
+    pushing.assert_settled()
+
+
+@with_states
+@pytest.mark.parametrize("how", ["set back", "taken back"])
+def test_a_state_is_left_to_us_again(pushing: Pushing, how: str) -> None:
+    """Set back to what we had set, or said by --take-back."""
+    a, b, c, *_ = pushing.ids()
+    pushing.group([a, b])
+    pushing.push()
+    pushing.by_hand(a, state="rejected")
+    pushing.group([a], [b, c], upstream={a: COMMIT})
+    assert "1 as people have them" in pushing.push()
+    assert pushing.patch(a)["state"] == "rejected"
+    if how == "set back":
+        pushing.by_hand(a, state="superseded")
+        pushing.push()
+    else:
+        pushing.push("--take-back", str(a))
+    assert pushing.patch(a)["state"] == "accepted"
+    assert pushing.patch(a)["commit_ref"] == COMMIT
     pushing.assert_settled()
 
 
