@@ -48,6 +48,11 @@ MOST_ROWS = 100
     help="Have what this patch (its id) shows count as ours again, whoever did it.",
 )
 @click.option(
+    "--fewer-groups",
+    is_flag=True,
+    help="Withdraw annotations also where so many mails are in no group that it looks cut.",
+)
+@click.option(
     "--undo", is_flag=True, help="Take out our relations, and set our checks to pending instead."
 )
 def push(
@@ -57,6 +62,7 @@ def push(
     yes: bool,
     retry: bool,
     take_back: tuple[int, ...],
+    fewer_groups: bool,
     undo: bool,
 ) -> None:
     """Show PaStA's groups in Patchwork, once: what is there already is not written again.
@@ -87,7 +93,7 @@ def push(
             _undo(service, yes=yes, dry_run=dry_run)
             ids = set(service.identity.projects)
         else:
-            service.plan()
+            service.plan(fewer_groups=fewer_groups)
             if not dry_run:
                 _agree(service, ids, yes=yes)
             audited = service.audit(ids)

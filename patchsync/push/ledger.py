@@ -49,7 +49,8 @@ project_id IS NOT NULL AND (claim IS NOT NULL
 """
 
 # `wanted` is what is desired and `shown` what was observed; `remote_id` is not null where we know
-# that we sent it; `made`, `hands_off` and `parted` are those of `Ownership`.
+# that we sent it; `made`, `hands_off` and `parted` are those of `Ownership`; `named` is
+# by which line of patch-groups, as its hash, a patch is annotated.
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS entry (
     sink TEXT NOT NULL, patch_id INTEGER NOT NULL, project_id INTEGER,
@@ -70,6 +71,8 @@ CREATE TABLE IF NOT EXISTS parted (
     low INTEGER NOT NULL, high INTEGER NOT NULL, PRIMARY KEY (low, high)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS parted_high ON parted (high);
+CREATE TABLE IF NOT EXISTS named (patch_id INTEGER PRIMARY KEY, line INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS named_line ON named (line);
 CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS planned (complete INTEGER NOT NULL, lines BLOB NOT NULL);
 INSERT INTO planned SELECT 0, x'' WHERE NOT EXISTS (SELECT * FROM planned)
@@ -102,7 +105,7 @@ class LedgerFile(SqliteFile):
     def open(self) -> None:
         """See `SqliteFile`; in a file of an earlier version the tables that it lacks are made."""
         super().open()
-        if not self.value("SELECT 1 FROM sqlite_master WHERE name = 'parted'"):
+        if not self.value("SELECT 1 FROM sqlite_master WHERE name = 'named'"):
             self._make_tables()
 
     @property
@@ -172,6 +175,22 @@ class Ledger:
         """As the last `finish_plan` gave it; empty before the first."""
         lines: bytes = self._file.value("SELECT lines FROM planned")
         return lines
+
+    def named_by(self, lines: Iterable[int]) -> set[int]:
+        """The patches that are annotated by these lines of patch-groups, given as hashes."""
+        query = f"SELECT patch_id FROM named WHERE line IN {SET}"  # noqa: S608
+        return {row[0] for row in self._file.rows(query, as_set(lines))}
+
+    def count_named(self) -> int:
+        """How many patches are annotated by any line."""
+        count: int = self._file.value("SELECT count(*) FROM named")
+        return count
+
+    def name_lines(self, line_of: Mapping[int, int], gone: Iterable[int]) -> None:
+        """Note by which line each of these patches is annotated, and which lines are no more."""
+        with self._file.transaction() as sql:
+            sql.executemany("INSERT OR REPLACE INTO named VALUES (?, ?)", line_of.items())
+            sql.execute(f"DELETE FROM named WHERE line IN {SET}", (as_set(gone),))  # noqa: S608
 
     @property
     def complete(self) -> bool:

@@ -117,9 +117,10 @@ class PushService:
                 clock=self._clock,
             ).run()
 
-    def plan(self) -> Planned:
+    def plan(self, *, fewer_groups: bool = False) -> Planned:
         """Take over what changed in PaStA's groups; see `plan.plan`."""
-        return plan(self._config, self.ledger, self.projects.values(), self.identity)
+        projects = self.projects.values()
+        return plan(self._config, self.ledger, projects, self.identity, fewer_groups=fewer_groups)
 
     def retry(self) -> None:
         """Forget what was in the way, ask anew who we are, and have the next plan look at all."""
