@@ -167,10 +167,16 @@ def _push_lines(key: str, push: PushStatus) -> list[str]:
     lines = [
         f"push        {sink}: {counts.wanted} wanted, {counts.shown} shown,"
         f" {counts.pending} pending, {counts.trouble} in trouble"
+        + (f"; {counts.respected} as people have them" if counts.respected else "")
         for sink, counts in push.sinks.items()
     ]
     if obstacle := push.obstacle(key):
         lines.append(f"NOT PUSHING {obstacle}")
+    lines += [
+        f"{f'patch {respected.patch_id}':<11} {respected.sink}, no trouble,"
+        f" {_time(respected.at)}: {respected.text}"
+        for respected in push.respected
+    ]
     lines += [
         f"{f'patch {trouble.patch_id}':<11} {trouble.sink}, {trouble.kind.replace('_', ' ')},"
         f" {_time(trouble.at)}: {trouble.text}"
