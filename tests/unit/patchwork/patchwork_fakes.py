@@ -37,6 +37,8 @@ class Answer:
     drip: bool = False
     # The same of its head.
     drip_head: bool = False
+    # And of what comes before that.
+    before: bytes = b""
 
 
 def as_json(content: Any, status: int = 200, **headers: str) -> Answer:
@@ -113,6 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.closing.wait(10)
             self.close_connection = True
             return
+        self._drip(answer.before)
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)

@@ -79,13 +79,20 @@ def test_an_answer_that_drips_in_is_not_waited_for(
         get(client)
 
 
-@pytest.mark.parametrize("name", ["X-Padding", "Content-Type"])
+DRIPPING_HEADS = {
+    "a header": Answer(200, GOOD.body, {"X-Padding": "a" * 1000}, drip_head=True),
+    "many headers": Answer(200, GOOD.body, {f"X-{n}": "a" for n in range(90)}, drip_head=True),
+    "100 Continue": Answer(200, GOOD.body, before=b"HTTP/1.1 100 Continue\r\n\r\n" * 40),
+}
+
+
+@pytest.mark.parametrize("answer", DRIPPING_HEADS.values(), ids=DRIPPING_HEADS)
 def test_headers_that_drip_in_are_not_waited_for(
-    server: FakeServer, client: Client, monkeypatch: pytest.MonkeyPatch, name: str
+    server: FakeServer, client: Client, monkeypatch: pytest.MonkeyPatch, answer: Answer
 ) -> None:
     """Nothing of requests or urllib3 ends them: here they would take ten seconds."""
     monkeypatch.setattr(http_deadline, "ANSWER_SECONDS", 0.03)
-    server.says(PATH, Answer(200, GOOD.body, {name: "text/plain" + "a" * 1000}, drip_head=True))
+    server.says(PATH, answer)
     with pytest.raises(ServerUnavailable, match="the answer is not there after"):
         get(client)
 
