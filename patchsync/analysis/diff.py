@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
+from contextlib import suppress
+from pathlib import Path
 
 from patchsync.analysis.patch import NO_FILE, FileDiff, FileKey, Hunk
+from patchsync.errors import GiveUp
+from patchsync.fleet.parent_death import group_dies_with_parent
 
 _OLD = re.compile(r"--- (\S+)")
 _NEW = re.compile(r"\+\+\+ (\S+)")
@@ -16,6 +22,8 @@ _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@ ?(.*)")
 _MERGE = re.compile(r"diff --cc .")
 _CONTEXT_DIFF = re.compile(r"\*\*\*\s*\d+,\s*\d+\s*\*\*\*")
 _CONTEXT_DIFF_WITHIN = 10  # lines
+# It takes milliseconds.
+FILTERDIFF_SECONDS = 20.0
 _SAME = 100  # per cent: nothing follows but the two names
 
 # Deletions and insertions, before they are a Hunk.
@@ -26,6 +34,10 @@ class NoFilterdiff(Exception):
     """A context diff wants filterdiff (patchutils), which is not installed."""
 
 
+class FilterdiffTooSlow(GiveUp):
+    """filterdiff was stopped: a context diff took it too long."""
+
+
 def read_diff(lines: list[str]) -> tuple[dict[FileKey, FileDiff], int]:
     """The files of a diff in their order, and the number of lines inserted or deleted.
 
@@ -34,7 +46,7 @@ def read_diff(lines: list[str]) -> tuple[dict[FileKey, FileDiff], int]:
 
     Raises:
         ValueError: PaStA cannot read the diff either.
-        NoFilterdiff: it is a context diff.
+        NoFilterdiff, FilterdiffTooSlow: it is a context diff.
     """
     if any(map(_CONTEXT_DIFF.match, lines[:_CONTEXT_DIFF_WITHIN])):
         lines = _unified(lines)
@@ -62,10 +74,26 @@ def _unified(lines: list[str]) -> list[str]:
     if program is None:
         raise NoFilterdiff("a context diff, and filterdiff (patchutils) is not installed")
     text = "\n".join(lines).encode()
-    done = subprocess.run([program, "--format=unified"], input=text, capture_output=True)
-    if done.returncode:
+    with subprocess.Popen(
+        group_dies_with_parent([program, "--format=unified"], Path.cwd()),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        try:
+            unified, _ = process.communicate(text, timeout=FILTERDIFF_SECONDS)
+        except BaseException as error:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise FilterdiffTooSlow(
+                    f"filterdiff took longer than {FILTERDIFF_SECONDS:g} s for its context diff"
+                ) from None
+            raise
+    if process.returncode:
         raise ValueError("filterdiff does not understand the context diff")
-    return done.stdout.decode().split("\n")
+    return unified.decode().split("\n")
 
 
 def _next_header(lines: list[str], at: int) -> tuple[FileKey, int, int] | None:
