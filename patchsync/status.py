@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
+from patchsync.analysis.quarantine import AnalysisQuarantine, FailedMail
 from patchsync.analysis.update import UpdateRecord, last_update
 from patchsync.config import Config
 from patchsync.errors import RedisUnavailable
@@ -44,6 +45,13 @@ class FleetStatus:
     # What waits for the index worker
     waiting_messages: int = 0
     waiting_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisStatus(UpdateRecord):
+    """How the last updates of the groups ended, and which mails it was not to get through."""
+
+    quarantined: tuple[FailedMail, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,11 +99,13 @@ def fleet_status(config: Config, client: RedisClient) -> FleetStatus:
         return FleetStatus(redis_trouble=str(error))
 
 
-def analysis_status(config: Config) -> UpdateRecord | None:
+def analysis_status(config: Config) -> AnalysisStatus | None:
     """How the last updates of the groups ended; None where there is no engine."""
     if config.analysis.engine == "none":
         return None
-    return last_update(config) or UpdateRecord(engine=config.analysis.engine)
+    record = last_update(config) or UpdateRecord(engine=config.analysis.engine)
+    quarantined = tuple(AnalysisQuarantine(config).quarantined())
+    return AnalysisStatus(**asdict(record), quarantined=quarantined)
 
 
 def project_statuses(
