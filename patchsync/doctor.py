@@ -12,7 +12,7 @@ from patchsync.analysis.builtin.doctor import check_builtin
 from patchsync.analysis.pasta.doctor import check_pasta_project, check_pasta_start
 from patchsync.config import TOKEN_VARIABLE, Config, ProjectTable
 from patchsync.errors import ConfigError, GiveUp, PatchsyncError
-from patchsync.fleet.redis_server import embedded_redis_server, redis_trouble
+from patchsync.fleet.redis_server import embedded_redis_server, redis_trouble, write_trouble
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.schemas import ProjectEntry
 from patchsync.push import preconditions
@@ -180,12 +180,18 @@ def _writable_folder(wanted: Path) -> Path:
 
 
 def _redis(config: Config) -> str:
+    signed = config.signing_key() is not None
     if config.embedded_redis:
         return f"empty: {embedded_redis_server()} is started and stopped with us"
-    trouble = redis_trouble(config)
+    trouble = redis_trouble(config) or write_trouble(config)
     if trouble:
         raise GiveUp(trouble)
-    return "answers"
+    if signed:
+        return "answers, and takes what is written; messages are signed"
+    return (
+        "answers, and takes what is written; whoever has its password may send tasks: see [redis]"
+        " signing_key_file"
+    )
 
 
 def _for_pasta(paths: ContainerPaths) -> str:

@@ -6,9 +6,12 @@ import inspect
 from typing import Any
 
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from patchsync.errors import GiveUp, TryAgainLater
+from patchsync.fleet.redis_client import plain_words
 from workers.celery import app
+from workers.context import config
 
 PUBLISH_RETRIES = {"max_retries": 3, "interval_start": 0.2, "interval_step": 0.5}
 
@@ -41,5 +44,5 @@ def enqueue(name: str, *args: Any, **options: Any) -> str:
         raise GiveUp(f"{name}{inspect.signature(task.run)}: {error}") from None
     try:
         return str(task.apply_async(args, retry_policy=PUBLISH_RETRIES, **options).id)
-    except OperationalError as error:
-        raise TryAgainLater(f"[redis] url: Redis does not answer: {error}") from error
+    except (RedisError, OperationalError) as error:
+        raise TryAgainLater(plain_words(error, config())) from error
