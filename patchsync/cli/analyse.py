@@ -9,7 +9,7 @@ from patchsync.analysis.update import update_groups
 from patchsync.cli.bars import Bars
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import load
-from patchsync.errors import ConfigError, TryAgainLater
+from patchsync.errors import ConfigError, GiveUp, TryAgainLater
 from patchsync.store.identity import list_containers
 
 
@@ -54,6 +54,8 @@ def analyse(overwrite: bool, rebuild: bool) -> None:
             f'{config.source}: nobody analyses; set [analysis] engine = "builtin" or "pasta"'
         )
     click.echo(f"{config.patch_groups}: {updated.summary}")
+    if updated.trouble:
+        raise GiveUp(updated.trouble)
 
 
 class _Steps(Bars):

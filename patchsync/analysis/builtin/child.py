@@ -94,19 +94,19 @@ def run_in_child(work: Callable[[InHand, OnProgress], _Result], on_progress: OnP
     """
     in_hand = _InHand()
     ours, theirs = Pipe(duplex=False)
-    parent = os.getpid()
-    with warnings.catch_warnings():
-        # From Python 3.12 on, where there are threads; see the module.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
-    if pid == 0:
-        _be_child(work, in_hand, theirs, parent)
+    parent, pid = os.getpid(), 0
     try:
+        with warnings.catch_warnings():
+            # From Python 3.12 on, where there are threads; see the module.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            pid = os.fork()
+        if pid == 0:
+            _be_child(work, in_hand, theirs, parent)
         with ours:
             theirs.close()
             done = _wait_for_result(ours, in_hand, on_progress)
     finally:
-        status = _end(pid)
+        status = _end(pid) if pid else 0
     name = in_hand.name
     if done is None:
         if not name:

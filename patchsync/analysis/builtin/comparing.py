@@ -33,6 +33,7 @@ _MOST_TEXT = 500_000_000
 _ROUNDED = 0.51
 # Patches that are read at once, and messages that one call into C compares
 _AT_ONCE = 100
+_SHAPES_AT_ONCE = 20
 # Keys of notes: the `_Position`, and by which thresholds
 _COMPARED = "compared"
 _THRESHOLDS = "thresholds"
@@ -98,19 +99,21 @@ class Comparer:
         )
         return rated | {number: round(score) / 100 for _, score, number in found}
 
+    def prepare(self, patch: CachedPatch, others: list[int]) -> None:
+        """Have what is compared next at hand: some, since one of them may be of 10 MB."""
+        self._load_shapes([patch.number, *others])
+
     def reaches(self, patch: CachedPatch, other: int, message: float, total: float) -> bool:
         """Whether the weighted rating of the two is at least `total`, from 0 to 1.
 
         `message`: as `likely` found it.
         """
-        self._make_room()
         self._load_shapes([patch.number, other])
         shapes = self._shapes[patch.number], self._shapes[other]
         return reaches(*shapes, message, total, self._thresholds)
 
     def rating(self, patch: CachedPatch, other: int) -> Rating:
         """The full rating of the two."""
-        self._make_room()
         self._load_shapes([patch.number, other])
         return rate(self._shapes[patch.number], self._shapes[other], self._thresholds)
 
@@ -129,7 +132,13 @@ class Comparer:
             self._held += getsizeof(message)
 
     def _load_shapes(self, numbers: list[int]) -> None:
-        for number, shape in self._cache.shapes(set(numbers) - self._shapes.keys()):
+        missing = [number for number in numbers if number not in self._shapes]
+        if not missing:
+            return
+        self._make_room()
+        if not self._shapes:
+            missing = numbers
+        for number, shape in self._cache.shapes(missing):
             self._shapes[number] = shape
             self._held += _size(shape)
 
@@ -264,10 +273,11 @@ def _link(
         in_hand.take(patch.name)
         likely = comparer.likely(patch, some, least)
         best = cache.best_ratings(some, upstream=patch.is_commit)
-        for number in some:
-            if number not in likely and number not in best:
-                continue
+        wanted = [number for number in some if number in likely or number in best]
+        for at, number in enumerate(wanted):
             in_hand.take(patch.name)
+            if at % _SHAPES_AT_ONCE == 0:
+                comparer.prepare(patch, wanted[at : at + _SHAPES_AT_ONCE])
             if number in best:
                 _raise_best_rating(cache, comparer, patch, number, best[number])
             if number in likely and comparer.reaches(patch, number, likely[number], least):

@@ -51,7 +51,7 @@ class BuiltinEngine:
                 self._quarantine.clear()
                 with PatchCache(cache_path(config)) as cache:
                     cache.clear()
-            mails_read, commits_read = self._take_in(on_progress)
+            mails_read, commits_read, trouble = self._take_in(on_progress)
             self._quarantine.forgive()
             with PatchCache(cache_path(config)) as cache:
                 written = write_groups(
@@ -69,12 +69,13 @@ class BuiltinEngine:
             mails=mails_read,
             commits=commits_read,
             summary=f"{new}; {_summary(written, counts, len(self._quarantine.quarantined()))}",
+            trouble=trouble,
         )
 
-    def _take_in(self, on_progress: OnProgress) -> tuple[int, int]:
+    def _take_in(self, on_progress: OnProgress) -> tuple[int, int, str | None]:
         """Have what is new in the cache, compared and grouped; what cannot be is quarantined.
 
-        Returns how many mails and commits were read.
+        Returns how many mails and commits were read, and `Updated.trouble`.
         """
         try:
             return self._bring_up_to_date(NothingInHand(), on_progress)
@@ -88,7 +89,9 @@ class BuiltinEngine:
                 what_next = "it is quarantined" if noted.is_quarantined else "it is tried once more"
                 log.warning("analysis: %s; %s", failed, what_next)
 
-    def _bring_up_to_date(self, in_hand: InHand, on_progress: OnProgress) -> tuple[int, int]:
+    def _bring_up_to_date(
+        self, in_hand: InHand, on_progress: OnProgress
+    ) -> tuple[int, int, str | None]:
         """See `_take_in`; whoever goes on after one that was killed begins where that ended."""
         config, settings = self._config, self._settings
         failed = self._quarantine.read().values()
@@ -102,7 +105,7 @@ class BuiltinEngine:
             false_mails = read_false_positives(settings.false_positives / OF_MAILS)
             false_commits = read_false_positives(settings.false_positives / OF_COMMITS)
             regroup(cache, comparer, false_mails, false_commits, in_hand, on_progress)
-        return mails_read, commits_read
+        return mails_read, commits_read, mails.trouble
 
 
 def _summary(written: WrittenGroups, counts: Counts, quarantined: int) -> str:

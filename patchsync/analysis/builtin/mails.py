@@ -18,10 +18,10 @@ from patchsync.analysis.mail import NotReadHere, parse_mail
 from patchsync.analysis.patch import NotAPatch, Patch
 from patchsync.analysis.quarantine import FailedMail, names_of
 from patchsync.analysis.settings import AnalysisSettings
-from patchsync.errors import GiveUp
+from patchsync.errors import GiveUp, StoreDamaged
 from patchsync.store.container import MboxPatchwork
 from patchsync.store.identity import list_containers
-from patchsync.store.layout import IndexEntry, Layout
+from patchsync.store.layout import ContainerPaths, IndexEntry, Layout
 
 # Key of a note: which mails were looked for
 _SCOPE = "scope"
@@ -64,13 +64,24 @@ class Mails:
         self._tried = names_of(failed, quarantined=False)
         self._invalid_file = d_mbox / "invalid"
         self._open = ExitStack()
-        self._containers = {
-            paths.index_name: self._open.enter_context(
-                MboxPatchwork(paths.listaddr, d_mbox, paths.project_id, layout)
-            )
-            for paths in (container.paths for container in list_containers(d_mbox))
-            if paths.layout == layout and paths.index.exists()
-        }
+        self._containers: dict[str, MboxPatchwork] = {}
+        # Why a project could not be looked at: its mails stay as they were, the others go on.
+        self.trouble: str | None = None
+        try:
+            for container in list_containers(d_mbox):
+                if container.paths.layout == layout and container.paths.index.exists():
+                    self._add(container.paths)
+        except BaseException:
+            self._open.close()
+            raise
+
+    def _add(self, paths: ContainerPaths) -> None:
+        try:
+            container = MboxPatchwork(paths.listaddr, paths.d_mbox, paths.project_id, paths.layout)
+        except StoreDamaged as damage:
+            self.trouble = str(damage)
+        else:
+            self._containers[paths.index_name] = self._open.enter_context(container)
 
     def __enter__(self) -> Mails:
         return self
@@ -131,7 +142,8 @@ class Mails:
             if _counts(name, invalid) and (mail := self._mail_of(entries)).in_window
         }
         known = cache.mail_sources()
-        cache.remove(known.keys() - mails.keys())
+        if self.trouble is None:
+            cache.remove(known.keys() - mails.keys())
         return {name: mail for name, mail in mails.items() if known.get(name) != mail.source}
 
     def _mail(self, message_id: str) -> _Mail:

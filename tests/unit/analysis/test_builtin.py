@@ -116,6 +116,26 @@ def test_stopped_while_mails_leave(store: Store) -> None:
     assert updated(store) == ["1 2 3"]
 
 
+def test_a_project_with_a_damaged_index(store: Store) -> None:
+    """The others go on; its own mails stay as they were until it is mended."""
+    store.put(version(1), version(2))
+    store.put(version(3, topic=1), version(9), project=2)
+    store.update()
+    index = store.paths(2).index
+    right = index.read_bytes()
+    index.write_bytes(b"no line of PaStA's\n" + right)
+    for number in (4, 5):
+        store.put(version(number))
+        done = store.update()
+        assert str(index) in (done.trouble or "")
+        assert done.groups == 1
+    assert store.groups == ["1 2 4 5 9", "3"]
+    index.write_bytes(right)
+    store.take_out(name(9), project=2)
+    assert updated(store) == ["1 2 4 5", "3"]
+    assert store.update().trouble is None
+
+
 def test_the_window_of_dates(store: Store) -> None:
     """MINDATE and MAXDATE belong to it; what the index says counts. It may be moved."""
     days = {1: "2019/12/31", 2: "2020/01/01", 3: "2020/06/01", 4: "2020/12/31", 5: "2021/01/01"}
