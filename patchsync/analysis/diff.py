@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 
 from patchsync.analysis.patch import NO_FILE, FileDiff, FileKey, Hunk
 from patchsync.errors import GiveUp
-from patchsync.fleet.parent_death import group_dies_with_parent
+from patchsync.fleet.process_group import run_group
 
 _OLD = re.compile(r"--- (\S+)")
 _NEW = re.compile(r"\+\+\+ (\S+)")
@@ -73,27 +70,20 @@ def _unified(lines: list[str]) -> list[str]:
     program = shutil.which("filterdiff")
     if program is None:
         raise NoFilterdiff("a context diff, and filterdiff (patchutils) is not installed")
-    text = "\n".join(lines).encode()
-    with subprocess.Popen(
-        group_dies_with_parent([program, "--format=unified"], Path.cwd()),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as process:
-        try:
-            unified, _ = process.communicate(text, timeout=FILTERDIFF_SECONDS)
-        except BaseException as error:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise FilterdiffTooSlow(
-                    f"filterdiff took longer than {FILTERDIFF_SECONDS:g} s for its context diff"
-                ) from None
-            raise
-    if process.returncode:
+    try:
+        done = run_group(
+            [program, "--format=unified"],
+            Path.cwd(),
+            FILTERDIFF_SECONDS,
+            text="\n".join(lines).encode(),
+        )
+    except subprocess.TimeoutExpired:
+        raise FilterdiffTooSlow(
+            f"filterdiff took longer than {FILTERDIFF_SECONDS:g} s for its context diff"
+        ) from None
+    if done.returncode:
         raise ValueError("filterdiff does not understand the context diff")
-    return unified.decode().split("\n")
+    return done.stdout.decode().split("\n")
 
 
 def _next_header(lines: list[str], at: int) -> tuple[FileKey, int, int] | None:

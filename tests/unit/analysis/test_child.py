@@ -16,10 +16,11 @@ from analysis_fakes import Store, mail, name, run_here, version
 
 from patchsync.analysis.builtin import child, comparing, mails
 from patchsync.analysis.engine import Stopped
+from patchsync.analysis.explain import explain
 from patchsync.analysis.mail import parse_mail
 from patchsync.analysis.patch import Patch
 from patchsync.analysis.quarantine import AnalysisQuarantine
-from patchsync.errors import StoreUnavailable, TryAgainLater
+from patchsync.errors import GiveUp, StoreUnavailable, TryAgainLater
 
 HOSTILE = 3
 MARK = name(HOSTILE).encode()
@@ -199,6 +200,14 @@ def test_rebuilding_tries_again(store: Store, monkeypatch: pytest.MonkeyPatch) -
     store.update(rebuild=True)
     assert store.groups == ["1 2 3", "4"]
     assert quarantined(store) == {}
+
+
+def test_it_is_not_explained(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That would end the command in the same way."""
+    hostile_does(monkeypatch, is_a_fault_of_ours)
+    store.update()
+    with pytest.raises(GiveUp, match=r"quarantined: .*of a hostile mail.*--rebuild"):
+        explain(store.config, name(1), name(HOSTILE))
 
 
 def test_one_with_a_quarantined_message_id_in_another_project(
