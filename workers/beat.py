@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import Any
 
-from celery.beat import Scheduler
+from celery.beat import ScheduleEntry, Scheduler, SchedulingError
 
+from patchsync.fleet.redis_client import plain_words
+from workers.context import config
 from workers.heartbeat import ProcessHeartbeat
 
+log = logging.getLogger(__name__)
 LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 
@@ -30,6 +34,15 @@ class HeartbeatScheduler(Scheduler):
         """Enqueue what is due; returns the seconds until the next tick."""
         self._heartbeat.note_if_due()
         return float(super().tick(*args, **kwargs))
+
+    def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
+        """Enqueue an entry, or log in one line why not; it is due again after its interval."""
+        try:
+            self.apply_async(entry, producer=producer, advance=False)
+        except SchedulingError as error:
+            cause = error.__context__
+            met = cause if isinstance(cause, Exception) else error
+            log.error("%s: not enqueued: %s", entry.name, plain_words(met, config()))
 
     def close(self) -> None:
         """Beat ends."""
