@@ -156,12 +156,18 @@ def _store(config: Config) -> str:
 
 
 def _redis(config: Config) -> str:
+    signed = config.signing_key() is not None
     if config.embedded_redis:
         return f"empty: {embedded_redis_server()} is started and stopped with us"
     trouble = redis_trouble(config) or write_trouble(config)
     if trouble:
         raise GiveUp(trouble)
-    return "answers, and takes what is written"
+    if signed:
+        return "answers, and takes what is written; messages are signed"
+    return (
+        "answers, and takes what is written; whoever has its password may send tasks: see [redis]"
+        " signing_key_file"
+    )
 
 
 def _for_pasta(paths: ContainerPaths) -> str:

@@ -134,6 +134,8 @@ def faults(
         age = now - (project.last_round or now)
         if (fleet.expected or fleet.members) and age > late:
             lines.append(f"the last round of {name} was {age / 60:.0f} minutes ago")
+        elif age < -LATE_SECONDS:
+            lines.append(f"the clock was set back, and {name} had no round since")
     return lines
 
 
@@ -162,7 +164,9 @@ def _project_status(
     trouble: Trouble | None = None
     if client:
         with suppress(RedisUnavailable):
-            in_flight = count_in_flight(client, config.namespace, key)
+            in_flight = count_in_flight(
+                client, config.namespace, key, lease_seconds=config.fleet.lease_seconds
+            )
             trouble = last_trouble(client, config.namespace, key)
     if project is None:
         return ProjectStatus(project=key, in_flight=in_flight, trouble=trouble)

@@ -8,6 +8,10 @@ A full Redis refuses what may take memory, and whatever comes in a transaction, 
 messages. Who takes these, above all the index worker, is the only one that can empty it, so a
 worker starts and goes on without notes of its own: a message that Redis has no room to note as
 taken is lost if its worker is killed, and a round finds what is missing.
+
+What is sent is signed, and what comes without a right signature is dropped (`workers.signature`):
+tasks, commands of Flower and `celery control`, and their answers. If it was of use, a round or beat
+sends it anew.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 from redis.exceptions import ResponseError
 
 from patchsync.fleet.redis_client import is_full
+from workers import signature
 
 
 @contextmanager
@@ -83,11 +88,25 @@ class Channel(redis.Channel):
         with borne_when_full():
             super().maybe_refresh_binding_expiry()  # type: ignore[misc]  # as above
 
+    def _put(self, queue: str, message: signature.Message, **kwargs: Any) -> None:
+        signature.sign(message)
+        super()._put(queue, message, **kwargs)
+
+    def _put_fanout(
+        self, exchange: str, message: signature.Message, routing_key: str, **kwargs: Any
+    ) -> None:
+        signature.sign(message)
+        super()._put_fanout(exchange, message, routing_key, **kwargs)  # type: ignore[misc]  # as above
+
 
 class Transport(redis.Transport):
     """Makes such channels."""
 
     Channel = Channel
+
+    def _deliver(self, message: signature.Message, queue: str | None) -> None:
+        if signature.is_genuine(message, queue):
+            super()._deliver(message, queue)
 
 
 def use() -> None:

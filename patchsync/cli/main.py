@@ -53,6 +53,10 @@ COMMANDS = {
         "Show who is alive, how the last analysis went, per project what the server had at the last"
         " round and what we have, and what of it is pushed.",
     ),
+    "resume": (
+        "resume:resume",
+        "Lift what stops the fleet: a hold of all requests, or with -p the halt of a project.",
+    ),
     "enqueue": (
         "enqueue:enqueue",
         "Enqueue one task for the running fleet; without TASK, list them.",

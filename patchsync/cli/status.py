@@ -101,6 +101,7 @@ def _fleet_lines(config: Config, fleet: FleetStatus) -> list[str]:
     lines.append(f"requests    {fleet.requests_today}{budget} today (UTC)")
     if fleet.hold:
         lines.append(f"NOT ASKING  until {_time(fleet.hold.until)}: {fleet.hold.why}")
+        lines.append("            ends by itself; see `patchsync resume --help`")
     if fleet.waiting_messages:
         size = fleet.waiting_bytes / 2**20
         lines.append(f"waiting     {fleet.waiting_messages} messages for index, {size:.1f} MiB")
@@ -142,6 +143,7 @@ def _project_lines(project: ProjectStatus) -> list[str]:
         ]
     if project.halted:
         lines.append(f"halted      {project.halted}")
+        lines.append(f"            when mended: `patchsync resume -p {project.project}`")
     if project.in_flight:
         lines.append(f"in flight   {project.in_flight} pages")
     if project.importing:

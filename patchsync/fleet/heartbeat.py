@@ -1,6 +1,7 @@
 """Who is alive: each process of a fleet notes its heartbeat in Redis, every few seconds.
 
-Redis' own clock counts, so that machines whose clocks differ agree on who is alive.
+Redis' own clock counts, so that machines whose clocks differ agree on who is alive. Where it was
+set back, heartbeats of before lie ahead: they tell nothing.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class Heartbeats:
         """Say that `member` is alive."""
         now = redis_now(self._client)
         self._client.execute_command("ZADD", self._key, now, _text(member))
-        self._client.execute_command("ZREMRANGEBYSCORE", self._key, "-inf", now - FORGOTTEN_SECONDS)
+        for least, most in (("-inf", now - FORGOTTEN_SECONDS), (now + ALIVE_SECONDS, "+inf")):
+            self._client.execute_command("ZREMRANGEBYSCORE", self._key, least, most)
         self._client.execute_command("EXPIRE", self._key, FORGOTTEN_SECONDS)
         if member.service == "beat":
             self._client.execute_command("SET", self._expected, b"", "EX", EXPECTED_SECONDS)
@@ -63,8 +65,10 @@ class Heartbeats:
 
     def alive(self) -> list[Member]:
         """Who had a heartbeat lately, by service, host and pid."""
-        since = redis_now(self._client) - ALIVE_SECONDS
-        texts = self._client.execute_command("ZRANGEBYSCORE", self._key, since, "+inf")
+        now = redis_now(self._client)
+        texts = self._client.execute_command(
+            "ZRANGEBYSCORE", self._key, now - ALIVE_SECONDS, now + ALIVE_SECONDS
+        )
         members = [Member(**json.loads(text)) for text in texts]
         return sorted(members, key=lambda member: (member.service, member.host, member.pid))
 

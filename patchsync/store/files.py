@@ -12,7 +12,7 @@ from pathlib import Path
 
 from patchsync.errors import StoreDamaged, StoreUnavailable
 
-_REMEDY = {
+REMEDY = {
     errno.ENOSPC: "the disk is full; free some space",
     errno.EDQUOT: "the quota is used up; raise it or free some space",
     errno.EFBIG: "the file would exceed the limit of this process; raise it (ulimit -f)",
@@ -28,7 +28,7 @@ def storing(path: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = _REMEDY.get(error.errno or 0, error.strerror or str(error))
+        remedy = REMEDY.get(error.errno or 0, error.strerror or str(error))
         raise StoreUnavailable(f"{error.filename or path}: {remedy}") from error
 
 

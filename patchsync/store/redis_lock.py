@@ -33,7 +33,7 @@ def redis_lock(client: Redis, name: str, *, ttl: float, wait: float) -> Iterator
     """
     lock = client.lock(name, timeout=ttl, thread_local=False)
     try:
-        _acquire(client, lock, name, wait)
+        _acquire(client, lock, name, ttl, wait)
     except OutOfMemoryError:
         log.warning("Redis is full: goes on without the lock %s", name)
         yield
@@ -50,10 +50,12 @@ def redis_lock(client: Redis, name: str, *, ttl: float, wait: float) -> Iterator
             log.warning("Redis lock %s could not be released: %s", name, error)
 
 
-def _acquire(client: Redis, lock: Lock, name: str, wait: float) -> None:
+def _acquire(client: Redis, lock: Lock, name: str, ttl: float, wait: float) -> None:
     waited = False
     deadline = time.monotonic() + wait
     while not lock.acquire(blocking=False):
+        if client.pttl(name) > 1000 * ttl:  # Redis' clock was set back: no lock lasts so long.
+            client.pexpire(name, round(1000 * ttl))
         if time.monotonic() >= deadline:
             raise LockHeld(f"Redis lock {name}: another worker has held it for {wait:g} s")
         client.set(_wanted(name), b"", px=round(1000 * _WANTED_SECONDS))
@@ -69,7 +71,10 @@ def give_way(client: Redis, name: str) -> None:
     Without that a lock which is free for an instant now and then is never met so.
     """
     deadline = time.monotonic() + 2 * _WANTED_SECONDS
-    while client.exists(_wanted(name)) and time.monotonic() < deadline:
+    # One that lasts longer was set before Redis' clock was set back.
+    while 0 <= client.pttl(_wanted(name)) <= 1000 * _WANTED_SECONDS:
+        if time.monotonic() >= deadline:
+            break
         time.sleep(_POLL)
 
 

@@ -17,7 +17,7 @@ from patchsync.fleet.leases import Leases
 from patchsync.fleet.trouble import last_trouble
 from patchsync.sync.holdings import holdings
 from patchsync.sync.projects import Project, find_project
-from patchsync.sync.records import last_audit, last_round
+from patchsync.sync.records import AuditRecord, RoundRecord, last_audit, last_round
 
 # A message may be lost: when nothing was heard for so long it is sent again, then less often.
 ASK_AGAIN_SECONDS = 10.0
@@ -45,7 +45,8 @@ class Driver:
             key,
             lease_seconds=config.fleet.lease_seconds,
         )
-        self._began = time.time()
+        # What there was before is not what we wait for, whatever clock it was noted by.
+        self._former_trouble = last_trouble(self._redis, config.namespace, key)
         self._trouble: str | None = None
         self._seen: object = None
         # When something was last seen to happen, on the monotonic clock
@@ -57,7 +58,7 @@ class Driver:
         if self.outcome is not None:
             return
         trouble = last_trouble(self._redis, self._config.namespace, self.key)
-        if trouble and trouble.at >= self._began:
+        if trouble and trouble != self._former_trouble:
             self._trouble = f"{trouble.task}: {trouble.message}"
             if trouble.lasting:
                 self.outcome = f"{self.name}: not in step: {self._trouble}"
@@ -75,19 +76,24 @@ class Driver:
         )
 
     def _follow(self, project: Project) -> None:
-        round_, audit = last_round(project), last_audit(project)
+        round_, audit = records = _records(project)
         in_flight = self._leases.in_flight()
         ours = holdings(project)
         self.name, self.known = project.name, ours.known
         self.count = round_.count if round_ else None
-        self._note((self.known, in_flight, round_, audit))
+        self._note((self.known, in_flight, records))
         if in_flight:
             self.doing = f"{in_flight} pages in flight"
-        elif self._question == "round" and round_ and round_.at >= self._asked_at:
+        elif self._question == "round" and round_ and round_ != self._former_round:
             self.doing = "comparing"
             if round_.in_sync:
                 self._ask("audit")
-        elif self._question == "audit" and audit and audit.began >= self._asked_at:
+        elif (
+            self._question == "audit"
+            and audit
+            and audit != self._former_audit
+            and audit.began >= self._asked_at
+        ):
             self.doing = f"audit: {audit.pages} of {audit.all_pages} pages"
             if audit.agreed:
                 self.agreed = True
@@ -107,6 +113,8 @@ class Driver:
     def _ask(self, question: Literal["round", "audit"]) -> None:
         self._question = question
         self._asked_at = time.time()
+        project = find_project(self._config, self.key)
+        self._former_round, self._former_audit = _records(project) if project else (None, None)
         self._enqueue_question()
 
     def _enqueue_question(self) -> None:
@@ -116,3 +124,7 @@ class Driver:
             self._enqueue("fetch.probe", self.key)
         else:
             self._enqueue("fetch.audit", self.key, self._asked_at)
+
+
+def _records(project: Project) -> tuple[RoundRecord | None, AuditRecord | None]:
+    return last_round(project), last_audit(project)
