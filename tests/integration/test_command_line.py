@@ -127,7 +127,9 @@ def test_status_and_health_without_a_fleet(installation: Installation) -> None:
     assert unset in health.stdout
     embedded = installation.changed(alone.config.redis.url.get_secret_value(), "")
     status = embedded.patchsync("status")
-    assert "fleet: no fleet runs here, and so no Redis; `patchsync up` starts it" in status.stdout
+    assert (
+        "fleet: no fleet of this user runs here, and so no Redis; `patchsync up`" in status.stdout
+    )
 
 
 def test_health_where_nothing_of_a_service_runs(installation: Installation) -> None:
