@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
+from patchsync.cli.output import echo
 from patchsync.config import Config, load
 from patchsync.errors import GiveUp, RedisUnavailable
 from patchsync.fleet.redis_client import RedisReader
@@ -63,9 +64,9 @@ def _release(config: Config, key: str) -> None:
         raise GiveUp(f"{key} is not in the store yet, so it is not halted; run `patchsync sync`")
     reason = release(project.paths)
     if reason is None:
-        click.echo(f"{project.name}: is not halted")
+        echo(f"{project.name}: is not halted")
     else:
-        click.echo(f"{project.name}: is synced again; it was halted: {reason}")
+        echo(f"{project.name}: is synced again; it was halted: {reason}")
 
 
 def _lift(config: Config, *, yes: bool) -> bool:
@@ -81,19 +82,19 @@ def _lift(config: Config, *, yes: bool) -> bool:
         raise RedisUnavailable(f"no fleet runs, or {where} does not answer: {error}") from None
     for project in find_projects(config):
         if reason := halted(project.paths):
-            click.echo(f"{project.name}: is halted, see `resume -p {project.key}`: {reason}")
+            echo(f"{project.name}: is halted, see `resume -p {project.key}`: {reason}")
     for who in spent_shares(config, spent, of_push):
-        click.echo(
+        echo(
             f"{who}'s share of the day's budget is spent, in all {spent} of {config.daily_budget}"
             " requests: it ends at 00:00 UTC, or with a higher [patchwork] requests_per_day",
             err=True,
         )
     if hold is None:
-        click.echo("no hold: whoever has something to ask may ask")
+        echo("no hold: whoever has something to ask may ask")
         return True
     said = f"until {datetime.fromtimestamp(hold.until, UTC):%Y-%m-%d %H:%M:%S} UTC: {hold.why}"
     if hold.by_server and not yes:
-        click.echo(
+        echo(
             f"not lifted: the server asked for it, {said}. It ends by itself; --yes lifts it now",
             err=True,
         )
@@ -104,5 +105,5 @@ def _lift(config: Config, *, yes: bool) -> bool:
 
     with Redis.from_url(config.redis_url) as client:
         fleet_rate_limiter(config, client).lift()
-    click.echo(f"lifted; nobody was to ask {said}")
+    echo(f"lifted; nobody was to ask {said}")
     return True

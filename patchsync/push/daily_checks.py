@@ -4,45 +4,34 @@ copies of a patch causes some.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-
 from patchsync.store.sqlite_file import SqliteFile
 
 DAY = 86400  # seconds
 
 _OF_GROUP = """
     SELECT sum(checks) FROM daily_check WHERE day = ?2 AND patch_id IN (
-        SELECT ?1 UNION SELECT patch_id FROM revision_group WHERE group_id =
-            (SELECT group_id FROM revision_group WHERE patch_id = ?1))
+        SELECT ?1 UNION
+        SELECT patch_id FROM named WHERE line = (SELECT line FROM named WHERE patch_id = ?1))
 """
 _COUNT = """
     INSERT INTO daily_check VALUES (?1, ?2, 1) ON CONFLICT DO UPDATE
     SET checks = CASE WHEN day = ?2 THEN checks + 1 ELSE 1 END, day = ?2
 """
 _AT_LIMIT = """
-    SELECT patch_id FROM revision_group WHERE group_id IN (
-        SELECT group_id FROM daily_check JOIN revision_group USING (patch_id)
-        WHERE day = ? GROUP BY group_id HAVING sum(checks) >= ?)
+    SELECT patch_id FROM named WHERE line IN (
+        SELECT line FROM daily_check JOIN named USING (patch_id)
+        WHERE day = ? GROUP BY line HAVING sum(checks) >= ?)
 """
 
 
 class DailyChecks:
     """The part of a ledger that counts checks by group and day; raises as the ledger.
 
-    `now` is in seconds since 1970.
+    Patches of one line of patch-groups are a group. `now` is in seconds since 1970.
     """
 
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
-
-    def set_groups(self, groups: Iterable[Collection[int]]) -> None:
-        """Note that the patches of each of these are one group from now on."""
-        with self._file.transaction() as sql:
-            sql.executemany(
-                "INSERT INTO revision_group VALUES (?, ?) ON CONFLICT DO UPDATE"
-                " SET group_id = excluded.group_id WHERE group_id != excluded.group_id",
-                ((patch_id, min(group)) for group in groups for patch_id in group),
-            )
 
     def take(self, patch_id: int, now: float, limit: int) -> bool:
         """Count a check of a patch; False, and nothing counted, where its group had its share."""

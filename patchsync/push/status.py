@@ -40,8 +40,9 @@ class PushStatus:
     maintained: bool | None = None
     # Those that are switched on
     sinks: Mapping[str, SinkCounts] = field(default_factory=dict)
-    # The latest first
+    # The latest first; what people decided otherwise, and that stays, by itself
     troubles: tuple[PatchTrouble, ...] = ()
+    respected: tuple[PatchTrouble, ...] = ()
     # Pending checks that wait for the next day; see `daily_checks`
     waiting_checks: int = 0
 
@@ -103,6 +104,9 @@ def ledger_status(ledger: Ledger, config: Config, project_id: int, name: str) ->
         maintained=project_id in identity.projects if identity and asked else None,
         sinks={str(sink): counts.get(sink, SinkCounts()) for sink in config.push.sinks},
         troubles=tuple(map(_shortened, ledger.troubles(LATEST_TROUBLES, [project_id]))),
+        respected=tuple(
+            map(_shortened, ledger.troubles(LATEST_TROUBLES, [project_id], respected=True))
+        ),
         waiting_checks=_waiting_checks(ledger, config, project_id),
     )
 

@@ -105,6 +105,16 @@ def test_of_each_project_and_sink_its_own_numbers(config: Config, ledger: Ledger
     ]
 
 
+def test_what_people_decided_otherwise_is_no_trouble(config: Config, ledger: Ledger) -> None:
+    """It is counted apart and told as that, and there is no remedy to be taken."""
+    want(ledger, 1, 2)
+    ledger.set_trouble(check(2), TroubleKind.REPORT, "somebody chose otherwise", 6.0)
+    numbers, told_of = push_lines(config)[1:]
+    assert numbers.endswith("1 pending, 0 in trouble; 1 as people have them")
+    assert told_of.startswith("patch 2") and "no trouble" in told_of
+    assert told_of.endswith("somebody chose otherwise")
+
+
 def test_the_latest_troubles_with_their_kind_and_text(config: Config, ledger: Ledger) -> None:
     """Of this project alone, a few, each in one line of bounded length; and how to go on."""
     want(ledger, *range(1, 11))
@@ -129,7 +139,7 @@ def test_checks_that_wait_for_the_next_day(
     monkeypatch.setattr("patchsync.push.status.time", SimpleNamespace(time=lambda: 5.0))
     want(ledger, 1, 2, 3)
     want(ledger, 4, project_id=2)
-    ledger.daily_checks.set_groups([{1, 2, 3, 4}, {5, 6}])
+    ledger.name_lines(dict.fromkeys((1, 2, 3, 4), 7) | {5: 8, 6: 8}, ())
     for patch_id in (3, 3, 5):
         assert ledger.daily_checks.take(patch_id, 5.0, 2)
     assert not any("waits" in line for line in push_lines(config))
@@ -233,7 +243,9 @@ def test_as_json(config: Config, ledger: Ledger) -> None:
     want(ledger, 1, 2)
     ledger.set_trouble(check(2), TroubleKind.GONE, "404", 6.0)
     found: dict[str, Any] = json.loads(told(config, "--json").stdout)["projects"][0]["push"]
-    assert found["sinks"]["check"] == {"wanted": 2, "shown": 0, "pending": 1, "trouble": 1}
+    assert found["sinks"]["check"] == {"wanted": 2, "shown": 0, "pending": 1, "trouble": 1} | {
+        "respected": 0
+    }
     assert found["troubles"] == [
         {"patch_id": 2, "sink": "check", "kind": "gone", "text": "404", "at": 6.0}
     ]
