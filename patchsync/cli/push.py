@@ -43,6 +43,18 @@ MOST_ROWS = 100
 @click.option("--yes", is_flag=True, help="Do not ask before the first push, or before --undo.")
 @click.option("--retry", is_flag=True, help="Try again what Patchwork refused before.")
 @click.option(
+    "--take-back",
+    multiple=True,
+    type=int,
+    metavar="PATCH",
+    help="Have what this patch (its id) shows count as ours again, whoever did it.",
+)
+@click.option(
+    "--fewer-groups",
+    is_flag=True,
+    help="Withdraw annotations also where so many mails are in no group that it looks cut.",
+)
+@click.option(
     "--undo", is_flag=True, help="Take out our relations, and set our checks to pending instead."
 )
 def push(
@@ -51,33 +63,39 @@ def push(
     limit: int | None,
     yes: bool,
     retry: bool,
+    take_back: tuple[int, ...],
+    fewer_groups: bool,
     undo: bool,
 ) -> None:
     """Show PaStA's groups in Patchwork, once: what is there already is not written again.
 
     What is shown, and how, says [push] in the configuration: checks, relations, states, comments.
-    What people set by hand stays. The first push to a project asks; once somebody agreed, the
-    fleet's service `push` goes on by itself.
+    What people set by hand stays, until they say otherwise (--take-back). The first push to a
+    project asks; once somebody agreed, the fleet's service `push` goes on by itself.
 
     Exit status 0 if Patchwork took all of it; what it refused is told, and in `patchsync status`.
+    Where people decided otherwise is told too, and is no failure.
     """
     if undo and projects:
         raise click.UsageError("--undo is for all projects; leave --project out")
+    if take_back and (dry_run or undo):
+        raise click.UsageError("--take-back goes with neither --dry-run nor --undo")
     config = load()
     end_as_by_ctrl_c()
     with PushService(config, connect_annotator(config)) as service:
         for progress in service.learn():
             _say_where(progress)
         if retry:
-            service.refresh_identity()
-            service.ledger.retry()
+            service.retry()
+        if take_back:
+            service.take_back(take_back)
         ids = _project_ids(config, service, projects)
         audited: list[Job] = []
         if undo:
             _undo(service, yes=yes, dry_run=dry_run)
             ids = set(service.identity.projects)
         else:
-            service.plan()
+            service.plan(fewer_groups=fewer_groups)
             if not dry_run:
                 _agree(service, ids, yes=yes)
             audited = service.audit(ids)
@@ -161,9 +179,11 @@ def _run(service: PushService, jobs: list[Job], *, dry_run: bool) -> bool:
     _show(console, outcomes, dry_run=dry_run)
     written = summary(Counter(outcome.sink for outcome in outcomes if outcome.written))
     troubles = sum(outcome.trouble for outcome in outcomes)
+    respected = sum(outcome.respected for outcome in outcomes)
     echo(
         f"{'would write' if dry_run else 'wrote'}: {written}"
-        + (f"; {troubles} reports" if troubles else "")
+        + (f"; {troubles} in trouble" if troubles else "")
+        + (f"; {respected} as people have them" if respected else "")
     )
     if failed:
         again = "; the next round goes on" if isinstance(failed, TryAgainLater) else ""

@@ -27,6 +27,7 @@ from patchsync.patchwork.schemas import (
     PatchView,
     ProjectEntry,
     RelationEvent,
+    StateEvent,
     User,
 )
 
@@ -207,6 +208,15 @@ class Annotator(Client):
             event for event in events if event.actor_id == user.id and event.state in states
         )
         return {patch_id: event.state for patch_id, event in newest.items()}
+
+    def state_events(self, key: str, patch_id: int) -> tuple[StateEvent, ...]:
+        """All changes of a patch's state, the oldest first.
+
+        Mostly one request (`GET events/?category=patch-state-changed&patch=`).
+        """
+        filters: dict[str, str | int] = {"category": "patch-state-changed", "patch": patch_id}
+        events = self._events(schemas.STATE_EVENTS, key, **filters)
+        return tuple(event for event in events if event.patch_id == patch_id)
 
     def relation_events(self, key: str) -> dict[int, RelationEvent]:
         """The last time that each patch of a project came into or out of a relation, by patch.

@@ -134,7 +134,7 @@ class Client:
         """The highest patch id of a project (None: no patch, or no such project) and their count.
 
         One request (`GET patches/?order=-id&per_page=1`): the body, and the page of rel="last".
-        Patchwork 2.2 gives no such link; there it is two.
+        Before Patchwork 3.1 there is no such link; there it is two.
         """
         page = Page("-id", 1, 1)
         listed = self._list(key, page)

@@ -9,6 +9,7 @@ import redis
 
 from patchsync.config import Config, load
 from patchsync.errors import ConfigError
+from patchsync.fleet.services import service_command
 
 MINIMAL = """
 [mbox.patchwork]
@@ -130,7 +131,7 @@ def test_the_key_of_messages(tmp_path: Path) -> None:
         written(tmp_path, table, key="short").signing_key()
     (tmp_path / "key").unlink()
     with pytest.raises(ConfigError, match="signing_key_file"):
-        load(tmp_path / "patchsync.toml").signing_key()
+        service_command(load(tmp_path / "patchsync.toml"), "index")
 
 
 TOKEN = "0123456789abcdef"
