@@ -59,6 +59,8 @@ def configured(file: Path, store: Path) -> Path:
         url = "redis://{FIRST}:{REDIS_PORT}/0"
         [store]
         mbox = "{store}"
+        [analysis]
+        engine = "none"
         [schedule]
         probe_seconds = 2
         """
