@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from patchsync.analysis.update import UpdateRecord
 from patchsync.cli.output import echo
 from patchsync.config import Config, load
 from patchsync.fleet.redis_client import RedisReader
 from patchsync.fleet.services import wanted_services
 from patchsync.status import (
+    AnalysisStatus,
     FleetStatus,
     ProjectStatus,
     analysis_status,
@@ -112,7 +112,7 @@ def _fleet_lines(config: Config, fleet: FleetStatus) -> list[str]:
     return lines
 
 
-def _analysis_lines(record: UpdateRecord) -> list[str]:
+def _analysis_lines(record: AnalysisStatus) -> list[str]:
     if record.at is None:
         lines = [f"analysis ({record.engine}): never went through yet"]
     else:
@@ -122,6 +122,11 @@ def _analysis_lines(record: UpdateRecord) -> list[str]:
         ]
     if record.trouble:
         lines.append(f"FAILED      {_time(record.failed_at)}: {record.trouble}")
+    lines += [
+        f"quarantined {mail.name} since {mail.first:%Y-%m-%d %H:%M}, tried {mail.tries} times:"
+        f" {mail.reason}"
+        for mail in record.quarantined
+    ]
     return lines
 
 
