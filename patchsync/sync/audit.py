@@ -54,13 +54,8 @@ class AuditProgress:
     # The last page was seen
     done: bool = False
 
-    @property
-    def next_page(self) -> Page | None:
-        """The page to list next; None when all were seen."""
-        return None if self.done else Page("id", LARGEST_PAGE, self.page)
-
     def see(self, answer: Answer | None, known: IdSet) -> tuple[Seen, PageToFetch | None]:
-        """Takes the answer for `next_page` (None: it lies past the end).
+        """Takes the answer for its next page (None: it lies past the end).
 
         Returns what it changes, in `known` too, and the page to fetch if it lists what we lack.
         """

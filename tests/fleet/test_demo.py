@@ -166,6 +166,6 @@ def test_stopped_it_leaves_nothing_behind(tmp_path: Path) -> None:
     with running(tmp_path, *command()) as demo:
         demo.wait_for("The fleet starts")
         demo.process.terminate()
-        assert demo.process.wait(120) == 1
+        assert demo.process.wait(120) == 1, demo.said
         demo.assert_nothing_runs()
         assert not demo.installation.config.run_dir.exists()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from itertools import count as counting
 
-from patchsync.patchwork.paging import Answer, Page
+from patchsync.patchwork.paging import LARGEST_PAGE, Answer, Page
 from patchsync.sync import compare as comparison
 from patchsync.sync.audit import AuditProgress
 from patchsync.sync.compare import Comparison, PageToFetch
@@ -151,12 +151,12 @@ def sync(server: ModelServer, store: ModelStore, *, window: int = 50, rounds: in
 
 def audit(server: ModelServer, store: ModelStore) -> AuditProgress:
     """All pages one by one, the state sent on as JSON, each compared with what is known then."""
-    state = json.dumps(asdict(AuditProgress(until=max(server.ids, default=0))))
-    while (page := AuditProgress(**json.loads(state)).next_page) is not None:
-        part = AuditProgress(**json.loads(state))
-        seen, want = part.see(server.list_page(page), store.known())
+    progress = AuditProgress(until=max(server.ids, default=0))
+    while not progress.done:
+        page = Page("id", LARGEST_PAGE, progress.page)
+        seen, want = progress.see(server.list_page(page), store.known())
         store.apply(Found(tuple(seen.back), (), tuple(seen.gone)))
         if want is not None:
             store.apply(fetch(server, want))
-        state = json.dumps(asdict(part))
-    return AuditProgress(**json.loads(state))
+        progress = AuditProgress(**json.loads(json.dumps(asdict(progress))))
+    return progress
