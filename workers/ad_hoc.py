@@ -7,7 +7,7 @@ from typing import Any
 
 from kombu.exceptions import OperationalError
 
-from patchsync.errors import GiveUp, TryAgainLater
+from patchsync.errors import GiveUp, TryAgainLater, in_words
 from workers.celery import app
 
 PUBLISH_RETRIES = {"max_retries": 3, "interval_start": 0.2, "interval_step": 0.5}
@@ -42,4 +42,4 @@ def enqueue(name: str, *args: Any, **options: Any) -> str:
     try:
         return str(task.apply_async(args, retry_policy=PUBLISH_RETRIES, **options).id)
     except OperationalError as error:
-        raise TryAgainLater(f"[redis] url: Redis does not answer: {error}") from error
+        raise TryAgainLater(f"[redis] url: Redis does not answer: {in_words(error)}") from error

@@ -8,7 +8,7 @@ import sys
 import click
 
 from patchsync.config import Config, load
-from patchsync.errors import RedisUnavailable
+from patchsync.errors import RedisUnavailable, in_words
 from patchsync.fleet.heartbeat import Heartbeats
 from patchsync.fleet.redis_client import RedisReader
 from patchsync.fleet.services import SERVICES, flower_url
@@ -52,7 +52,7 @@ def _flower_trouble(config: Config) -> str | None:
         connection.request("GET", "/healthcheck")
         status = connection.getresponse().status
     except (OSError, HTTPException) as error:
-        return f"{url} does not answer: {error}"
+        return f"{url} does not answer: {in_words(error)}"
     finally:
         connection.close()
     return None if status == 200 else f"{url}/healthcheck answers with status {status}"

@@ -10,7 +10,7 @@ import socket
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from patchsync.errors import RedisUnavailable
+from patchsync.errors import RedisUnavailable, in_words
 
 if TYPE_CHECKING:
     import redis
@@ -35,8 +35,7 @@ def redis_now(client: RedisClient) -> float:
 class RedisReader:
     """A connection for commands that only read, made by the first one; a context that closes it.
 
-    TLS, options in the url, and what Redis refuses are left to redis-py, and what is out of reach
-    is told in its words.
+    TLS, options in the url, and what Redis refuses are left to redis-py.
     """
 
     def __init__(self, url: str, *, seconds: float = 5.0) -> None:
@@ -69,7 +68,7 @@ class RedisReader:
                     self._stream = _connect(parts, self._seconds)
                 return _ask(self._stream, words)
             except TimeoutError as error:
-                raise RedisUnavailable(f"Timeout reading from {_place(parts)}") from error
+                raise RedisUnavailable(f"{_place(parts)}: {in_words(error)}") from error
             except (OSError, ValueError):
                 pass
         return self._by_redis_py(words)
@@ -85,21 +84,15 @@ class RedisReader:
         try:
             return client.execute_command(*words)
         except redis.RedisError as error:
-            raise RedisUnavailable(str(error)) from error
+            raise RedisUnavailable(redis_problem(self._url, error)) from error
 
 
 def _connect(parts: SplitResult, seconds: float) -> BinaryIO:
     """A connection that is logged in, to the database that the url names."""
     try:
         connection = _connected_socket(parts, seconds)
-    except TimeoutError as error:
-        raise RedisUnavailable("Timeout connecting to server") from error
     except OSError as error:
-        if error.strerror is None:
-            raise
-        raise RedisUnavailable(
-            f"Error {error.errno} connecting to {_place(parts)}. {error.strerror}."
-        ) from error
+        raise RedisUnavailable(f"{_place(parts)}: {in_words(error)}") from error
     with connection:  # The stream keeps it open.
         stream = cast(BinaryIO, connection.makefile("rwb"))
     try:
@@ -130,6 +123,11 @@ def _connected_socket(parts: SplitResult, seconds: float) -> socket.socket:
 
 def _address(parts: SplitResult) -> tuple[str, int]:
     return unquote(parts.hostname or "localhost"), parts.port or 6379
+
+
+def redis_problem(url: str, error: BaseException) -> str:
+    """Where the Redis is that `url` names, and what is wrong with it, in our words."""
+    return f"{_place(urlsplit(url))}: {in_words(error)}"
 
 
 def _place(parts: SplitResult) -> str:

@@ -9,6 +9,7 @@ import redis
 
 from patchsync.config import Config
 from patchsync.errors import GiveUp
+from patchsync.fleet.redis_client import redis_problem
 
 
 def redis_trouble(config: Config) -> str | None:
@@ -17,7 +18,7 @@ def redis_trouble(config: Config) -> str | None:
     try:
         client.ping()
     except (redis.RedisError, OSError) as error:
-        return f"Redis does not answer: {error}"
+        return f"Redis does not answer: {redis_problem(config.redis_url, error)}"
     finally:
         client.close()
     return None

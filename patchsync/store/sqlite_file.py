@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from patchsync.errors import GiveUp, StoreDamaged, StoreUnavailable
+from patchsync.errors import GiveUp, StoreDamaged, StoreNotWritable, StoreUnavailable
 from patchsync.store.files import make_folder, storing
 
 BUSY_SECONDS = 60.0  # to wait for another process' transaction: a first plan takes its time
@@ -207,7 +207,9 @@ class SqliteFile:
         except sqlite3.DatabaseError as error:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
             if code & 0xFF in _PASSING:
-                raise StoreUnavailable(f"{self._path}: {error}") from error
+                full = code & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
+                kind = StoreNotWritable if full else StoreUnavailable
+                raise kind(f"{self._path}: {error}") from error
             if self._schema.remedy is not None:
                 raise StoreDamaged(
                     f"{self._path} is damaged ({error}); {self._schema.remedy}"

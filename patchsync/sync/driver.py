@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import redis
@@ -15,6 +16,7 @@ import redis
 from patchsync.config import Config
 from patchsync.fleet.leases import Leases
 from patchsync.fleet.trouble import last_trouble
+from patchsync.patchwork.rate_limit_state import key_prefix, read_hold
 from patchsync.sync.holdings import holdings
 from patchsync.sync.projects import Project, find_project
 from patchsync.sync.records import last_audit, last_round
@@ -46,7 +48,12 @@ class Driver:
             lease_seconds=config.fleet.lease_seconds,
         )
         self._began = time.time()
-        self._trouble: str | None = None
+        # What is wrong now, and what it waits for; None where nothing is
+        self.trouble: str | None = None
+        # How a task saw that nothing answers at the url
+        self.unreachable: str | None = None
+        # Whether anything came of what was asked
+        self.heard = False
         self._seen: object = None
         # When something was last seen to happen, on the monotonic clock
         self.moved_at = time.monotonic()
@@ -58,10 +65,15 @@ class Driver:
             return
         trouble = last_trouble(self._redis, self._config.namespace, self.key)
         if trouble and trouble.at >= self._began:
-            self._trouble = f"{trouble.task}: {trouble.message}"
+            self.trouble = f"{trouble.task}: {trouble.message}"
+            self.unreachable = self.trouble if trouble.unreachable else None
             if trouble.lasting:
-                self.outcome = f"{self.name}: not in step: {self._trouble}"
+                self.give_up(self.trouble)
                 return
+        hold = read_hold(self._redis.execute_command, key_prefix(self._config))
+        if hold:
+            until = datetime.fromtimestamp(hold.until, UTC)
+            self.trouble = f"Patchwork is not asked until {until:%H:%M:%S} UTC: {hold.why}"
         project = find_project(self._config, self.key)
         if project:
             self._follow(project)
@@ -69,10 +81,8 @@ class Driver:
             self._enqueue_question()
 
     def give_up(self, why: str) -> None:
-        """Set the outcome of a project that is not in step."""
-        self.outcome = (
-            self.outcome or f"{self.name}: not in step: {why}: {self._trouble or self.doing}"
-        )
+        """Set the outcome of a project that is not in step, unless it has one."""
+        self.outcome = self.outcome or f"{self.name}: not in step: {why}"
 
     def _follow(self, project: Project) -> None:
         round_, audit = last_round(project), last_audit(project)
@@ -80,6 +90,7 @@ class Driver:
         ours = holdings(project)
         self.name, self.known = project.name, ours.known
         self.count = round_.count if round_ else None
+        self.heard = self.heard or bool(in_flight or (round_ and round_.at >= self._began))
         self._note((self.known, in_flight, round_, audit))
         if in_flight:
             self.doing = f"{in_flight} pages in flight"
@@ -101,6 +112,7 @@ class Driver:
     def _note(self, seen: object) -> None:
         if seen != self._seen:
             self._seen = seen
+            self.trouble = None
             self.moved_at = time.monotonic()
             self._ask_again_at = self.moved_at + ASK_AGAIN_SECONDS
 

@@ -15,7 +15,7 @@ import redis
 
 from patchsync.errors import RedisUnavailable
 from patchsync.fleet.parent_death import die_with_parent
-from patchsync.fleet.redis_client import RedisClient, RedisReader, redis_now
+from patchsync.fleet.redis_client import RedisClient, RedisReader, redis_now, redis_problem
 from patchsync.fleet.redis_server import embedded_redis_server
 from tests.support.installation import free_port, wait_until
 
@@ -40,12 +40,14 @@ def port() -> Iterator[int]:
             server.kill()
 
 
-def said(client: RedisClient, *words: object) -> object:
+def said(url: str, client: RedisClient, *words: object) -> object:
     """What a command brings: its answer, or the text of an error."""
     try:
         return client.execute_command(*words)
-    except (redis.RedisError, RedisUnavailable) as error:
+    except RedisUnavailable as error:
         return str(error)
+    except redis.RedisError as error:
+        return redis_problem(url, error)
 
 
 @pytest.mark.parametrize(
@@ -72,8 +74,9 @@ def test_it_answers_as_redis_py(
     redis_client.hset("hash", "one", "1")
     redis_client.rpush("list", "ä", b"\xff", "")
     redis_client.zadd("sorted", {"one": 1, "two": 2})
-    with RedisReader(f"unix://{redis_socket}") as reader:
-        assert said(reader, *words) == said(redis_client, *words)
+    url = f"unix://{redis_socket}"
+    with RedisReader(url) as reader:
+        assert said(url, reader, *words) == said(url, redis_client, *words)
 
 
 def test_it_goes_on_after_an_error(redis_client: redis.Redis, redis_socket: Path) -> None:
@@ -114,9 +117,9 @@ def test_what_is_wrong_is_told_as_by_redis_py(port: int, url: str) -> None:
     """Out of reach, a wrong password, none."""
     url = url.format(port=port)
     with RedisReader(url) as reader, redis.Redis.from_url(url) as client:
-        trouble = said(reader, "GET", "text")
+        trouble = said(url, reader, "GET", "text")
         assert isinstance(trouble, str)
-        assert trouble == said(client, "GET", "text")
+        assert trouble == said(url, client, "GET", "text")
 
 
 def test_one_that_hangs() -> None:
@@ -124,7 +127,7 @@ def test_one_that_hangs() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         place = f"127.0.0.1:{server.getsockname()[1]}"
         with RedisReader(f"redis://{place}", seconds=0.1) as reader:
-            assert said(reader, "PING") == f"Timeout reading from {place}"
+            assert said("", reader, "PING") == f"{place}: no answer in time"
 
 
 def test_half_an_answer_is_none() -> None:
