@@ -8,6 +8,8 @@ import click
 
 from patchsync.config import load
 from patchsync.errors import GiveUp
+from patchsync.fleet.heartbeat import Heartbeats
+from patchsync.fleet.redis_client import RedisReader
 from patchsync.sync.projects import configured
 
 
@@ -18,7 +20,7 @@ def enqueue(task: str | None, arguments: tuple[str, ...]) -> None:
     """Enqueue one task for the running fleet; without TASK, list them.
 
     ARGUMENTS begin with the project, by number or link name. The others are JSON where they
-    parse as it, else text.
+    parse as it, else text. Prints the task's id, and says where nobody runs who would take it.
 
     \b
     patchsync enqueue fetch.probe linuxppc-dev         look for new patches now
@@ -32,13 +34,23 @@ def enqueue(task: str | None, arguments: tuple[str, ...]) -> None:
         for name, what in ad_hoc.tasks().items():
             click.echo(f"{name:<22} {what}")
         return
+    ad_hoc.demand_task(task)
     if not arguments:
         raise GiveUp(
             f"{task} wants a project; there are: {', '.join(p.id for p in config.projects)}"
+            f"; usage: {ad_hoc.usage(task)}"
         )
     project, *others = arguments
     key = configured(config, project).id
     click.echo(ad_hoc.enqueue(task, key, *(_value(text) for text in others)))
+    service = ad_hoc.queue_of(task)
+    with RedisReader(config.redis_url) as client:
+        alive = Heartbeats(client, config.namespace).alive()
+    if all(member.service != service for member in alive):
+        click.echo(
+            f"it waits: no {service} runs; start the fleet (`patchsync up`, or `run {service}`)",
+            err=True,
+        )
 
 
 def _value(text: str) -> object:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import socket
 
 import pytest
+import redis
 
+from patchsync.fleet.heartbeat import Heartbeats, Member
 from standin.process import NOBODY_TOKEN, TOKEN
 from tests.support.inprocess import Workers
 from tests.support.installation import Installation, processes_of
@@ -55,32 +57,52 @@ def test_sync_of_an_unknown_project_fails_at_once(installation: Installation) ->
     ("arguments", "expected"),
     [
         (["fetch.prob", "sample"], "there is no task 'fetch.prob'; there are: analyse.update"),
-        (["fetch.probe"], "wants a project"),
+        (["nosuch"], "there is no task 'nosuch'; there are: analyse.update"),
+        (
+            ["fetch.probe"],
+            "wants a project; there are: sample, neighbour; usage: patchsync enqueue",
+        ),
         (["fetch.probe", "nosuch"], "project 'nosuch' is not in"),
-        (["fetch.probe", "sample", "1", "2"], "too many positional arguments"),
+        (["fetch.probe", "sample", "1", "2"], "too many positional arguments; usage: patchsync "),
+        (["fetch.audit", "sample", "now"], "since: 'now' is no float; usage: "),
+        (["fetch.fetch_patches", "sample"], "missing a required argument: 'ids'"),
+        (
+            ["fetch.fetch_patches", "sample", "17"],
+            "ids: 17 is no list[int]; usage: patchsync enqueue fetch.fetch_patches PROJECT IDS:list[int]\n",
+        ),
     ],
 )
 def test_enqueue_says_what_is_wrong(
-    installation: Installation, arguments: list[str], expected: str
+    installation: Installation, workers: Workers, arguments: list[str], expected: str
 ) -> None:
-    """A bad task, project or argument, or no fleet, is told apart, with exit status 1."""
+    """A bad task, project or argument is told apart, with exit status 1, and nothing is sent."""
     done = installation.patchsync("enqueue", *arguments)
     assert done.returncode == 1
     assert expected in done.stderr, done.stderr
+    assert workers.sent == []
 
 
 def test_enqueue_without_redis(installation: Installation) -> None:
     """It does not wait for one, and names the setting."""
     alone = installation.changed("unix://", "unix:///nowhere")
-    done = alone.process("enqueue", "fetch.probe", "sample")
+    line = ("enqueue", "fetch.probe", "sample")
+    done = alone.process(*line)
     assert done.returncode == 1
-    assert "[redis] url: Redis does not answer" in done.stderr
+    assert "[redis] url: Redis does not answer: there is no such socket" in done.stderr
+    embedded = alone.changed(alone.config.redis.url.get_secret_value(), "")
+    assert "start one by `patchsync up`" in embedded.process(*line).stderr
 
 
-def test_enqueue_sends_one_message(installation: Installation, workers: Workers) -> None:
-    """The task with its project, and its other arguments as JSON."""
+def test_enqueue_sends_one_message(
+    installation: Installation, workers: Workers, shared_redis: redis.Redis
+) -> None:
+    """The task with its project, and its other arguments as JSON; it says where nobody takes it."""
     done = installation.patchsync("enqueue", "fetch.fetch_patches", "sample", "[17, 18]")
     assert done.returncode == 0
+    assert "it waits: no fetch runs" in done.stderr
+    Heartbeats(shared_redis, installation.config.namespace).note(Member(service="fetch"))
+    assert installation.patchsync("enqueue", "fetch.fetch_patches", "sample", "[1]").stderr == ""
+    assert workers.sent.pop().args == ["sample", [1]]
     assert [(sent.task, sent.args) for sent in workers.sent] == [
         ("fetch.fetch_patches", ["sample", [17, 18]])
     ]
