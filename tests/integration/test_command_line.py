@@ -68,7 +68,8 @@ def test_sync_of_an_unknown_project_fails_at_once(installation: Installation) ->
         (["fetch.fetch_patches", "sample"], "missing a required argument: 'ids'"),
         (
             ["fetch.fetch_patches", "sample", "17"],
-            "ids: 17 is no list[int]; usage: patchsync enqueue fetch.fetch_patches PROJECT IDS:list[int]\n",
+            "ids: 17 is no list[int]; usage: patchsync enqueue fetch.fetch_patches"
+            " PROJECT IDS:list[int]\n",
         ),
     ],
 )
