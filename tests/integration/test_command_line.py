@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 
 import pytest
 import redis
@@ -10,11 +15,12 @@ import redis
 from patchsync.fleet.heartbeat import Heartbeats, Member
 from standin.process import NOBODY_TOKEN, TOKEN
 from tests.support.inprocess import Workers
-from tests.support.installation import Installation, processes_of
+from tests.support.installation import Installation, free_port, processes_of
 
 
 def test_check_of_a_good_configuration(installation: Installation) -> None:
     """All lines are ok, each project is found, and PaStA's own setting for it is spelt out."""
+    installation = installation.changed("[redis]", f"[flower]\nport = {free_port()}\n[redis]")
     done = installation.patchsync("check", PATCHWORK_TOKEN=TOKEN)
     assert done.returncode == 0, done.stdout
     assert "FAIL" not in done.stdout
@@ -33,6 +39,12 @@ def test_check_of_a_good_configuration(installation: Installation) -> None:
         ("", "", NOBODY_TOKEN, "does not maintain sample, neighbour"),
         ("[mbox", "[store]\nmbox = 'patchsync.toml'\n[mbox", TOKEN, "FAIL  [store] mbox: "),
         ("unix://", "unix:///nowhere", TOKEN, "FAIL  [redis] url: Redis does not answer"),
+        (
+            "[redis]",
+            "[flower]\naddress = '0.0.0.0'\n[redis]",
+            TOKEN,
+            "FAIL  [flower]: [flower] add",
+        ),
     ],
 )
 def test_check_of_a_bad_one(
@@ -42,6 +54,59 @@ def test_check_of_a_bad_one(
     done = installation.changed(old, new).patchsync("check", PATCHWORK_TOKEN=token)
     assert expected in done.stdout, done.stdout + done.stderr
     assert done.returncode == ("FAIL" in expected)
+
+
+def test_check_fails_where_a_sync_would(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No room on the disk, or a part of the store that another user owns."""
+    installation.sync()
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5))
+        done = installation.patchsync("check")
+    assert "FAIL  [store] mbox: " in done.stdout
+    assert "5 bytes are free, less than" in done.stdout
+    index = installation.config.d_mbox / "index"
+    (file,) = index.glob("*.1")
+    with monkeypatch.context() as foreign:
+        foreign.setattr(os, "access", lambda path, _: path != file)
+        done = installation.patchsync("check")
+    assert f"FAIL  [store] mbox: {file} cannot be written by this user" in done.stdout
+
+
+def test_check_of_the_dashboard_s_port(
+    installation: Installation, shared_redis: redis.Redis
+) -> None:
+    """Taken it is told, unless it is our own fleet's Flower that listens."""
+    with HTTPServer(("127.0.0.1", 0), Flower) as server:
+        threading.Thread(target=server.serve_forever).start()
+        port = server.server_port
+        taken = installation.changed("[redis]", f"[flower]\nport = {port}\n[redis]")
+        try:
+            done = taken.patchsync("check")
+            line = f"FAIL  [flower]: [flower] address, port: 127.0.0.1:{port}: Address already in"
+            assert line in done.stdout
+            run = taken.process("run", "flower")
+            Heartbeats(shared_redis, installation.config.namespace).note(Member(service="fetch"))
+            assert f"ok    [flower]: runs at http://127.0.0.1:{port}," in (
+                taken.patchsync("check").stdout
+            )
+        finally:
+            server.shutdown()
+    assert run.returncode == 1
+    assert run.stderr.count("\n") == 1
+    assert "set another port" in run.stderr
+
+
+class Flower(BaseHTTPRequestHandler):
+    """Answers the health check."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
 
 
 def test_sync_of_an_unknown_project_fails_at_once(installation: Installation) -> None:
