@@ -17,10 +17,11 @@ from patchsync.sync.projects import configured
 @click.argument("task", required=False)
 @click.argument("arguments", nargs=-1)
 def enqueue(task: str | None, arguments: tuple[str, ...]) -> None:
-    """Enqueue one task for the running fleet; without TASK, list them.
+    """Enqueue one task by hand; without TASK, list them.
 
-    ARGUMENTS begin with the project, by number or link name. The others are JSON where they
-    parse as it, else text. Prints the task's id, and says where nobody runs who would take it.
+    The running fleet does it. ARGUMENTS begin with the project, by number or link name. The others
+    are JSON where they parse as it, else text. Prints the task's id, and says where nobody runs who
+    would take it.
 
     \b
     patchsync enqueue fetch.probe linuxppc-dev         look for new patches now

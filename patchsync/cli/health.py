@@ -19,9 +19,10 @@ SECONDS = 5.0
 @click.command()
 @click.argument("service", type=click.Choice(SERVICES))
 def health(service: str) -> None:
-    """Say whether SERVICE runs and is alive on this host: exit status 0, else 1.
+    """Say whether SERVICE is alive on this host.
 
-    Workers and beat note a heartbeat in Redis every few seconds; the dashboard is asked by HTTP.
+    Exit status 0 if it is, else 1. Workers and beat note a heartbeat in Redis every few seconds;
+    the dashboard is asked by HTTP.
     """
     config = load()
     trouble = _flower_trouble(config) if service == "flower" else _trouble(config, service)

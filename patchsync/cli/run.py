@@ -18,7 +18,9 @@ from patchsync.fleet.services import QUEUES, SERVICES, demand_free_port, node_na
     help="Of a worker; default [fleet] fetch_processes for fetch, else 1.",
 )
 def run(service: str, processes: int | None) -> None:
-    """Run one service of the fleet in the foreground: for containers, systemd, another machine.
+    """Run one service of the fleet in the foreground.
+
+    For containers, systemd, another machine.
 
     \b
     probe   compares projects with Patchwork      where the store is

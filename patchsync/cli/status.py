@@ -41,11 +41,12 @@ WITHOUT = {
 @click.option("-p", "--project", "projects", multiple=True, metavar="P", help="Only this one.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def status(projects: tuple[str, ...], as_json: bool) -> None:
-    """Show who is alive, how the last analysis went, per project what the server had at the last
-    round and what we have, and what of it is pushed.
+    """Show who is alive, and how far each project is.
 
-    Asks the server nothing. Exit status 1 if a project is not in step, is halted, or never had
-    a round; an analysis that failed, and what is still to be pushed, or was refused, do not count.
+    How the last analysis went, what the server had at the last round and what we have, and what of
+    it is pushed. Asks the server nothing. Exit status 1 if a project is not in step, is halted, or
+    never had a round; an analysis that failed, and what is still to be pushed, or was refused, do
+    not count.
     """
     config = load()
     tables = [configured(config, key) for key in projects] or config.projects

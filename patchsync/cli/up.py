@@ -27,11 +27,11 @@ WIDTH = max(map(len, SERVICES))
 @click.command()
 @click.argument("services", nargs=-1, type=click.Choice(SERVICES))
 def up(services: tuple[str, ...]) -> None:
-    """Run everything on this machine until Ctrl-C: Redis if none is set, workers, beat, Flower.
+    """Run the whole fleet on this machine until Ctrl-C.
 
-    With SERVICES only these, such as `patchsync up fetch` on a second machine. A process that
-    ends is started again. All log to stdout, a line each with the service's name before it. A
-    second one here, with the same configuration, ends at once.
+    Redis if none is set, workers, beat and Flower. With SERVICES only these, such as `patchsync up
+    fetch` on a second machine. A process that ends is started again. All log to stdout, a line each
+    with the service's name before it. A second one here, with the same configuration, ends at once.
     """
     config = load()
     wanted = services or wanted_services(config)

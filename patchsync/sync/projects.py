@@ -149,9 +149,8 @@ def locate_project_offline(config: Config, key: str, link_name: str | None) -> P
     if project is None:
         if not table.id.isdecimal() or not table.list_email or not link_name:
             raise ConfigError(
-                f"project {table.id}: without asking Patchwork its place in the store is known "
-                "only from [mbox.patchwork] projects = [{ id = <number>, list_email = ... }] and "
-                "an archive that is called <link name>.mbox"
+                f"the place of project {table.id} in the store is not known yet: leave out"
+                " --offline, or give id and list_email in [mbox.patchwork] projects"
             )
         project = place_project(config, table, int(table.id), link_name, table.list_email)
     _demand_once(config, project)
