@@ -16,7 +16,7 @@ from patchsync.config import TOKEN_VARIABLE, Config, ProjectTable
 from patchsync.errors import ConfigError, GiveUp, PatchsyncError, RedisUnavailable
 from patchsync.fleet.heartbeat import Heartbeats
 from patchsync.fleet.redis_client import RedisReader
-from patchsync.fleet.redis_server import embedded_redis_server, redis_trouble
+from patchsync.fleet.redis_server import embedded_redis_server, redis_trouble, write_trouble
 from patchsync.fleet.services import demand_free_port, flower_url
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.schemas import ProjectEntry
@@ -171,12 +171,18 @@ def _store(config: Config) -> str:
 
 
 def _redis(config: Config) -> str:
+    signed = config.signing_key() is not None
     if config.embedded_redis:
         return f"empty: {embedded_redis_server()} is started and stopped with us"
-    trouble = redis_trouble(config)
+    trouble = redis_trouble(config) or write_trouble(config)
     if trouble:
         raise GiveUp(trouble)
-    return "answers"
+    if signed:
+        return "answers, and takes what is written; messages are signed"
+    return (
+        "answers, and takes what is written; whoever has its password may send tasks: see [redis]"
+        " signing_key_file"
+    )
 
 
 def _flower(config: Config) -> str:

@@ -15,7 +15,8 @@ from patchsync.errors import RedisUnavailable
 from patchsync.fleet.backpressure import IndexQueue
 from patchsync.fleet.heartbeat import Heartbeats, Member
 from patchsync.fleet.leases import count_in_flight
-from patchsync.fleet.redis_client import RedisClient
+from patchsync.fleet.redis_client import Memory, RedisClient, plain_words, was_killed
+from patchsync.fleet.services import wanted_services
 from patchsync.fleet.trouble import Trouble, last_trouble
 from patchsync.patchwork.rate_limit_state import Hold, key_prefix, read_hold, read_total
 from patchsync.store.halt import halted
@@ -27,6 +28,10 @@ from patchsync.sync.request_count import last_requests
 
 if TYPE_CHECKING:
     from patchsync.push.status import PushStatus
+
+# Where a fleet runs, a round should not be longer ago than this, and than so many of its intervals.
+LATE_SECONDS = 600.0
+LATE_ROUNDS = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +49,10 @@ class FleetStatus:
     # What waits for the index worker
     waiting_messages: int = 0
     waiting_bytes: int = 0
+    # What all have in Redis; no limit where there is no maxmemory
+    memory: Memory | None = None
+    # Whether a fleet should run: beat does, or it, or the embedded Redis, was killed
+    expected: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,18 +86,55 @@ class ProjectStatus:
 def fleet_status(config: Config, client: RedisClient) -> FleetStatus:
     """Who of this configuration's fleet is alive, on whatever machines."""
     index_queue = IndexQueue(client, config.namespace)
+    heartbeats = Heartbeats(client, config.namespace)
     send, prefix = client.execute_command, key_prefix(config)
     try:
         return FleetStatus(
-            members=tuple(Heartbeats(client, config.namespace).alive()),
+            members=tuple(heartbeats.alive()),
             hold=read_hold(send, prefix),
             requests_today=read_total(send, prefix),
             daily_budget=config.daily_budget,
             waiting_messages=index_queue.messages(),
             waiting_bytes=index_queue.bytes(),
+            memory=index_queue.memory(),
+            expected=heartbeats.are_expected(),
         )
     except RedisUnavailable as error:
-        return FleetStatus(redis_trouble=str(error))
+        return FleetStatus(redis_trouble=plain_words(error, config), expected=was_killed(config))
+
+
+def faults(
+    config: Config, fleet: FleetStatus, projects: Iterable[ProjectStatus], now: float
+) -> list[str]:
+    """What somebody should look at, a sentence each; none where all is as it should be.
+
+    `now`: seconds since 1970. What runs by single commands, such as `patchsync sync` by cron, needs
+    no fleet, and no Redis between them unless one is configured.
+    """
+    lines = []
+    if fleet.redis_trouble is not None:
+        if fleet.expected or not config.embedded_redis:
+            lines.append(fleet.redis_trouble)
+    elif fleet.memory and fleet.memory.share >= 1:
+        lines.append(f"Redis is full: {fleet.memory}; it refuses writes, heartbeats too")
+    elif fleet.expected:
+        alive = {member.service for member in fleet.members}
+        missing = [s for s in wanted_services(config) if s not in alive and s != "flower"]
+        if missing:
+            lines.append(f"nobody is alive of: {', '.join(missing)}")
+    late = max(LATE_SECONDS, LATE_ROUNDS * config.schedule.probe_seconds)
+    for project in projects:
+        name = project.link_name or project.project
+        if project.halted:
+            lines.append(f"{name} is halted")
+        elif project.in_sync is None:
+            lines.append(f"{name} never had a whole round")
+        elif not project.in_sync:
+            lines.append(f"{name} is not in step")
+        age = now - (project.last_round or now)
+        if (fleet.expected or fleet.members) and age > late:
+            lines.append(f"the last round of {name} was {age / 60:.0f} minutes ago")
+    return lines
 
 
 def analysis_status(config: Config) -> UpdateRecord | None:
@@ -116,7 +162,9 @@ def _project_status(
     trouble: Trouble | None = None
     if client:
         with suppress(RedisUnavailable):
-            in_flight = count_in_flight(client, config.namespace, key)
+            in_flight = count_in_flight(
+                client, config.namespace, key, lease_seconds=config.fleet.lease_seconds
+            )
             trouble = last_trouble(client, config.namespace, key)
     if project is None:
         return ProjectStatus(project=key, in_flight=in_flight, trouble=trouble)

@@ -7,8 +7,10 @@ from typing import Any, get_type_hints
 
 from kombu.exceptions import OperationalError
 from pydantic import TypeAdapter, ValidationError
+from redis.exceptions import RedisError
 
-from patchsync.errors import GiveUp, TryAgainLater, in_words
+from patchsync.errors import GiveUp, TryAgainLater
+from patchsync.fleet.redis_client import plain_words
 from workers.celery import app
 from workers.context import config
 
@@ -65,10 +67,8 @@ def enqueue(name: str, *args: Any, **options: Any) -> str:
     _demand_arguments(name, task.run, args)
     try:
         return str(task.apply_async(args, retry_policy=PUBLISH_RETRIES, **options).id)
-    except OperationalError as error:
-        if config().embedded_redis:
-            raise TryAgainLater("no fleet runs here: start one by `patchsync up`") from error
-        raise TryAgainLater(f"[redis] url: Redis does not answer: {in_words(error)}") from error
+    except (RedisError, OperationalError) as error:
+        raise TryAgainLater(plain_words(error, config())) from error
 
 
 def _demand_arguments(name: str, function: Any, args: tuple[Any, ...]) -> None:

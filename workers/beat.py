@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,17 +11,22 @@ from celery.beat import Scheduler
 
 from workers.heartbeat import ProcessHeartbeat
 
+log = logging.getLogger(__name__)
+
 LONG_AGO = datetime.fromtimestamp(0, UTC)
+# A clock that is put right by less goes on as it is.
+SET_BACK_SECONDS = 1.0
 
 
 class HeartbeatScheduler(Scheduler):
     """The schedule of the configuration, all of it due at the start; notes its heartbeat."""
 
+    _clock_ahead: float
+
     def setup_schedule(self) -> None:
         """Take the configured entries; what each does is safe to do once too often."""
         super().setup_schedule()
-        for entry in self.schedule.values():
-            entry.last_run_at = LONG_AGO
+        self._all_are_due()
         self._heartbeat = ProcessHeartbeat(["beat"])
 
     def schedules_equal(self, *_: object) -> bool:
@@ -29,9 +36,25 @@ class HeartbeatScheduler(Scheduler):
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Enqueue what is due; returns the seconds until the next tick."""
         self._heartbeat.note_if_due()
+        if _clock_ahead() < self._clock_ahead - SET_BACK_SECONDS:
+            # Else what is due would wait until the clock is there again.
+            log.warning("the clock was set back; all that is scheduled is enqueued now")
+            self._all_are_due()
+        self._clock_ahead = _clock_ahead()
         return float(super().tick(*args, **kwargs))
 
     def close(self) -> None:
         """Beat ends."""
         self._heartbeat.end()
         super().close()
+
+    def _all_are_due(self) -> None:
+        for entry in self.schedule.values():
+            entry.last_run_at = LONG_AGO
+        self._heap = None
+        self._clock_ahead = _clock_ahead()
+
+
+def _clock_ahead() -> float:
+    """Seconds from the clock that only goes on to the one that may be set."""
+    return time.time() - time.monotonic()

@@ -37,6 +37,13 @@ def redis_client() -> redis.Redis:
 
 
 @cache
+def signing_key() -> bytes | None:
+    """What messages are signed with; None where they are not."""
+    key = config().signing_key()
+    return key.get_secret_value().encode() if key else None
+
+
+@cache
 def limiter(*, has_store: bool = False) -> RedisRateLimiter:
     """The one limit of the whole fleet.
 

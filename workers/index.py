@@ -12,6 +12,7 @@ from patchsync.store.redis_lock import project_lock
 from patchsync.sync.projects import synced_project
 from patchsync.sync.store_result import store_result
 from workers import context, enqueue
+from workers.broker import borne_when_full
 from workers.celery import app
 from workers.task_base import ProjectTask
 
@@ -36,16 +37,18 @@ def index_mails(self: ProjectTask, project: str, result: dict[str, Any]) -> None
     fetched = FetchResult.from_message(result)
     # Pages that are delivered, and wait here for their turn, are still in flight.
     leases = context.leases(project)
-    leases.keep_all()
+    with borne_when_full():
+        leases.keep_all()
     stored = _under_lock(
         self, project, lambda: store_result(synced_project(config, project), fetched, limiter)
     )
     if stored:
         log.info("%s: %s", project, stored)
-    if fetched.lease and leases.release(fetched.lease) == 0:
-        enqueue.probe(project)
-    if stored.stored:
-        enqueue.analyse(project)
+    with borne_when_full():  # Leases run out then, and beat enqueues what follows.
+        if fetched.lease and leases.release(fetched.lease) == 0:
+            enqueue.probe(project)
+        if stored.stored:
+            enqueue.analyse(project)
 
 
 def _under_lock(task: ProjectTask, key: str, work: Callable[[], _Done]) -> _Done:

@@ -11,7 +11,8 @@ import redis
 from celery import Task
 from kombu.exceptions import OperationalError
 
-from patchsync.errors import PatchsyncError, TryAgainLater, in_words
+from patchsync.errors import PatchsyncError, TryAgainLater
+from patchsync.fleet.redis_client import plain_words
 from patchsync.fleet.trouble import note_trouble
 from workers import context
 
@@ -48,7 +49,7 @@ class ProjectTask(Task[Any, None]):
                 yield
             except (redis.RedisError, OperationalError) as error:
                 # Not from: dozens of lines of two libraries say no more.
-                raise TryAgainLater(f"Redis does not answer: {in_words(error)}") from None
+                raise TryAgainLater(plain_words(error, context.config())) from None
         except PatchsyncError as error:
             task = self.name.rpartition(".")[2]
             log.error("%s of %s: %s", task, project, error)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+from codecs import lookup
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from email import message_from_bytes, message_from_string
 from email.charset import CHARSETS
-from email.message import Message
 from email.utils import parseaddr, parsedate_to_datetime
+from typing import Any
 
+from patchsync.analysis.bounded_email import BoundedMessage, read_mail
 from patchsync.analysis.diff import NoFilterdiff, read_diff
 from patchsync.analysis.patch import NotAPatch, Patch, picked_from, read_message
 
@@ -40,7 +41,7 @@ def parse_mail(raws: Sequence[bytes]) -> Patch:
         raise NotAPatch("there is no mail")
     try:
         # All are read before one is looked into: one that cannot be read spoils the others.
-        return _first_patch([message_from_bytes(raw) for raw in raws])
+        return _first_patch([read_mail(raw) for raw in raws])
     except _UNRELATED_TO_MAIL as error:
         raise NotReadHere(str(error) or "out of memory") from error
     except Exception as error:  # To PaStA a mail is invalid whatever it stumbles over.
@@ -48,7 +49,7 @@ def parse_mail(raws: Sequence[bytes]) -> Patch:
         raise NotAPatch(f"{kind}{error}") from error
 
 
-def _first_patch(mails: list[Message]) -> Patch:
+def _first_patch(mails: list[BoundedMessage]) -> Patch:
     *others, last = mails
     for mail in others:
         try:
@@ -60,7 +61,7 @@ def _first_patch(mails: list[Message]) -> Patch:
     return _patch(last)
 
 
-def _patch(outer: Message) -> Patch:
+def _patch(outer: BoundedMessage) -> Patch:
     mail, text = _mail_and_text(outer)
     # Nothing here needs the author, but PaStA reads it, and a name may be beyond reading.
     parseaddr(str(mail["From"]))
@@ -82,7 +83,7 @@ def _patch(outer: Message) -> Patch:
     )
 
 
-def _date(mail: Message) -> datetime:
+def _date(mail: BoundedMessage) -> datetime:
     """The date of the header; the library raises what not for one that is no date."""
     date = _EPOCH
     with suppress(Exception):
@@ -90,16 +91,16 @@ def _date(mail: Message) -> datetime:
     return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
-def _mail_and_text(mail: Message) -> tuple[Message, str]:
+def _mail_and_text(mail: BoundedMessage) -> tuple[BoundedMessage, str]:
     """Whose headers count, and the text that holds message and diff."""
-    body = _decoded(mail) or mail.get_payload()
+    body = _decoded(mail) or _undecoded(mail)
     if isinstance(body, str):
         return mail, body
     texts = list(filter(None, map(_decoded, body)))
-    return _attached(texts) or (mail, _joined(texts))
+    return _attached(mail, texts) or (mail, _joined(texts))
 
 
-def _decoded(mail: Message) -> str:
+def _decoded(mail: BoundedMessage) -> str:
     """The body in its charset, without what is not of it; empty for a multipart."""
     body = mail.get_payload(decode=True)
     if not isinstance(body, bytes) or not body:
@@ -108,11 +109,19 @@ def _decoded(mail: Message) -> str:
     return body.decode(charset if charset in CHARSETS else "ascii", errors="ignore")
 
 
-def _attached(texts: Iterable[str]) -> tuple[Message, str] | None:
+def _undecoded(mail: BoundedMessage) -> Any:
+    """The body as it came, in its charset; or the parts of a multipart, a list."""
+    with suppress(LookupError):
+        if lookup(mail.get_content_charset("ascii")).name == "punycode":
+            raise ValueError("the mail is in punycode, which takes quadratic time")
+    return mail.get_payload()
+
+
+def _attached(outer: BoundedMessage, texts: Iterable[str]) -> tuple[BoundedMessage, str] | None:
     """The first text that is a mail of its own, as git format-patch makes them, and its body."""
     for text in texts:
         with suppress(Exception):
-            mail = message_from_string(text)
+            mail = outer.read_attached(text)
             if "From" in mail and not mail.defects:
                 return mail, _decoded(mail)
     return None

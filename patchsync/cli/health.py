@@ -10,7 +10,7 @@ import click
 from patchsync.config import Config, load
 from patchsync.errors import RedisUnavailable, in_words
 from patchsync.fleet.heartbeat import Heartbeats
-from patchsync.fleet.redis_client import RedisReader
+from patchsync.fleet.redis_client import RedisReader, plain_words, redis_memory
 from patchsync.fleet.services import SERVICES, flower_url
 
 SECONDS = 5.0
@@ -35,11 +35,14 @@ def _trouble(config: Config, service: str) -> str | None:
     try:
         with RedisReader(config.redis_url, seconds=SECONDS) as client:
             alive = Heartbeats(client, config.namespace).alive()
+            host = socket.gethostname()
+            if any(member.service == service and member.host == host for member in alive):
+                return None
+            memory = redis_memory(client)
     except RedisUnavailable as error:
-        return f"Redis does not answer: {error}"
-    host = socket.gethostname()
-    if any(member.service == service and member.host == host for member in alive):
-        return None
+        return plain_words(error, config)
+    if memory.share >= 1:
+        return f"nobody can sign in: Redis is full: {memory}"
     return f"no process of it on {host} signed in lately"
 
 

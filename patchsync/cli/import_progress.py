@@ -31,9 +31,9 @@ class Bar(Bars):
         self._began = time.monotonic()
         self._last = ImportProgress()
 
-    def __exit__(self, kind: object, *others: object) -> None:
-        super().__exit__(kind, *others)
-        if not self.on_terminal and kind is None:
+    def __exit__(self, *raised: object) -> None:
+        super().__exit__(*raised)
+        if not self.on_terminal and raised[0] is None:
             self._line()
 
     def update(self, now: ImportProgress) -> None:

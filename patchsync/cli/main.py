@@ -31,6 +31,7 @@ COMMANDS = {
     "push": ("push:push", "Show PaStA's groups in Patchwork, once."),
     "up": ("up:up", "Run the whole fleet on this machine until Ctrl-C."),
     "status": ("status:status", "Show who is alive, and how far each project is."),
+    "resume": ("resume:resume", "Lift what stops the fleet, or with -p a project."),
     "enqueue": ("enqueue:enqueue", "Enqueue one task by hand; without TASK, list them."),
     "run": ("run:run", "Run one service of the fleet in the foreground."),
     "health": ("health:health", "Say whether SERVICE is alive on this host."),

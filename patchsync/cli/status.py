@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from patchsync.status import (
     FleetStatus,
     ProjectStatus,
     analysis_status,
+    faults,
     fleet_status,
     project_statuses,
 )
@@ -43,10 +45,18 @@ WITHOUT = {
 def status(projects: tuple[str, ...], as_json: bool) -> None:
     """Show who is alive, and how far each project is.
 
-    How the last analysis went, what the server had at the last round and what we have, and what of
-    it is pushed. Asks the server nothing. Exit status 1 if a project is not in step, is halted, or
-    never had a round; an analysis that failed, and what is still to be pushed, or was refused, do
-    not count.
+    Also how the last analysis went, what the server had at the last round, and what is pushed.
+    Asks the server nothing. What ends with exit status 1 stands at the end, after WRONG:
+
+    \b
+    - a project is not in step, is halted, or never had a round
+    - where a fleet should run, since beat does or was killed: a service has no living process
+    - where anything of it runs, or should: the last round is older than ten minutes, or five
+      intervals of [schedule] probe_seconds
+    - the Redis of [redis] url does not answer
+
+    Without a fleet (imports, `patchsync sync` by cron) only the first counts. An analysis that
+    failed, and what is still to be pushed, or was refused, do not count. 2 is a wrong command line.
     """
     config = load()
     tables = [configured(config, key) for key in projects] or config.projects
@@ -55,8 +65,10 @@ def status(projects: tuple[str, ...], as_json: bool) -> None:
         # Each project would wait for a Redis that does not answer.
         answering = None if fleet.redis_trouble else client
         statuses = project_statuses(config, [table.id for table in tables], answering)
+    wrong = faults(config, fleet, statuses, time.time())
     if as_json:
         content = {
+            "wrong": wrong,
             "fleet": asdict(fleet),
             "analysis": asdict(analysis) if analysis else None,
             "projects": [asdict(project) for project in statuses],
@@ -67,15 +79,16 @@ def status(projects: tuple[str, ...], as_json: bool) -> None:
         if analysis:
             parts.append(_analysis_lines(analysis))
         parts += [_project_lines(project) for project in statuses]
+        if wrong:
+            parts.append(["WRONG", *wrong])
         click.echo("\n\n".join("\n  ".join(lines) for lines in parts))
-    if not all(project.in_sync and not project.halted for project in statuses):
+    if wrong:
         sys.exit(1)
 
 
 def _fleet_lines(config: Config, fleet: FleetStatus) -> list[str]:
     if fleet.redis_trouble is not None:
-        where = "the embedded Redis" if config.embedded_redis else "the Redis of [redis] url"
-        return [f"fleet: not running, or {where} does not answer: {fleet.redis_trouble}"]
+        return [f"fleet: {fleet.redis_trouble}"]
     lines = ["fleet"]
     for service in wanted_services(config):
         without = WITHOUT.get(service)
@@ -88,9 +101,13 @@ def _fleet_lines(config: Config, fleet: FleetStatus) -> list[str]:
     lines.append(f"requests    {fleet.requests_today}{budget} today (UTC)")
     if fleet.hold:
         lines.append(f"NOT ASKING  until {_time(fleet.hold.until)}: {fleet.hold.why}")
+        lines.append("            ends by itself; see `patchsync resume --help`")
     if fleet.waiting_messages:
         size = fleet.waiting_bytes / 2**20
         lines.append(f"waiting     {fleet.waiting_messages} messages for index, {size:.1f} MiB")
+    if fleet.memory:
+        full = "; FULL: it refuses writes" if fleet.memory.share >= 1 else ""
+        lines.append(f"Redis       {fleet.memory} used{full}")
     return lines
 
 
@@ -126,6 +143,7 @@ def _project_lines(project: ProjectStatus) -> list[str]:
         ]
     if project.halted:
         lines.append(f"halted      {project.halted}")
+        lines.append(f"            when mended: `patchsync resume -p {project.project}`")
     if project.in_flight:
         lines.append(f"in flight   {project.in_flight} pages")
     if project.importing:

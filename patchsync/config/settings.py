@@ -41,6 +41,9 @@ from patchsync.errors import ConfigError
 POLITE_REQUESTS_PER_SECOND = 5.0
 POLITE_REQUESTS_PER_DAY = 50_000
 
+# Characters of the key that messages are signed with.
+SHORTEST_KEY = 32
+
 # As it was at the start: workers put what they leave behind into the run_dir.
 _TEMPORARY = Path(tempfile.gettempdir())
 
@@ -216,6 +219,23 @@ class Config(BaseModel):
                 "[mbox.patchwork] token_file", table.token_file, f", or set {TOKEN_VARIABLE}"
             )
         )
+
+    def signing_key(self) -> SecretStr | None:
+        """What messages are signed with, or None where they are not.
+
+        Raises:
+            ConfigError: `signing_key_file` cannot be read, or can be guessed.
+        """
+        file = self.redis.signing_key_file
+        if file is None:
+            return None
+        key = self._secret("[redis] signing_key_file", file)
+        if len(key) < SHORTEST_KEY:
+            raise ConfigError(
+                f"[redis] signing_key_file: {file} has less than {SHORTEST_KEY} characters; "
+                "`openssl rand -hex 32` makes a key"
+            )
+        return SecretStr(key)
 
     def flower_login(self) -> SecretStr | None:
         """`user:password` for the dashboard, or None where it needs no login.

@@ -173,6 +173,9 @@ class RedisTable(Table):
     url: SecretStr = SecretStr("")
     # Goes into the url, which then can stand in a file or an environment that anybody may read.
     password_file: Path | None = None
+    signing_key_file: Path | None = Field(
+        default=None, description="signs messages, so that Redis' password lets nobody forge them"
+    )
 
     @field_validator("url")
     @classmethod

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from patchsync.errors import TryAgainLater
-from patchsync.fleet.redis_client import RedisClient
+from patchsync.fleet.redis_client import Memory, RedisClient, redis_memory
 
 # What Celery is given for what may wait; everything else goes first. The transport keeps a list for
 # each step, named by the queue, this separator and the step; that of the first is just the queue.
@@ -19,6 +19,8 @@ PRIORITY_SEPARATOR = "\x06\x16"
 
 # What may wait fills the queue to this share only, so that there is room for what may not.
 LATER_SHARE = 0.75
+# So much of a Redis' maxmemory may be used while mails wait in it: a full one refuses every write.
+FULL_SHARE = 0.8
 # A task waits so long in all, which is well below its own limit of time.
 PATIENCE_SECONDS = 300.0
 LOOK_SECONDS = 0.5
@@ -54,6 +56,10 @@ class IndexQueue:
         """How many wait for the index worker."""
         return sum(self._client.execute_command("LLEN", key) for key in self._queues)
 
+    def memory(self) -> Memory:
+        """What their Redis uses in all."""
+        return redis_memory(self._client)
+
 
 class Backpressure:
     """Holds one task back while too much waits for the index worker."""
@@ -74,7 +80,7 @@ class Backpressure:
         """
         self._backlog = backlog
         self._bound = bound
-        self._from = round(bound * LATER_SHARE) if later else bound
+        self._share = LATER_SHARE if later else 1.0
         self._left = patience
         self._patience = patience
         self._sleep = sleep
@@ -87,14 +93,27 @@ class Backpressure:
             TryAgainLater: there was none for the task's whole patience.
             redis.RedisError: Redis does not answer.
         """
-        while (size := self._backlog.bytes()) > self._from:
+        while too_much := self._too_much():
             if self._left <= 0:
                 raise TryAgainLater(
-                    f"{size / 2**20:.1f} MiB wait for the index worker, of [fleet] queue_bytes = "
-                    f"{self._bound / 2**20:.1f} MiB, and after {self._patience:.0f} s there was no "
-                    "room; is an index worker running? (`patchsync status` shows who is alive)"
+                    f"{too_much}, and after {self._patience:.0f} s there was no room; is an index "
+                    "worker running? (`patchsync status` shows who is alive)"
                 )
             waiting()
             began = self._clock()
             self._sleep(LOOK_SECONDS)
             self._left -= self._clock() - began
+
+    def _too_much(self) -> str | None:
+        """Why there is no room; None where there is."""
+        size = self._backlog.bytes()
+        if size > self._bound * self._share:
+            return (
+                f"{size / 2**20:.1f} MiB wait for the index worker, of [fleet] queue_bytes = "
+                f"{self._bound / 2**20:.1f} MiB"
+            )
+        memory = self._backlog.memory()
+        # What others have in it does not become less by our waiting.
+        if memory.share > FULL_SHARE * self._share and self._backlog.messages():
+            return f"Redis uses {memory}"
+        return None

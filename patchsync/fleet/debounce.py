@@ -22,6 +22,8 @@ class Debounce:
 
     def ask(self) -> bool:
         """Whether a message is to be sent; False where one is on its way."""
+        if self._redis.pttl(self._key) > self._milliseconds:
+            self.begin()  # Redis' clock was set back: it was asked for long ago.
         return bool(self._redis.set(self._key, b"", nx=True, px=self._milliseconds))
 
     def begin(self) -> None:

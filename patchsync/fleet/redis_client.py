@@ -7,6 +7,7 @@ each half minute. So `RedisReader` does without it where all is as usual.
 from __future__ import annotations
 
 import socket
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -14,6 +15,8 @@ from patchsync.errors import RedisUnavailable, in_words
 
 if TYPE_CHECKING:
     import redis
+
+    from patchsync.config import Config
 
 
 class RedisClient(Protocol):
@@ -32,10 +35,74 @@ def redis_now(client: RedisClient) -> float:
     return int(seconds) + int(microseconds) / 1_000_000
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What a Redis uses of what it may, in bytes."""
+
+    used: int
+    # None: as much as its machine has
+    limit: int | None
+
+    @property
+    def share(self) -> float:
+        """What is used of the limit; 0 where there is none."""
+        return self.used / self.limit if self.limit else 0.0
+
+    def __str__(self) -> str:
+        limit = f" of {self.limit / 2**20:.1f} MiB (maxmemory)" if self.limit else ""
+        return f"{self.used / 2**20:.1f} MiB{limit}"
+
+
+def redis_memory(client: RedisClient) -> Memory:
+    """How full Redis is; raises what `client` does."""
+    answer = client.execute_command("INFO", "memory")
+    if isinstance(answer, bytes):  # redis-py has parsed it.
+        lines = (line.partition(":") for line in answer.decode().splitlines())
+        answer = {key: value for key, _, value in lines}
+    return Memory(int(answer["used_memory"]), int(answer["maxmemory"]) or None)
+
+
+def is_full(error: Exception) -> bool:
+    """Whether Redis refused a command because it is full: as such, or from within a script."""
+    return "used memory > 'maxmemory'" in str(error)
+
+
+def plain_words(error: Exception, config: Config) -> str:
+    """What is wrong with Redis and what to do, from what a client of it raised."""
+    text = str(error)
+    place = _place(urlsplit(config.redis_url))
+    if is_full(error):
+        return (
+            f"the Redis at {place} is full (maxmemory) and refuses writes: see that `index` runs, "
+            "which empties it, or give it more memory"
+        )
+    if "read only replica" in text:
+        return (
+            f"the Redis at {place} is a replica and refuses writes; [redis] url wants its primary"
+        )
+    if "no permissions" in text:
+        return f"the Redis at {place} refuses: {text}; docs/deploy.md has the user's rights"
+    reason = in_words(error)
+    if " connecting to " not in text:
+        return f"the Redis at {place} does not serve us: {reason}"
+    if not config.embedded_redis:
+        return f"no Redis answers at {place} ({reason}): does it run, and is [redis] url right?"
+    if was_killed(config):
+        return "the fleet that ran here was killed, its Redis too; `patchsync up` starts it again"
+    return "no fleet runs here, and so no Redis; `patchsync up` starts it"
+
+
+def was_killed(config: Config) -> bool:
+    """Whether an embedded Redis that does not answer left its socket, which it does not if it ends
+    as it should."""
+    return config.embedded_redis and (config.run_dir / "redis.sock").exists()
+
+
 class RedisReader:
     """A connection for commands that only read, made by the first one; a context that closes it.
 
-    TLS, options in the url, and what Redis refuses are left to redis-py.
+    TLS, options in the url, and what Redis refuses are left to redis-py, and what is out of reach
+    is told in its words: `plain_words` has better ones.
     """
 
     def __init__(self, url: str, *, seconds: float = 5.0) -> None:
@@ -68,7 +135,7 @@ class RedisReader:
                     self._stream = _connect(parts, self._seconds)
                 return _ask(self._stream, words)
             except TimeoutError as error:
-                raise RedisUnavailable(f"{_place(parts)}: {in_words(error)}") from error
+                raise RedisUnavailable(f"Timeout reading from {_place(parts)}") from error
             except (OSError, ValueError):
                 pass
         return self._by_redis_py(words)
@@ -84,15 +151,21 @@ class RedisReader:
         try:
             return client.execute_command(*words)
         except redis.RedisError as error:
-            raise RedisUnavailable(redis_problem(self._url, error)) from error
+            raise RedisUnavailable(str(error)) from error
 
 
 def _connect(parts: SplitResult, seconds: float) -> BinaryIO:
     """A connection that is logged in, to the database that the url names."""
     try:
         connection = _connected_socket(parts, seconds)
+    except TimeoutError as error:
+        raise RedisUnavailable("Timeout connecting to server") from error
     except OSError as error:
-        raise RedisUnavailable(f"{_place(parts)}: {in_words(error)}") from error
+        if error.strerror is None:
+            raise
+        raise RedisUnavailable(
+            f"Error {error.errno} connecting to {_place(parts)}. {error.strerror}."
+        ) from error
     with connection:  # The stream keeps it open.
         stream = cast(BinaryIO, connection.makefile("rwb"))
     try:
@@ -123,11 +196,6 @@ def _connected_socket(parts: SplitResult, seconds: float) -> socket.socket:
 
 def _address(parts: SplitResult) -> tuple[str, int]:
     return unquote(parts.hostname or "localhost"), parts.port or 6379
-
-
-def redis_problem(url: str, error: BaseException) -> str:
-    """Where the Redis is that `url` names, and what is wrong with it, in our words."""
-    return f"{_place(urlsplit(url))}: {in_words(error)}"
 
 
 def _place(parts: SplitResult) -> str:

@@ -9,7 +9,7 @@ import redis
 
 from patchsync.config import Config
 from patchsync.errors import GiveUp
-from patchsync.fleet.redis_client import redis_problem
+from patchsync.fleet.redis_client import plain_words
 
 
 def redis_trouble(config: Config) -> str | None:
@@ -18,9 +18,21 @@ def redis_trouble(config: Config) -> str | None:
     try:
         client.ping()
     except (redis.RedisError, OSError) as error:
-        return f"Redis does not answer: {redis_problem(config.redis_url, error)}"
+        return str(error) if config.embedded_redis else plain_words(error, config)
     finally:
         client.close()
+    return None
+
+
+def write_trouble(config: Config) -> str | None:
+    """Why a Redis that answers takes no writes; None where it does. Leaves nothing behind."""
+    key = f"patchsync:{config.namespace}:doctor"
+    with redis.Redis.from_url(config.redis_url, socket_timeout=5) as client:
+        try:
+            client.set(key, b"", ex=10)
+            client.delete(key)
+        except (redis.RedisError, OSError) as error:
+            return plain_words(error, config)
     return None
 
 

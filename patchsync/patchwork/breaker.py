@@ -47,4 +47,5 @@ class CircuitBreaker:
             self._limiter.hold(
                 min(SECONDS * 2.0 ** min(too_many, 10), LONGEST_SECONDS),
                 f"the breaker is open, {calls} calls in a row failed, the last: {failure}",
+                by_server=False,
             )

@@ -35,6 +35,9 @@ _BRACKETED = re.compile(r"<[^>]+>")
 NO_EMPTY_LINE = "no empty line ends its headers"
 # As many characters of a message-id as Patchwork keeps.
 _MESSAGE_ID_LENGTH = 255
+# So many bytes take those, each of four, quoted-printable in encoded words of 75. Decoding more
+# takes quadratic time.
+_LONGEST_ENCODED = 4096
 _EPOCH = datetime.date(1970, 1, 1)
 
 
@@ -182,6 +185,8 @@ def find_message_id(headers: bytes) -> str:
     text = match.group(1).decode("utf-8", "replace") if match else ""
     if "=?" in text:
         # Some mailers encode it like a subject.
+        if len(text) > _LONGEST_ENCODED:
+            raise MailError(f"its Message-Id is encoded and longer than {_LONGEST_ENCODED} bytes")
         try:
             text = str(make_header(decode_header(text)))
             text.encode()  # Some encodings give characters that nobody can write.
@@ -190,7 +195,8 @@ def find_message_id(headers: bytes) -> str:
     text = " ".join(text.split())
     if not text:
         raise MailError("it has no Message-Id")
-    bracketed = _BRACKETED.search(text)
+    # Up to the last bracket that closes: else each that opens would be followed to the end.
+    bracketed = _BRACKETED.search(text, 0, text.rfind(">") + 1)
     return (bracketed.group() if bracketed else text)[:_MESSAGE_ID_LENGTH]
 
 

@@ -6,12 +6,13 @@ a command that runs alone has its own (`LocalRateLimiter`).
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import redis
 from redis.commands.core import Script
@@ -19,10 +20,10 @@ from redis.commands.core import Script
 from patchsync.config import Config
 from patchsync.errors import ServerUnavailable, in_words
 from patchsync.patchwork import rate_limit_scripts as scripts
-from patchsync.patchwork.rate_limit_state import NO_PROJECT, key_prefix
+from patchsync.patchwork.rate_limit_state import LONGEST_HOLD, NO_PROJECT, key_prefix
 
-# Longer than that nobody is told to wait, by a mistaken or a hostile Retry-After.
-LONGEST_HOLD = 24 * 3600.0
+log = logging.getLogger(__name__)
+
 # Seconds that a request waits for its turn; if it had to longer, it is left to the next round.
 PATIENCE = 30.0
 _EPOCH = date(1970, 1, 1)
@@ -69,8 +70,11 @@ class RateLimiter(Protocol):
             ServerUnavailable: that would take longer than its patience, or cannot be known.
         """
 
-    def hold(self, seconds: float, why: str) -> None:
-        """Nobody asks for so long: the server said so, or does not answer; `why` is told."""
+    def hold(self, seconds: float, why: str, *, by_server: bool = True) -> None:
+        """Nobody asks for so long, at most `LONGEST_HOLD`; `why` is told.
+
+        `by_server`: it said so. Else it only does not answer.
+        """
 
 
 class LocalRateLimiter:
@@ -109,7 +113,7 @@ class LocalRateLimiter:
             self._sleep(slot - now)
             waited += slot - now
 
-    def hold(self, seconds: float, why: str) -> None:
+    def hold(self, seconds: float, why: str, *, by_server: bool = True) -> None:
         """See `RateLimiter.hold`."""
         with self._lock:
             until = time.monotonic() + min(seconds, LONGEST_HOLD)
@@ -170,9 +174,12 @@ class RedisRateLimiter:
         self._sleep = sleep
         self._own_not_before = time.monotonic()
         self._own_why = ""
+        # When a hold had last been lifted as ours began; None: not known
+        self._own_lifted: bytes | None = None
         self._lock = threading.Lock()
         self._reserve_script = client.register_script(scripts.RESERVE)
         self._hold_script = client.register_script(scripts.HOLD)
+        self._lift_script = client.register_script(scripts.LIFT)
         self._count_script = client.register_script(scripts.COUNT)
         self._count_of_script = client.register_script(scripts.COUNT_OF)
 
@@ -188,7 +195,7 @@ class RedisRateLimiter:
         slot = _NO_SLOT
         while True:
             patience = max(self._patience - waited, 0.0)
-            delay = self._own_not_before - time.monotonic()
+            delay = self._own_delay()
             if delay > patience:
                 raise _too_long(delay, self._own_why)
             if delay > 0:
@@ -202,21 +209,57 @@ class RedisRateLimiter:
             self._sleep(delay)
             waited += delay
 
-    def hold(self, seconds: float, why: str) -> None:
+    def hold(self, seconds: float, why: str, *, by_server: bool = True) -> None:
         """See `RateLimiter.hold`; this process keeps to it also where Redis forgets or is away."""
         seconds = min(seconds, LONGEST_HOLD)
         why = why[:_REASON_CHARACTERS]
         with self._lock:
             until = time.monotonic() + seconds
-            if until > self._own_not_before:
-                self._own_not_before, self._own_why = until, why
-        self._run(
+            own = until > self._own_not_before
+            if own:
+                self._own_not_before, self._own_why, self._own_lifted = until, why, None
+        longer, lifted = self._run(
             self._hold_script,
-            ("hold", "bucket"),
+            ("hold", "bucket", "lifted"),
             round(seconds * _MICROSECONDS),
             _BUCKET_KEPT_MS,
             why,
+            int(by_server),
         )
+        if own:
+            self._own_lifted = lifted
+        if longer > _MICROSECONDS:  # Once for all who are told the same at a time.
+            end = datetime.now(UTC) + timedelta(seconds=seconds)
+            log.warning(
+                "nobody asks the Patchwork until %s UTC: %s; see `patchsync resume --help`",
+                f"{end:%Y-%m-%d %H:%M:%S}",
+                why,
+            )
+
+    def lift(self) -> None:
+        """End the hold of the whole fleet, whatever it is for.
+
+        Raises:
+            ServerUnavailable: Redis does not answer.
+        """
+        self._run(self._lift_script, ("hold", "bucket", "lifted"))
+
+    def _own_delay(self) -> float:
+        """Seconds of a hold that this process was told of, and that nobody lifted since."""
+        delay = self._own_not_before - time.monotonic()
+        if delay <= 0:
+            return 0.0
+        try:
+            lifted = cast(bytes, self._client.get(self._key("lifted")) or b"")
+        except redis.RedisError:
+            return delay
+        with self._lock:
+            if self._own_lifted is None:
+                self._own_lifted = lifted
+            elif lifted and lifted != self._own_lifted:
+                self._own_not_before = time.monotonic()
+                return 0.0
+        return delay
 
     def requests_today(self) -> DailyRequests:
         """The requests of this day.
@@ -280,6 +323,7 @@ class RedisRateLimiter:
             self._namespace,
             self._budget or 0,
             int(self._budget is not None or self._stored_requests is not None),
+            round(max(self._patience, PATIENCE) * _MICROSECONDS),
         )
         if verdict == scripts.SEND:
             return None

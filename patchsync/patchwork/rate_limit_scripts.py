@@ -4,7 +4,8 @@ All times are microseconds of Redis' clock. Under one prefix for each Patchwork 
 
 - `bucket`: the next free slot, which may lie in the past by as much as the burst allows, and the
   time of the bucket's making, which tells it from a lost one;
-- `hold`: until when nobody may ask, and why;
+- `hold`: until when nobody may ask, for how long that was said, why, and whether by the server;
+- `lifted`: when somebody last lifted a hold, so that each process forgets its own, too;
 - `requests`: the requests of a day, one hash with the day since 1970, the total, and a number for
   each `namespace/project`;
 - `restored`: the namespaces whose requests of the day came back from the store.
@@ -12,26 +13,50 @@ All times are microseconds of Redis' clock. Under one prefix for each Patchwork 
 
 from __future__ import annotations
 
+from patchsync.patchwork.rate_limit_state import LONGEST_HOLD
+
 # What `RESERVE` says of a request: it may be sent, and is counted; it has a slot to wait for; it
 # would have to wait too long, and has none.
 SEND, WAIT, TOO_LONG, BUDGET_SPENT, COUNT_LOST = range(5)
 
-_CLOCK = """
+# The clock may be set back. A hold that lies further ahead than it was to last begins anew; what
+# was counted on a day to come was sent all the same, and counts today.
+_CLOCK = (
+    f"""
+local longest_hold = {LONGEST_HOLD * 1_000_000:.0f}
+"""
+    + """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local day = math.floor(time[1] / 86400)
 local function begin_day(counts)
-  if redis.call('HGET', counts, 'day') ~= tostring(day) then
-    redis.call('DEL', counts)
-    redis.call('HSET', counts, 'day', day)
+  local counted = tonumber(redis.call('HGET', counts, 'day') or '')
+  if counted == day then return end
+  if not counted or counted < day then redis.call('DEL', counts) end
+  redis.call('HSET', counts, 'day', day)
+end
+local function keep_hold(hold, till, length)
+  redis.call('HSET', hold, 'till', string.format('%.0f', till),
+             'length', string.format('%.0f', length))
+  redis.call('PEXPIRE', hold, math.floor(length / 1000) + 1)
+end
+local function held_until(hold)
+  local till = tonumber(redis.call('HGET', hold, 'till') or '0')
+  local length = tonumber(redis.call('HGET', hold, 'length') or longest_hold)
+  if till - now > length then
+    till = now + length
+    keep_hold(hold, till, length)
   end
+  return till
 end
 """
+)
 
 # Keys: bucket, hold, requests, restored. Arguments: the field to count, a slot and the making of
 # its bucket (0: none), interval, burst, patience, milliseconds that a bucket is kept, namespace,
-# budget (0: none), whether the namespace's count must be there. Answers one of the above, how long
-# to wait, the slot reserved, the making of its bucket, and the reason of a hold.
+# budget (0: none), whether the namespace's count must be there, the patience of the most patient.
+# Answers one of the above, how long to wait, the slot reserved, the making of its bucket, and the
+# reason of a hold.
 RESERVE = (
     _CLOCK
     + """
@@ -39,7 +64,7 @@ local bucket, hold, counts, restored = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local field, slot, from = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local interval, burst, patience = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local namespace, budget, counted = ARGV[8], tonumber(ARGV[9]), ARGV[10] == '1'
-local held = tonumber(redis.call('HGET', hold, 'till') or '0')
+local held = held_until(hold)
 local why = held > now and redis.call('HGET', hold, 'why') or ''
 local function keep(free, made)
   redis.call('HSET', bucket, 'free', string.format('%.0f', free),
@@ -59,7 +84,9 @@ if interval == 0 then
 else
   local free = tonumber(redis.call('HGET', bucket, 'free') or '')
   local made = tonumber(redis.call('HGET', bucket, 'made') or '')
-  if not free then
+  -- Nobody has reserved a slot so far ahead: the clock was set back since. As if it were lost.
+  local furthest = math.max(now, held) + tonumber(ARGV[11]) + interval
+  if not free or free > furthest then
     free, made = now + interval, now
     keep(free, made)
   end
@@ -78,20 +105,34 @@ return {0, 0, 0, 0, ''}
 """
 )
 
-# Keys: hold, bucket. Arguments: how long, milliseconds that a bucket is kept, why.
+# Keys: hold, bucket, lifted. Arguments: how long, milliseconds that a bucket is kept, why, whether
+# the server said so. Answers how much longer nobody may ask than before, and when one was lifted.
 HOLD = (
     _CLOCK
     + """
-local till = now + ARGV[1]
-if till <= tonumber(redis.call('HGET', KEYS[1], 'till') or '0') then return end
-redis.call('HSET', KEYS[1], 'till', string.format('%.0f', till), 'why', ARGV[3])
-redis.call('PEXPIRE', KEYS[1], math.floor(ARGV[1] / 1000) + 1)
+local hold, bucket, lifted = KEYS[1], KEYS[2], redis.call('GET', KEYS[3]) or ''
+local till, before, by_server = now + ARGV[1], held_until(hold), ARGV[4]
+if till <= before then return {0, lifted} end
+-- What the server asked for is part of it.
+if before > now and redis.call('HGET', hold, 'by_server') == '1' then by_server = '1' end
+redis.call('HSET', hold, 'why', ARGV[3], 'by_server', by_server)
+keep_hold(hold, till, tonumber(ARGV[1]))
 -- No burst either when it is over. A bucket that is not there is empty anyway.
-local free = tonumber(redis.call('HGET', KEYS[2], 'free') or '')
+local free = tonumber(redis.call('HGET', bucket, 'free') or '')
 if free and free < till then
-  redis.call('HSET', KEYS[2], 'free', string.format('%.0f', till))
-  redis.call('PEXPIRE', KEYS[2], ARGV[2])
+  redis.call('HSET', bucket, 'free', string.format('%.0f', till))
+  redis.call('PEXPIRE', bucket, ARGV[2])
 end
+return {till - math.max(before, now), lifted}
+"""
+)
+
+# Keys: hold, bucket, lifted. No burst follows: the bucket is made anew, and empty.
+LIFT = (
+    _CLOCK
+    + """
+redis.call('DEL', KEYS[1], KEYS[2])
+redis.call('SET', KEYS[3], string.format('%.0f', now), 'PX', math.floor(2 * longest_hold / 1000))
 """
 )
 
@@ -100,11 +141,11 @@ end
 COUNT_OF = (
     _CLOCK
     + """
-local today = redis.call('HGET', KEYS[1], 'day') == tostring(day)
+begin_day(KEYS[1])
 local answer = {day, redis.call('SISMEMBER', KEYS[2], ARGV[1])}
 for i = 2, #ARGV do
   local field = ARGV[1] .. '/' .. ARGV[i]
-  answer[#answer + 1] = today and tonumber(redis.call('HGET', KEYS[1], field) or '0') or 0
+  answer[#answer + 1] = tonumber(redis.call('HGET', KEYS[1], field) or '0')
 end
 return answer
 """

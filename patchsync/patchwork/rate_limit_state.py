@@ -11,16 +11,20 @@ from patchsync.config import Config
 # What requests without a project, like the search for the API's version, are counted under.
 NO_PROJECT = "-"
 
+# Longer than that, in seconds, nobody is told to wait, by a mistaken or a hostile Retry-After.
+LONGEST_HOLD = 3600.0
+
 # Sends Redis a command, in words, and returns the answer; raises what a client raises.
 Send = Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class Hold:
-    """Nobody may ask until then (seconds since 1970), and why."""
+    """Nobody may ask until then (seconds since 1970), and why; whether the server said so."""
 
     until: float
     why: str
+    by_server: bool
 
 
 def key_prefix(config: Config) -> str:
@@ -30,12 +34,20 @@ def key_prefix(config: Config) -> str:
 
 def read_hold(send: Send, prefix: str) -> Hold | None:
     """What keeps the whole fleet from asking now; None if nothing does."""
-    until, why = send("HMGET", f"{prefix}:hold", "till", "why")
-    return Hold(int(until) / 1_000_000, why.decode(errors="replace")) if until and why else None
+    till, length, why, by_server = send(
+        "HMGET", f"{prefix}:hold", "till", "length", "why", "by_server"
+    )
+    if not till or why is None:
+        return None
+    seconds, _ = send("TIME")
+    # Further ahead it was set by a clock that has gone back since: it begins anew with a request.
+    longest = int(length) / 1_000_000 if length else LONGEST_HOLD
+    until = min(int(till) / 1_000_000, int(seconds) + longest)
+    return Hold(until, why.decode(errors="replace"), by_server == b"1")
 
 
 def read_total(send: Send, prefix: str) -> int:
     """The requests of this day (UTC), of all configurations that ask this Patchwork."""
     seconds, _ = send("TIME")
     day, total = send("HMGET", f"{prefix}:requests", "day", "total")
-    return int(total or 0) if day is not None and int(day) == int(seconds) // 86400 else 0
+    return int(total or 0) if day is not None and int(day) >= int(seconds) // 86400 else 0

@@ -49,7 +49,7 @@ project_id IS NOT NULL AND (claim IS NOT NULL
 """
 
 # `wanted` is what is desired and `shown` what was observed; `remote_id` is not null where we know
-# that we sent it; `made` and `hands_off` are those of `Ownership`.
+# that we sent it; `made`, `hands_off` and `parted` are those of `Ownership`.
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS entry (
     sink TEXT NOT NULL, patch_id INTEGER NOT NULL, project_id INTEGER,
@@ -66,6 +66,10 @@ CREATE TABLE IF NOT EXISTS hands_off (
     sink TEXT NOT NULL, patch_id INTEGER NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL,
     PRIMARY KEY (sink, patch_id)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS parted (
+    low INTEGER NOT NULL, high INTEGER NOT NULL, PRIMARY KEY (low, high)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS parted_high ON parted (high);
 CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS planned (complete INTEGER NOT NULL, lines BLOB NOT NULL);
 INSERT INTO planned SELECT 0, x'' WHERE NOT EXISTS (SELECT * FROM planned)
@@ -94,6 +98,12 @@ class LedgerFile(SqliteFile):
         # A claim must not be lost once it was sent.
         pragmas = {"synchronous": "FULL"}
         super().__init__(path, Schema(version=1, tables=_TABLES, remedy=remedy, pragmas=pragmas))
+
+    def open(self) -> None:
+        """See `SqliteFile`; in a file of an earlier version the tables that it lacks are made."""
+        super().open()
+        if not self.value("SELECT 1 FROM sqlite_master WHERE name = 'parted'"):
+            self._make_tables()
 
     @property
     def sql(self) -> sqlite3.Connection:

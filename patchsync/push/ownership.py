@@ -1,9 +1,9 @@
-"""Whose a relation's patches are: placed there by us, or left alone since a person changed them."""
+"""Whose relations are: the patches that we placed there, and those that a person keeps apart."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from patchsync.store.sqlite_file import SqliteFile
 
@@ -35,15 +35,45 @@ class Ownership:
         return {row[0] for row in self._file.rows(query, as_set(patch_ids))}
 
     def leave_alone(self, patch_ids: Iterable[int], at: float) -> None:
-        """Note that a person took these out of a relation of ours: we place them in none."""
+        """Note that a person took these out of a relation: we place them in none."""
         rows = (("relation", patch_id, _REASON, at) for patch_id in patch_ids)
         with self._file.transaction() as sql:
             sql.executemany("INSERT OR IGNORE INTO hands_off VALUES (?, ?, ?, ?)", rows)
 
     def left_alone(self) -> set[int]:
-        """All patches that a person took out of a relation of ours."""
+        """All patches that a person took out of a relation, and put into none since."""
         query = "SELECT patch_id FROM hands_off WHERE sink = 'relation'"
         return {row[0] for row in self._file.rows(query)}
+
+    def forget_left_alone(self, patch_ids: Iterable[int]) -> None:
+        """Note that a person put these into a relation, or left them to us again."""
+        delete = "DELETE FROM hands_off WHERE sink = 'relation' AND patch_id = ?"
+        with self._file.transaction() as sql:
+            sql.executemany(delete, ((patch_id,) for patch_id in patch_ids))
+
+    def note_parted(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """Note that a person parted each two of these: we do not bring them together again."""
+        with self._file.transaction() as sql:
+            sql.executemany("INSERT OR IGNORE INTO parted VALUES (min(?1, ?2), max(?1, ?2))", pairs)
+
+    def parted(self, patch_ids: Collection[int]) -> set[tuple[int, int]]:
+        """The pairs that a person parted, of which both are of these; the lower id first."""
+        query = f"SELECT * FROM parted WHERE low IN {SET} AND high IN {SET}"  # noqa: S608
+        return set(self._file.rows(query, as_set(patch_ids), as_set(patch_ids)))
+
+    def with_parted(self, patch_ids: Collection[int]) -> set[int]:
+        """Which of these a person parted from any."""
+        query = f"""
+            SELECT low FROM parted WHERE low IN {SET} UNION
+            SELECT high FROM parted INDEXED BY parted_high WHERE high IN {SET}
+        """  # noqa: S608
+        return {row[0] for row in self._file.rows(query, as_set(patch_ids), as_set(patch_ids))}
+
+    def forget_parted(self, members: Collection[int]) -> None:
+        """Note that a person related these: that some of them were parted holds no more."""
+        delete = f"DELETE FROM parted WHERE low IN {SET} AND high IN {SET}"  # noqa: S608
+        with self._file.transaction() as sql:
+            sql.execute(delete, (as_set(members), as_set(members)))
 
 
 def as_set(values: Iterable[int | str]) -> str:

@@ -21,7 +21,8 @@ from patchsync.push.ledger import Ledger, ledger_path
 from patchsync.push.plan import Planned, plan
 from patchsync.push.rebuild import Rebuild
 from patchsync.push.relation.audit import audit
-from patchsync.push.relation.executor import RelationSender, under_way
+from patchsync.push.relation.executor import RelationSender
+from patchsync.push.relation.under_way import UnderWay
 from patchsync.push.sending import Outcome, Sender
 from patchsync.push.states import StateSender
 from patchsync.push.status import PushStatus, ledger_status
@@ -147,7 +148,7 @@ class PushService:
         """As `pending`, cut into jobs."""
         entries = {(each.sink, each.patch_id): each for each in self.pending(project_ids, limit)}
         if Sink.RELATION in self._config.push.sinks:
-            unknown = self.ledger.entries(Sink.RELATION, under_way(self.ledger))
+            unknown = self.ledger.entries(Sink.RELATION, UnderWay(self.ledger).relations())
             for entry in unknown.values():
                 if entry.project_id in project_ids & self.identity.projects.keys():
                     entries.setdefault((entry.sink, entry.patch_id), entry)
@@ -224,6 +225,7 @@ class PushService:
             keys={n: key for n, key in self.identity.keys.items() if n in open_to_us},
             table=self._config.push.relation,
             clock=self._clock,
+            answer_seconds=self._answer_seconds,
             dry_run=dry_run,
         )
 

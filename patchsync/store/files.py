@@ -12,7 +12,7 @@ from pathlib import Path
 
 from patchsync.errors import StoreDamaged, StoreNotWritable, StoreUnavailable
 
-_REMEDY = {
+REMEDY = {
     errno.ENOSPC: "the disk is full; free some space",
     errno.EDQUOT: "the quota is used up; raise it or free some space",
     errno.EFBIG: "the file would exceed the limit of this process; raise it (ulimit -f)",
@@ -30,7 +30,7 @@ def storing(path: Path | str) -> Iterator[None]:
         yield
     except OSError as error:
         where = error.filename or path
-        remedy = _REMEDY.get(error.errno or 0)
+        remedy = REMEDY.get(error.errno or 0)
         if remedy:
             raise StoreNotWritable(f"{where}: {remedy}") from error
         raise StoreUnavailable(f"{where}: {error.strerror or error}") from error

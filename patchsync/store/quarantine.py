@@ -32,8 +32,11 @@ class Quarantined:
     tries: int  # at least 1
 
     def is_due(self, now: datetime) -> bool:
-        """Tell whether it is time to try it again: after an hour, a day, then each week."""
-        return now >= self.last + _WAITS[min(self.tries, len(_WAITS)) - 1]
+        """Tell whether it is time to try it again: after an hour, a day, then each week.
+
+        Also where the last try lies ahead: a clock was set back.
+        """
+        return not self.last <= now < self.last + _WAITS[min(self.tries, len(_WAITS)) - 1]
 
 
 def due(entries: Iterable[Quarantined], now: datetime) -> list[int]:

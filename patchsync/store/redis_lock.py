@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
-from redis.exceptions import LockError, RedisError
+from redis.exceptions import LockError, OutOfMemoryError, RedisError
 
 from patchsync.config import Config
 from patchsync.errors import LockHeld
 
 if TYPE_CHECKING:
     from redis import Redis
+    from redis.lock import Lock
 
 log = logging.getLogger(__name__)
 
@@ -26,21 +27,18 @@ _WANTED_SECONDS = 1.0  # so long after its last try somebody counts as waiting
 def redis_lock(client: Redis, name: str, *, ttl: float, wait: float) -> Iterator[None]:
     """Hold the lock `name` in Redis for at most `ttl` seconds; wait for it at most `wait` seconds.
 
-    Raises LockHeld when it is not to be had. It only saves work: a lock that was lost meanwhile is
-    no error here, since the fencing token decides who writes.
+    Raises LockHeld when it is not to be had. It only saves work: a lock that was lost meanwhile,
+    or that a full Redis has no room for, is no error here, since the fencing token decides who
+    writes. Were that one, a Redis that is full of mails would never be emptied.
     """
     lock = client.lock(name, timeout=ttl, thread_local=False)
-    waited = False
-    deadline = time.monotonic() + wait
-    while not lock.acquire(blocking=False):
-        if time.monotonic() >= deadline:
-            raise LockHeld(f"Redis lock {name}: another worker has held it for {wait:g} s")
-        client.set(_wanted(name), b"", px=round(1000 * _WANTED_SECONDS))
-        waited = True
-        time.sleep(_POLL)
     try:
-        if waited:
-            client.delete(_wanted(name))
+        _acquire(client, lock, name, ttl, wait)
+    except OutOfMemoryError:
+        log.warning("Redis is full: goes on without the lock %s", name)
+        yield
+        return
+    try:
         yield
     finally:
         try:
@@ -52,13 +50,31 @@ def redis_lock(client: Redis, name: str, *, ttl: float, wait: float) -> Iterator
             log.warning("Redis lock %s could not be released: %s", name, error)
 
 
+def _acquire(client: Redis, lock: Lock, name: str, ttl: float, wait: float) -> None:
+    waited = False
+    deadline = time.monotonic() + wait
+    while not lock.acquire(blocking=False):
+        if client.pttl(name) > 1000 * ttl:  # Redis' clock was set back: no lock lasts so long.
+            client.pexpire(name, round(1000 * ttl))
+        if time.monotonic() >= deadline:
+            raise LockHeld(f"Redis lock {name}: another worker has held it for {wait:g} s")
+        client.set(_wanted(name), b"", px=round(1000 * _WANTED_SECONDS))
+        waited = True
+        time.sleep(_POLL)
+    if waited:
+        client.delete(_wanted(name))
+
+
 def give_way(client: Redis, name: str) -> None:
     """Let who waits for the Redis lock `name` have it before us; for who takes it again and again.
 
     Without that a lock which is free for an instant now and then is never met so.
     """
     deadline = time.monotonic() + 2 * _WANTED_SECONDS
-    while client.exists(_wanted(name)) and time.monotonic() < deadline:
+    # One that lasts longer was set before Redis' clock was set back.
+    while 0 <= client.pttl(_wanted(name)) <= 1000 * _WANTED_SECONDS:
+        if time.monotonic() >= deadline:
+            break
         time.sleep(_POLL)
 
 

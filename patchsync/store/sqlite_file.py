@@ -5,16 +5,17 @@ Several processes of one machine may use a file at once, and each may be killed 
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from patchsync.errors import GiveUp, StoreDamaged, StoreNotWritable, StoreUnavailable
-from patchsync.store.files import make_folder, storing
+from patchsync.store.files import REMEDY, make_folder, storing
 
 BUSY_SECONDS = 60.0  # to wait for another process' transaction: a first plan takes its time
 
@@ -119,6 +120,7 @@ class SqliteFile:
                         f"{self._schema.remedy}"
                     )
                 self.delete()
+            self._spill_beside()
             for name, value in (_PRAGMAS | dict(self._schema.pragmas)).items():
                 self.sql.execute(f"PRAGMA {name} = {value}")
             if version == 0:
@@ -205,11 +207,11 @@ class SqliteFile:
         except _CALLERS_FAULTS:
             raise
         except sqlite3.DatabaseError as error:
-            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)
-            if code & 0xFF in _PASSING:
-                full = code & 0xFF in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
-                kind = StoreNotWritable if full else StoreUnavailable
-                raise kind(f"{self._path}: {error}") from error
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+            if code == sqlite3.SQLITE_FULL:
+                raise StoreNotWritable(f"{self._path}: {REMEDY[errno.ENOSPC]}") from error
+            if code in _PASSING:
+                raise StoreUnavailable(f"{self._path}: {error}") from error
             if self._schema.remedy is not None:
                 raise StoreDamaged(
                     f"{self._path} is damaged ({error}); {self._schema.remedy}"
@@ -245,6 +247,17 @@ class SqliteFile:
         )
         self._opened = opened
         return int(self.sql.execute("PRAGMA user_version").fetchone()[0])
+
+    def _spill_beside(self) -> None:
+        """Have what a sort of many rows spills lie beside the file: /tmp may be small, in memory.
+
+        That is of the process, not of the connection: SQLite has no other word for it once loaded.
+        """
+        folder = self._path.parent.absolute()
+        if os.access(folder, os.W_OK):  # else SQLite's word for it would be taken for damage
+            with suppress(UnicodeEncodeError):  # a name that is no text
+                quoted = str(folder).replace("'", "''")
+                self.sql.execute(f"PRAGMA temp_store_directory = '{quoted}'")
 
     def _make_tables(self) -> None:
         self.sql.executescript(

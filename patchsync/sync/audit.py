@@ -28,6 +28,9 @@ from patchsync.sync.projects import Project
 from patchsync.sync.records import AuditRecord, last_audit
 from patchsync.sync.request_count import keep_count
 
+# Of two machines, at most.
+_CLOCKS_DIFFER_SECONDS = 60.0
+
 
 @dataclass
 class AuditProgress:
@@ -154,16 +157,18 @@ def _to_go_on_with(
 ) -> AuditRecord | None:
     """The audit under way, or a new one up to the id `highest`; None if there is nothing to do.
 
-    `since`: only the audit that began then is meant, which begins now if it has not.
+    `since`: only the audit that began then is meant, which begins now if it has not. One that would
+    begin in the time to come is none that overtook it: a clock was set back.
     """
     if before is None or since is None:
         return (
             before if before and not before.ended else _begin(since or time.time(), highest, before)
         )
-    if before.began < since:
-        return _begin(since, highest, before)
-    overtaken = before.began > since
-    return None if overtaken or before.ended else before
+    if before.began == since:
+        return None if before.ended else before
+    if since < before.began <= time.time() + _CLOCKS_DIFFER_SECONDS:
+        return None
+    return _begin(since, highest, before)
 
 
 def _next_pages(progress: AuditProgress, all_pages: int, at_most: int) -> list[Page]:

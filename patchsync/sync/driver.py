@@ -19,7 +19,7 @@ from patchsync.fleet.trouble import last_trouble
 from patchsync.patchwork.rate_limit_state import key_prefix, read_hold
 from patchsync.sync.holdings import holdings
 from patchsync.sync.projects import Project, find_project
-from patchsync.sync.records import last_audit, last_round
+from patchsync.sync.records import AuditRecord, RoundRecord, last_audit, last_round
 
 # A message may be lost: when nothing was heard for so long it is sent again, then less often.
 ASK_AGAIN_SECONDS = 10.0
@@ -47,9 +47,11 @@ class Driver:
             key,
             lease_seconds=config.fleet.lease_seconds,
         )
-        self._began = time.time()
+        # What there was before is not what we wait for, whatever clock it was noted by.
+        self._former_trouble = last_trouble(self._redis, config.namespace, key)
         # What is wrong now, and what it waits for; None where nothing is
         self.trouble: str | None = None
+        self._trouble: str | None = None
         # How a task saw that nothing answers at the url
         self.unreachable: str | None = None
         # Whether anything came of what was asked
@@ -64,12 +66,13 @@ class Driver:
         if self.outcome is not None:
             return
         trouble = last_trouble(self._redis, self._config.namespace, self.key)
-        if trouble and trouble.at >= self._began:
-            self.trouble = f"{trouble.task}: {trouble.message}"
-            self.unreachable = self.trouble if trouble.unreachable else None
+        if trouble and trouble != self._former_trouble:
+            self._trouble = f"{trouble.task}: {trouble.message}"
+            self.unreachable = self._trouble if trouble.unreachable else None
             if trouble.lasting:
-                self.give_up(self.trouble)
+                self.give_up(self._trouble)
                 return
+        self.trouble = self._trouble
         hold = read_hold(self._redis.execute_command, key_prefix(self._config))
         if hold:
             until = datetime.fromtimestamp(hold.until, UTC)
@@ -85,20 +88,25 @@ class Driver:
         self.outcome = self.outcome or f"{self.name}: not in step: {why}"
 
     def _follow(self, project: Project) -> None:
-        round_, audit = last_round(project), last_audit(project)
+        round_, audit = records = _records(project)
         in_flight = self._leases.in_flight()
         ours = holdings(project)
         self.name, self.known = project.name, ours.known
         self.count = round_.count if round_ else None
-        self.heard = self.heard or bool(in_flight or (round_ and round_.at >= self._began))
-        self._note((self.known, in_flight, round_, audit))
+        self.heard = self.heard or bool(in_flight) or round_ != self._former_round
+        self._note((self.known, in_flight, records))
         if in_flight:
             self.doing = f"{in_flight} pages in flight"
-        elif self._question == "round" and round_ and round_.at >= self._asked_at:
+        elif self._question == "round" and round_ and round_ != self._former_round:
             self.doing = "comparing"
             if round_.in_sync:
                 self._ask("audit")
-        elif self._question == "audit" and audit and audit.began >= self._asked_at:
+        elif (
+            self._question == "audit"
+            and audit
+            and audit != self._former_audit
+            and audit.began >= self._asked_at
+        ):
             self.doing = f"audit: {audit.pages} of {audit.all_pages} pages"
             if audit.agreed:
                 self.agreed = True
@@ -112,13 +120,15 @@ class Driver:
     def _note(self, seen: object) -> None:
         if seen != self._seen:
             self._seen = seen
-            self.trouble = None
+            self._trouble = None
             self.moved_at = time.monotonic()
             self._ask_again_at = self.moved_at + ASK_AGAIN_SECONDS
 
     def _ask(self, question: Literal["round", "audit"]) -> None:
         self._question = question
         self._asked_at = time.time()
+        project = find_project(self._config, self.key)
+        self._former_round, self._former_audit = _records(project) if project else (None, None)
         self._enqueue_question()
 
     def _enqueue_question(self) -> None:
@@ -128,3 +138,7 @@ class Driver:
             self._enqueue("fetch.probe", self.key)
         else:
             self._enqueue("fetch.audit", self.key, self._asked_at)
+
+
+def _records(project: Project) -> tuple[RoundRecord | None, AuditRecord | None]:
+    return last_round(project), last_audit(project)

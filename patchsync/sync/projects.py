@@ -42,12 +42,13 @@ class Project:
         """Refuse to go on with a project that somebody has to look at first.
 
         Raises:
-            GiveUp: the file `halted` is there; the message says what it says.
+            GiveUp: it is halted; the message says why, and how that is ended.
         """
         reason = halted(self.paths)
         if reason:
             raise GiveUp(
-                f"{self.name} is halted: {reason} When that is mended, remove {self.paths.halted}"
+                f"{self.name} is halted: {reason} When that is mended, run "
+                f"`patchsync resume -p {self.key}`"
             )
 
 

@@ -57,7 +57,8 @@ def keep_count_in_backlog(project: Project, limiter: RedisRateLimiter) -> None:
     It is only a note, which comes again: a server or store that is not to be had is no error here.
     """
     with suppress(TryAgainLater):
-        if _age(project.paths.requests) > KEEP_SECONDS:
+        # Written in the time to come: a clock was set back.
+        if not 0 <= _age(project.paths.requests) <= KEEP_SECONDS:
             keep_count(project, limiter)
 
 

@@ -124,10 +124,13 @@ def test_only_what_asks_patchwork_can_get_out() -> None:
 
 
 def test_a_service_gets_only_the_secrets_that_it_needs() -> None:
-    """All have Redis' password, Flower its login, push the token; no other hears of a token."""
+    """All have Redis' password, and all but Redis the key of messages; Flower its login, push the
+    token; no other hears of a token.
+    """
     own = {"flower": {"flower_login"}, "push": {"patchwork_token"}}
     for name, service in compose()["services"].items():
-        assert set(service["secrets"]) == {"redis_password"} | own.get(name, set())
+        shared = {"redis_password"} if name == "redis" else {"redis_password", "signing_key"}
+        assert set(service["secrets"]) == shared | own.get(name, set())
         assert name == "push" or "token" not in yaml.safe_dump(service).lower()
 
 
@@ -142,7 +145,7 @@ def test_no_secret_stands_in_an_environment() -> None:
     """`docker inspect` shows the environment: a secret is there only by the name of its file."""
     for service in compose()["services"].values():
         for name, value in service["environment"].items():
-            secret = re.search("PASSWORD|TOKEN|LOGIN|SECRET|AUTH", name)
+            secret = re.search("PASSWORD|TOKEN|LOGIN|SECRET|AUTH|SIGNING", name)
             assert not secret or (name.endswith("_FILE") and value.startswith("/run/secrets/"))
             assert "@" not in str(value), "a password in an address"
 

@@ -93,6 +93,7 @@ def stack() -> Iterator[Stack]:
         told = {"redis_password": f"%/ '{secrets.token_hex(16)}", "flower_login": ""}
         told["flower_login"] = f"admin:{secrets.token_hex(16)}"
         told["patchwork_token"] = TOKEN
+        told["signing_key"] = secrets.token_hex(32)
         for name, text in told.items():
             (folder / name).write_text(f"{text}\n")
         table = f"""

@@ -38,7 +38,7 @@ def test_check_of_a_good_configuration(installation: Installation) -> None:
         ("", "", "wrong", "FAIL  [mbox.patchwork] token: "),
         ("", "", NOBODY_TOKEN, "does not maintain sample, neighbour"),
         ("[mbox", "[store]\nmbox = 'patchsync.toml'\n[mbox", TOKEN, "FAIL  [store] mbox: "),
-        ("unix://", "unix:///nowhere", TOKEN, "FAIL  [redis] url: Redis does not answer"),
+        ("unix://", "unix:///nowhere", TOKEN, "FAIL  [redis] url: no Redis answers"),
         (
             "[redis]",
             "[flower]\naddress = '0.0.0.0'\n[redis]",
@@ -154,9 +154,9 @@ def test_enqueue_without_redis(installation: Installation) -> None:
     line = ("enqueue", "fetch.probe", "sample")
     done = alone.process(*line)
     assert done.returncode == 1
-    assert "[redis] url: Redis does not answer: there is no such socket" in done.stderr
+    assert "no Redis answers at /nowhere/" in done.stderr
     embedded = alone.changed(alone.config.redis.url.get_secret_value(), "")
-    assert "start one by `patchsync up`" in embedded.process(*line).stderr
+    assert "no fleet runs here" in embedded.process(*line).stderr
 
 
 def test_enqueue_sends_one_message(
@@ -200,13 +200,14 @@ def test_status_and_health_without_a_fleet(installation: Installation) -> None:
     alone = installation.changed("unix://", "unix:///nowhere")
     status = alone.patchsync("status")
     assert status.returncode == 1
-    assert "fleet: not running, or the Redis of [redis] url does not answer" in status.stdout
+    unset = "no Redis answers at /nowhere/"
+    assert f"fleet: {unset}" in status.stdout
     health = alone.patchsync("health", "fetch")
     assert health.returncode == 1
-    assert "Redis does not answer" in health.stdout
+    assert unset in health.stdout
     embedded = installation.changed(alone.config.redis.url.get_secret_value(), "")
     status = embedded.patchsync("status")
-    assert "fleet: not running, or the embedded Redis does not answer" in status.stdout
+    assert "fleet: no fleet runs here, and so no Redis; `patchsync up` starts it" in status.stdout
 
 
 def test_health_where_nothing_of_a_service_runs(installation: Installation) -> None:

@@ -227,6 +227,73 @@ def test_what_a_person_moves_stays_there(pushing: Pushing) -> None:
         assert pushing.relations() == {frozenset({a, b}), frozenset({c, x, y})}
 
 
+with_both = pytest.mark.parametrize(
+    "extra",
+    [f'{SINKS}[push.relation]\nforeign = "{how}"' for how in ("join", "leave")],
+    indirect=True,
+    ids=["join", "leave"],
+)
+
+
+def by_hand(pushing: Pushing, *requests: tuple[int, list[int]]) -> None:
+    """A person's requests, one after another."""
+    for patch_id, related in requests:
+        pushing.by_hand(patch_id, related=related)
+
+
+@with_both
+def test_two_that_a_person_took_out_and_related_stay_two(pushing: Pushing) -> None:
+    """With no push in between; also when the group grows, and when the two are parted again."""
+    a, b, c, d, e, *_ = pushing.ids()
+    pushing.group([a, b, c, d])
+    pushing.push()
+    by_hand(pushing, (c, []), (d, []), (c, [d]))
+    for _ in range(2):
+        pushing.run("--yes")
+        assert pushing.relations() == {frozenset({a, b}), frozenset({c, d})}
+    pushing.group([a, b, c, d, e])
+    pushing.run("--yes")
+    assert not any(relation >= {a, c} for relation in pushing.relations())
+    by_hand(pushing, (c, []))
+    pushing.run("--yes")
+    assert not any(relation & {c, d} for relation in pushing.relations())
+    pushing.assert_settled()
+
+
+@with_both
+def test_ours_taken_out_after_a_person_added_another_stays_out(pushing: Pushing) -> None:
+    """That the relation was the person's by then says nothing else."""
+    a, b, x, *_ = pushing.ids()
+    pushing.group([a, b])
+    pushing.push()
+    by_hand(pushing, (x, [a]))
+    pushing.run("--yes")
+    by_hand(pushing, (b, []))
+    for _ in range(2):
+        pushing.run("--yes")
+        assert pushing.relations() == {frozenset({a, x})}
+    pushing.assert_settled()
+
+
+@with_both
+def test_what_a_person_merged_and_paired_otherwise_stays(pushing: Pushing) -> None:
+    """Two relations of ours made one, or two and two related across."""
+    a, b, c, d, e, f, g, h, *_ = pushing.ids()
+    pushing.group([a, b], [c, d], [e, f, g, h])
+    pushing.push()
+    by_hand(pushing, (c, []), (c, [a]), (d, [a]))
+    by_hand(pushing, (e, []), (f, []), (g, []), (e, [g]), (f, [h]))
+    for groups in ([[a, b], [c, d], [e, f, g, h]], [[a, c], [b, d], [e, f], [g, h]]):
+        pushing.group(*groups)
+        pushing.run("--yes")
+        assert pushing.relations() == {
+            frozenset({a, b, c, d}),
+            frozenset({e, g}),
+            frozenset({f, h}),
+        }
+    pushing.assert_settled()
+
+
 @pytest.mark.parametrize(
     "extra, joined",
     [(f'{SINKS}[push.relation]\nforeign = "{how}"', how == "join") for how in ("join", "leave")],

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import time
 from types import SimpleNamespace
 
 import pytest
 
+from patchsync.sync.projects import synced_project
 from tests.support.installation import Installation
 
 
@@ -66,6 +69,22 @@ def test_what_changes_between_two_syncs(installation: Installation) -> None:
 
     for project in ("sample", "neighbour"):
         installation.assert_mirrors(project)
+
+
+@pytest.mark.parametrize("ahead", [86400, 365 * 86400])
+def test_after_a_clock_was_set_back(installation: Installation, ahead: float) -> None:
+    """The records of before lie ahead: another round and audit are made, and are believed."""
+    installation.sync()
+    paths = synced_project(installation.config, "sample").paths
+    for file, names in ((paths.round, ["at"]), (paths.audit, ["began", "at", "last_agreed"])):
+        record = json.loads(file.read_bytes())
+        file.write_text(json.dumps(record | {name: record[name] + ahead for name in names}))
+    (new,) = installation.patchwork.control.add("sample", 1)
+    assert "sample: in step" in installation.sync()
+    assert new in installation.ids("sample")
+    audit = json.loads(paths.audit.read_bytes())
+    assert audit["agreed"]
+    assert audit["began"] <= time.time()
 
 
 def test_the_reason_at_once(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import pytest
 import redis
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
+from kombu import pools
 
 from patchsync.fleet.services import QUEUES
 from patchsync.sync.projects import find_project
@@ -55,6 +56,7 @@ def app(installation: Installation, workers: Workers) -> Iterator[Celery]:
             root.setLevel(level)
             root.handlers[:] = handlers
             app.pool.force_close_all()
+            pools.reset()  # Closed for good otherwise
 
 
 def test_messages_find_their_way(
@@ -77,3 +79,37 @@ def test_messages_find_their_way(
         installation.assert_mirrors(project)
     for queue in QUEUES:
         assert not shared_redis.exists(f"patchsync:{installation.config.namespace}:{queue}")
+
+
+KEY = b"k" * 64
+
+
+def test_a_forged_message_does_nothing(
+    app: Celery, installation: Installation, shared_redis: redis.Redis
+) -> None:
+    """Whoever reaches Redis but not the key: it is dropped, said in the log, and all goes on."""
+    from workers import context, enqueue, signature
+
+    queue = f"patchsync:{installation.config.namespace}:probe"
+    with (
+        mock.patch.object(context, "signing_key", return_value=None) as key,
+        mock.patch.object(signature, "log") as log,
+    ):
+        # Of who has no key, and of who has another one
+        enqueue.probe("neighbour")
+        key.return_value = b"another"
+        enqueue.probe("neighbour")
+        key.return_value = KEY
+        # A genuine one, made into another task; and one that is no message at all
+        enqueue.probe("sample")
+        genuine = shared_redis.lindex(queue, 0)
+        assert isinstance(genuine, bytes)
+        shared_redis.lpush(queue, genuine.replace(b"fetch.probe", b"fetch.audit"), b"[1]")
+        with start_worker(
+            app, pool="solo", queues=list(QUEUES), perform_ping_check=False, shutdown_timeout=60
+        ):
+            wait_until(lambda: in_step(installation, "sample"), "in step")
+            wait_until(lambda: not shared_redis.exists(queue), "all is taken")
+        assert log.warning.call_count == 4
+    assert find_project(installation.config, "neighbour") is None
+    installation.assert_mirrors("sample")

@@ -190,7 +190,7 @@ def _forget_everything() -> None:
 
     for cached in (
         *(context.config, context.redis_client, context.limiter, context.client),
-        *(context.index_queue, context.annotator),
+        *(context.index_queue, context.annotator, context.signing_key),
     ):
         cached.cache_clear()
 

@@ -177,6 +177,7 @@ class Pushing:
     def let_claims_expire(self) -> None:
         """As if the time for a lost answer had passed."""
         self.ask_ledger("UPDATE entry SET claimed_at = claimed_at - 100000")
+        self.ask_ledger("DELETE FROM note WHERE name = 'relations under way since'")
 
     def ask_ledger(self, statement: str) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(self.ledger)) as sql, sql:

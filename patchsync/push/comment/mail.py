@@ -18,6 +18,8 @@ from patchsync.errors import ConfigError
 
 # As many characters of a subject as Patchwork keeps of a patch's name, and its tags.
 _LONGEST_SUBJECT = 500
+# So many have room for those, encoded in whatever way; to decode more takes quadratic time.
+_LONGEST_ENCODED = 8192
 
 # Where a diff may begin, or an mbox's next mail; and the signature, from which on Patchwork drops
 # all. None of it counts when it is indented.
@@ -93,6 +95,8 @@ class CommentMail:
 def subject_of(mail: bytes) -> str:
     """The subject of a stored mail, decoded as far as it can be; empty where it has none."""
     raw = BytesHeaderParser().parsebytes(mail).get("Subject", "")
+    if len(str(raw)) > _LONGEST_ENCODED:
+        raw = str(raw)[:_LONGEST_ENCODED]
     try:
         return str(make_header(decode_header(raw)))
     except (HeaderParseError, LookupError, ValueError):

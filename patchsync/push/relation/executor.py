@@ -6,7 +6,6 @@ done: killed anywhere, the next round tells what we did from what a person did s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -24,30 +23,15 @@ from patchsync.push.jobs import Job
 from patchsync.push.ledger import Ledger
 from patchsync.push.relation.neighbourhood import (
     Neighbourhood,
-    Relations,
     TooMuch,
     read_neighbourhood,
     relation_of,
-    taken_out,
-    taken_over,
 )
+from patchsync.push.relation.people import Relations, acts_of_people, arrived
 from patchsync.push.relation.planner import Component, Notice, Terms, plan_steps
 from patchsync.push.relation.steps import Step
+from patchsync.push.relation.under_way import UnderWay
 from patchsync.push.sending import Outcome
-
-# The ledger's note of what requests make of patches, until it is noted that they did
-UNDER_WAY = "relations under way"
-
-
-def under_way(ledger: Ledger) -> Mapping[int, frozenset[int] | None]:
-    """By patch, the relation that a request of ours makes, if it arrives; nobody looked since.
-
-    None: which one is not known, as in a ledger of an earlier version.
-    """
-    noted = json.loads(ledger.note(UNDER_WAY) or "{}")
-    if isinstance(noted, list):
-        return dict.fromkeys(noted)
-    return {int(patch_id): frozenset(members) for patch_id, members in noted.items()}
 
 
 @dataclass(kw_only=True)
@@ -61,12 +45,19 @@ class RelationSender:
     table: RelationTable
     # Seconds since 1970
     clock: Callable[[], float]
+    # From when a request is sent: by then it has arrived, or never does.
+    answer_seconds: float
     dry_run: bool = False
 
     def send(self, job: Job) -> Iterator[Outcome]:
         """See `Sender`; all that is linked to the job's patches, and how it ended is noted."""
         try:
-            around, components = self._look(job.patch_ids)
+            around = self._read(job.patch_ids)
+            if left := self._seconds_to_wait(around):
+                text = f"an answer about it was lost: looked up in {left:.0f} s"
+                yield Outcome(patch_id=min(job.patch_ids), sink=Sink.RELATION, text=text)
+                return
+            components = self._plan(around)
         except TooMuch as error:
             if not self.dry_run:
                 self._give_up(job.patch_ids, error)
@@ -91,39 +82,63 @@ class RelationSender:
                 yield _trouble(component.patches[0], str(error))
         self._settle(around, relations, troubles)
 
-    def _look(self, patch_ids: Iterable[int]) -> tuple[Neighbourhood, tuple[Component, ...]]:
-        """Read from Patchwork what is linked to some patches, and plan; writes nothing there.
+    def _read(self, patch_ids: Iterable[int]) -> Neighbourhood:
+        """Read from Patchwork what is linked to some patches.
 
         Raises:
             TooMuch: it cannot be one patch's revisions.
             TryAgainLater: it changed while it was read.
         """
-        ownership = self.ledger.ownership
         key = next(iter(self.keys.values()))
         around = read_neighbourhood(
-            self.ledger, lambda patch_id: self.annotator.view(key, patch_id), patch_ids
+            self.ledger,
+            lambda patch_id: self.annotator.view(key, patch_id),
+            patch_ids,
+            self._under_way.relations(),
         )
         if overlap(around.present().values()):
             # Nothing is noted: who stands where is not known.
             raise TryAgainLater(f"the relations of patch {min(around.views)} changed meanwhile")
+        return around
+
+    def _seconds_to_wait(self, around: Neighbourhood) -> float:
+        return self._under_way.seconds_left(around.observed, self.clock(), self.answer_seconds)
+
+    def _plan(self, around: Neighbourhood) -> tuple[Component, ...]:
+        """Note what people did, and plan; writes nothing to Patchwork."""
+        ownership = self.ledger.ownership
         with self.ledger.transaction():
             self._note_arrived(around)
-            placed_by_us = ownership.placed_by_us(around.views)
-            out = taken_out(around, placed_by_us)
-            ownership.leave_alone(out, self.clock())
-            # What a person placed since is not ours any more, wherever it is put.
-            ownership.forget_placed(out | taken_over(around, placed_by_us))
+            self._note_people(around)
             self._observe(around.present(), around)
             # Also those that are gone
-            self._end(around.observed)
+            self._under_way.end(around.observed)
         around.left_alone = frozenset(ownership.left_alone() & around.views.keys())
         terms = Terms(
             may={view.id for view in around.views.values() if view.project_id in self.keys},
             most=self.table.most,
             join=self.table.foreign == "join",
+            parted=frozenset(ownership.parted(around.views)),
         )
         current = around.relations(ownership.placed_by_us(around.views))
-        return around, plan_steps(current, around.groups(), terms)
+        return plan_steps(current, around.groups(), terms)
+
+    def _note_people(self, around: Neighbourhood) -> None:
+        """Note what people parted and related since we looked: that stays."""
+        ownership, present = self.ledger.ownership, around.present()
+        acts = acts_of_people(around.observed, present)
+        ownership.note_parted(acts.parted)
+        ownership.leave_alone(acts.alone, self.clock())
+        ownership.forget_placed(acts.alone | acts.related)
+        related = {members for members in present.values() if len(members) > 1}
+        back = ownership.left_alone() & frozenset().union(*related)
+        for patch_id in (back & around.entries.keys()) - ownership.with_parted(back):
+            # A ledger of an earlier version does not have from whom it was parted.
+            others = (around.entries[patch_id].desired or frozenset()) - {patch_id}
+            ownership.note_parted((patch_id, other) for other in others)
+        ownership.forget_left_alone(back)
+        for members in related:
+            ownership.forget_parted(members)
 
     def _take_all(
         self, steps: Iterable[Step], around: Neighbourhood, relations: Relations
@@ -134,12 +149,13 @@ class RelationSender:
             yield _written(step)
         # An answer does not tell what is now.
         for members in {relations[step.patch_id] for step in steps if step.related}:
-            view = self.annotator.view(self._key(min(members), around), min(members))
-            if view is None or relation_of(view) != members:
+            try:
+                self._demand(members, min(members), around)
+            except ChangedThere:
                 # What we made of them stays noted: the next look tells what a person did since.
                 for patch_id in members:
                     del relations[patch_id]
-                raise ChangedThere(f"the relation of patch {min(members)} is not as we left it")
+                raise
 
     def _take(self, step: Step, around: Neighbourhood, relations: Relations) -> None:
         """Send a step, and note what is there by it; `relations` changes with it."""
@@ -151,9 +167,12 @@ class RelationSender:
             patch_id: after if patch_id in after else frozenset({patch_id})
             for patch_id in relations[step.patch_id] | after
         }
+        if not step.related:
+            # To add never undoes what a person did meanwhile; to take out may.
+            self._demand(relations[step.patch_id], step.patch_id, around)
         with self.ledger.transaction():
             ownership.note_placed(ours)
-            self._begin(becomes)
+            self._under_way.begin(becomes, self.clock())
         try:
             self._relate(step, around)
         except AnswerLost:
@@ -162,13 +181,19 @@ class RelationSender:
             # Certainly not sent: what comes to be there is not ours.
             with self.ledger.transaction():
                 ownership.forget_placed(new)
-                self._end(becomes)
+                self._under_way.end(becomes)
             raise
         with self.ledger.transaction():
             ownership.forget_placed(_alone(becomes))
             self._observe(becomes, around)
-            self._end(becomes)
+            self._under_way.end(becomes)
         relations |= becomes
+
+    def _demand(self, members: frozenset[int], patch_id: int, around: Neighbourhood) -> None:
+        """Raise ChangedThere where a patch is not in this relation any more."""
+        view = self.annotator.view(self._key(patch_id, around), patch_id)
+        if view is None or relation_of(view) != members:
+            raise ChangedThere(f"the relation of patch {patch_id} is not as we left it")
 
     def _relate(self, step: Step, around: Neighbourhood) -> None:
         """Send a step; at a 409 a patch may stand in a relation alone, which nobody sees."""
@@ -213,39 +238,34 @@ class RelationSender:
 
     def _note_arrived(self, around: Neighbourhood) -> None:
         """Have what requests did, that nobody saw the end of, count as observed and ours."""
-        present, noted = around.present(), under_way(self.ledger)
-        for after in set(noted.values()):
-            patches = {each for each in noted if noted[each] == after and each in present}
-            if after is None:
-                around.observed |= {each: present[each] for each in patches}
-                continue
-            if any(present[each] != after for each in patches):
-                if not any(present[each] & after - around.observed[each] for each in patches):
-                    # It did not arrive: where a person places a patch now, it is not ours.
-                    alone = [each for each in patches if len(around.observed[each]) == 1]
-                    self.ledger.ownership.forget_placed(alone)
-                    continue
-                # A person changed it since: what is left of it is in doubt, and so that person's.
-                related = [each for each in patches if len(present[each]) > 1]
-                self.ledger.ownership.forget_placed(related)
-            around.observed |= dict.fromkeys(patches, after)
+        present, noted = around.present(), self._under_way.relations()
+        before = dict(around.observed)
+        for members in set(noted.values()):
+            after = {n: members for n in noted if noted[n] == members and n in present}
+            if not members:
+                # Of an earlier version: what is there of them is ours.
+                named = frozenset(after)
+                around.observed |= {
+                    n: there if n in named else (around.observed[n] - named) | (there & named)
+                    for n, there in present.items()
+                }
+            elif arrived(before, after, present):
+                around.observed |= after
+                if any(present[patch_id] != members for patch_id in after):
+                    # A person changed it since: who made what is left is in doubt, so not we.
+                    new = [n for n in after if (members - before[n]) & present[n]]
+                    self.ledger.ownership.forget_placed(new)
 
     def _observe(self, relations: Relations, around: Neighbourhood) -> None:
-        """Note what is there, of the patches that a plan ever said anything of."""
-        for patch_id in relations.keys() & around.entries.keys():
-            value = _value(relations[patch_id])
-            self.ledger.observe(Sink.RELATION, patch_id, value, self.clock())
+        """Note what is there; of a patch in no relation if a plan ever said anything of it."""
+        for patch_id, members in relations.items():
+            value = _value(members)
+            if value or patch_id in around.entries:
+                self.ledger.observe(Sink.RELATION, patch_id, value, self.clock())
 
-    def _begin(self, becomes: Relations) -> None:
-        self._set_under_way({**under_way(self.ledger), **becomes})
-
-    def _end(self, patch_ids: Iterable[int]) -> None:
-        over, noted = set(patch_ids), under_way(self.ledger)
-        self._set_under_way({each: noted[each] for each in noted if each not in over})
-
-    def _set_under_way(self, becomes: Mapping[int, frozenset[int] | None]) -> None:
-        values = {patch_id: members and sorted(members) for patch_id, members in becomes.items()}
-        self.ledger.write_notes({UNDER_WAY: json.dumps(values) if values else None})
+    @property
+    def _under_way(self) -> UnderWay:
+        return UnderWay(self.ledger)
 
 
 def overlap(relations: Iterable[frozenset[int]]) -> bool:

@@ -6,20 +6,18 @@ step. What people did since our last step shows in the difference.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from patchsync.errors import GiveUp
 from patchsync.patchwork.schemas import PatchView
 from patchsync.push.entries import Entry, RelationValue, Sink
 from patchsync.push.ledger import Ledger
+from patchsync.push.relation.people import Relations
 from patchsync.push.relation.steps import Relation
 
 # What is larger is nothing that a person could look through either.
 MOST_PATCHES = 2000
-
-# The relation of each patch; a patch that is in none is alone in its own
-Relations = dict[int, frozenset[int]]
 
 
 class TooMuch(GiveUp):
@@ -32,9 +30,9 @@ class Neighbourhood:
 
     entries: dict[int, Entry[RelationValue]]
     views: dict[int, PatchView]
-    # By us, as far as is known
+    # As we left them, as far as is known
     observed: Relations
-    # Patches that a person took out of a relation of ours
+    # Patches that a person took out of a relation
     left_alone: frozenset[int] = frozenset()
 
     def groups(self) -> list[frozenset[int]]:
@@ -66,9 +64,12 @@ def relation_of(view: PatchView) -> frozenset[int]:
 
 
 def read_neighbourhood(
-    ledger: Ledger, view_of: Callable[[int], PatchView | None], patch_ids: Iterable[int]
+    ledger: Ledger,
+    view_of: Callable[[int], PatchView | None],
+    patch_ids: Iterable[int],
+    under_way: Mapping[int, frozenset[int]],
 ) -> Neighbourhood:
-    """Read all that is linked to some patches, by relations or by groups.
+    """Read all that is linked to some patches, by relations, by groups or by requests under way.
 
     `view_of`: asks for a patch of any project; None if it is gone.
 
@@ -88,35 +89,8 @@ def read_neighbourhood(
         linked = set[int]().union(*map(relation_of, views.values()))
         for entry in entries.values():
             linked |= (entry.desired or set()) | (entry.observed or set())
+        linked = linked.union(*(under_way.get(patch_id, ()) for patch_id in seen))
         waiting = linked - seen
     observed = {patch_id: frozenset({patch_id}) for patch_id in seen}
     observed |= {patch_id: entry.observed for patch_id, entry in entries.items() if entry.observed}
     return Neighbourhood(entries, views, observed)
-
-
-def taken_out(around: Neighbourhood, placed_by_us: Collection[int]) -> set[int]:
-    """The patches that we related and that a person took out of that relation since."""
-    return {
-        patch_id
-        for patch_id, view in around.views.items()
-        if patch_id in placed_by_us
-        # Where all the others are gone from Patchwork, nobody took it out.
-        and (others := around.observed[patch_id] & around.views.keys() - {patch_id})
-        and relation_of(view).isdisjoint(others)
-    }
-
-
-def taken_over(around: Neighbourhood, placed_by_us: Collection[int]) -> set[int]:
-    """The patches that we related, in relations to which a person added others since.
-
-    Such a relation is that person's: none of it is taken apart.
-    """
-    over: set[int] = set()
-    for patch_id, view in around.views.items():
-        before = around.observed[patch_id]
-        if patch_id in placed_by_us and len(before) > 1:
-            members = relation_of(view)
-            foreign = members.difference(placed_by_us)
-            if foreign and foreign.isdisjoint(before):
-                over |= members & set(placed_by_us)
-    return over

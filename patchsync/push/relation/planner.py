@@ -1,6 +1,7 @@
 """What the relations in Patchwork shall be, after PaStA's groups and what people did.
 
-What a person related is never taken apart: the rest of a group joins it, or it is left.
+What a person related is never taken apart: the rest of a group joins it, or it is left. What a
+person parted is never brought together.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from itertools import chain
 
 from patchsync.analysis.components import components
 from patchsync.errors import GiveUp, TryAgainLater
+from patchsync.push.relation.people import Pair
 from patchsync.push.relation.steps import Relation, Step, Steps, Target
 
 _NAMED = 10  # patches in a text
@@ -25,6 +27,7 @@ class Reason(StrEnum):
     LEFT = "left"
     SEVERAL = "several"
     SHARED = "shared"
+    PARTED = "parted"
     NO_RIGHT = "no-right"
     ABOVE_CAP = "above-cap"
 
@@ -34,6 +37,7 @@ _TEXTS = {
     Reason.LEFT: "are related by a person: they stay, and the rest of the group is kept apart",
     Reason.SEVERAL: "are related by a person, and others of the group by another: they stay apart",
     Reason.SHARED: "are related by a person, together with another group: they stay, none joins",
+    Reason.PARTED: "were parted by a person from others of the group: they stay apart",
     Reason.NO_RIGHT: "are in projects that we do not maintain, or related to such: they stay",
     Reason.ABOVE_CAP: "are more than one relation may hold: they are in none",
 }
@@ -73,6 +77,8 @@ class Terms:
     most: int
     # Whether the rest of a group is added to what a person related of it.
     join: bool
+    # Which two patches a person parted, the lower id first
+    parted: Set[Pair] = frozenset()
 
 
 def plan_steps(
@@ -143,6 +149,11 @@ class _Planner:
         self._groups_in = Counter(
             relation for group in self._groups for relation in _holders(group, self._by_person)
         )
+        # By patch: those that a person parted it from.
+        self._parted_from: dict[int, set[int]] = {}
+        for low, high in terms.parted:
+            self._parted_from.setdefault(low, set()).add(high)
+            self._parted_from.setdefault(high, set()).add(low)
 
     def component(self, patches: list[int]) -> Component:
         """The steps and notices; `patches`: all that is linked."""
@@ -171,10 +182,12 @@ class _Planner:
         """Where the patches of a group shall be, and why some of them not there."""
         persons = _holders(group, self._by_person)
         shared = {relation for relation in persons if self._groups_in[relation] > 1}
-        base = self._base(group, persons - shared)
-        kept = base.kept if base else frozenset()
         barred = (group - self._terms.may).union(group & self._in_locked.keys())
-        rest = sorted(group - barred - self._by_person.keys())
+        free = group - barred - self._by_person.keys()
+        parted = self._parted_within(free)
+        rest = sorted(free - parted)
+        base = self._base(group, persons - shared, rest)
+        kept = base.kept if base else frozenset()
         room = max(self._terms.most - len(kept), 0)
         return _Place(
             group=group,
@@ -184,6 +197,7 @@ class _Planner:
                 Reason.JOINED: kept if rest[:room] else frozenset(),
                 Reason.SEVERAL if base else Reason.LEFT: _kept(persons - shared - {base}),
                 Reason.SHARED: _kept(shared),
+                Reason.PARTED: parted,
                 Reason.NO_RIGHT: barred,
                 Reason.ABOVE_CAP: frozenset(rest[room:]),
             },
@@ -191,10 +205,29 @@ class _Planner:
             or any(group <= relation.members for relation in _holders(group, self._in_locked)),
         )
 
-    def _base(self, group: frozenset[int], persons: Set[Relation]) -> Relation | None:
-        """The person's relation that the rest of a group joins: the one that has most of it."""
-        joinable = persons if self._terms.join else ()
+    def _base(
+        self, group: frozenset[int], persons: Set[Relation], rest: Iterable[int]
+    ) -> Relation | None:
+        """The person's relation that the rest of a group joins: the one that has most of it.
+
+        None from which a person parted any of the rest.
+        """
+        away = set[int]().union(*(self._parted_from.get(each, ()) for each in rest))
+        joinable = [r for r in persons if r.kept.isdisjoint(away)] if self._terms.join else ()
         return max(joinable, key=lambda r: (len(r.kept & group), -min(r.kept)), default=None)
+
+    def _parted_within(self, patches: frozenset[int]) -> frozenset[int]:
+        """Those to leave out so that no two of the others are parted: who is from most, first.
+
+        What is related now says nothing here: it changes with each step.
+        """
+        left = set(patches)
+        while True:
+            counts = {each: len(self._parted_from.get(each, set()) & left) for each in left}
+            most = max(left, key=lambda each: (counts[each], each), default=None)
+            if most is None or not counts[most]:
+                return patches - left
+            left.remove(most)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -176,7 +176,7 @@ def test_the_first_part_that_may_be_a_patch() -> None:
 
 def test_an_empty_part_is_not_looked_at() -> None:
     """Not even at a charset that is beyond reading."""
-    empty = f"Content-Type: text/plain; charset*{'9' * 5000}=1\n"
+    empty = "Content-Type: text/plain; charset*=a\0b''1\n"
     assert message_of(multipart(empty, f"\n\n{BODY}")) == ("One", "Why.")
 
 
@@ -192,7 +192,7 @@ def test_an_empty_part_is_not_looked_at() -> None:
         (mail().replace(b"Subject", b"Object"), "no subject"),
         (mail(BODY, "Content-Type: text/plain; charset=viscii"), "LookupError: unknown encoding"),
         (mail(BODY).replace(b"@@ -1 ", b"@@ -2,9 "), "a hunk is not as long"),
-        (mail(BODY, "From: " + "(" * 5000 + ")" * 5000 + " a@x"), "RecursionError"),
+        (mail(BODY, "From: " + "(" * 2000 + ")" * 2000 + " a@x"), "RecursionError"),
     ],
 )
 def test_no_patch(raw: bytes, reason: str) -> None:

@@ -116,3 +116,18 @@ def test_an_open_dashboard_without_a_login_is_refused(tmp_path: Path, address: s
     """Who is in may stop workers and send tasks."""
     with pytest.raises(ConfigError, match="login_file"):
         written(tmp_path, f"[flower]\naddress = '{address}'").flower_login()
+
+
+def test_the_key_of_messages(tmp_path: Path) -> None:
+    """From a file; without one they are not signed, and one that can be guessed is refused."""
+    assert written(tmp_path).signing_key() is None
+    table = "[redis]\nsigning_key_file = 'key'"
+    key = written(tmp_path, table, key=f"{'k' * 32}\n").signing_key()
+    assert key is not None
+    assert key.get_secret_value() == "k" * 32
+    assert "kkk" not in repr(key)
+    with pytest.raises(ConfigError, match=r"signing_key_file: key has less than 32 .*openssl"):
+        written(tmp_path, table, key="short").signing_key()
+    (tmp_path / "key").unlink()
+    with pytest.raises(ConfigError, match="signing_key_file"):
+        load(tmp_path / "patchsync.toml").signing_key()

@@ -20,6 +20,7 @@ from patchsync.fleet.backpressure import (
     IndexQueue,
     queue_keys,
 )
+from patchsync.fleet.redis_client import Memory
 
 NAMESPACE = "n"
 MAIL = 200_000
@@ -93,10 +94,17 @@ def test_the_lists_are_named_as_the_transport_names_them(
 
 
 class Measured(IndexQueue):
-    """So many bytes at each look, the last number for ever."""
+    """So many bytes at each look, the last number for ever, in a Redis that is so full."""
 
-    def __init__(self, *sizes: int) -> None:
+    def __init__(self, *sizes: int, used: int = 0, messages: int = 1) -> None:
         self._sizes = list(sizes)
+        self._used, self._messages = used, messages
+
+    def memory(self) -> Memory:
+        return Memory(self._used, 1000)
+
+    def messages(self) -> int:
+        return self._messages
 
     def bytes(self) -> int:
         return self._sizes.pop(0) if len(self._sizes) > 1 else self._sizes[0]
@@ -117,8 +125,13 @@ class Clock:
 
 def backpressure(*sizes: int, later: bool = False, clock: Clock | None = None) -> Backpressure:
     """With a bound of 100 bytes."""
+    return measured(Measured(*sizes), later=later, clock=clock)
+
+
+def measured(queue: IndexQueue, *, later: bool, clock: Clock | None = None) -> Backpressure:
+    """The same for another queue."""
     clock = clock or Clock()
-    return Backpressure(Measured(*sizes), 100, later=later, sleep=clock.sleep, clock=clock)
+    return Backpressure(queue, 100, later=later, sleep=clock.sleep, clock=clock)
 
 
 def test_who_finds_room_does_not_wait() -> None:
@@ -153,3 +166,16 @@ def test_a_task_waits_so_long_in_all() -> None:
     with pytest.raises(TryAgainLater, match="is an index worker running"):
         pressed.wait(lambda: None)
     assert clock.now == pytest.approx(300, abs=1)
+
+
+@pytest.mark.parametrize(("used", "later"), [(801, False), (601, True)])
+def test_a_redis_that_is_nearly_full_is_not_filled(used: int, later: bool) -> None:
+    """However little of it is ours; there is room for what empties it."""
+    measured(Measured(1, used=used - 1), later=later).wait(lambda: None)
+    with pytest.raises(TryAgainLater, match=r"^Redis uses 0\.0 MiB of"):
+        measured(Measured(1, used=used), later=later).wait(lambda: None)
+
+
+def test_what_others_fill_is_not_waited_for() -> None:
+    """With nothing of ours in it, waiting would make no room."""
+    measured(Measured(1, used=999, messages=0), later=False).wait(lambda: None)

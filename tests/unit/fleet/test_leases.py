@@ -10,6 +10,7 @@ import redis
 from patchsync.errors import GiveUp, ServerUnavailable, StoreNotWritable, Unreachable
 from patchsync.fleet import leases as module
 from patchsync.fleet.debounce import Debounce
+from patchsync.fleet.heartbeat import Heartbeats, Member
 from patchsync.fleet.leases import Leases
 from patchsync.fleet.redis_client import redis_now
 from patchsync.fleet.trouble import last_trouble, note_trouble
@@ -149,3 +150,59 @@ def test_one_whose_message_was_lost(client: redis.Redis) -> None:
     debounce = Debounce(client, "n", "analysis", seconds=0.05)
     assert debounce.ask()
     wait_until(debounce.ask, "it is taken for lost")
+
+
+DAYS = [86400, 365 * 86400]
+
+
+@pytest.mark.parametrize("seconds", DAYS)
+def test_leases_of_a_clock_that_was_set_back(
+    leases: Leases, client: redis.Redis, clock: Clock, seconds: int
+) -> None:
+    """Redis' clock was ahead by a day, or a year: what was taken then counts as run out."""
+    clock.passed += seconds
+    assert leases.take("page")
+    assert leases.take("another")
+    clock.passed -= seconds
+    assert leases.in_flight() == 0
+    assert not leases.is_out("page")
+    leases.keep_all()
+    assert leases.in_flight() == 0, "none is brought back"
+    assert leases.take("page")
+    assert leases.in_flight() == 1
+    assert leases.release("page") == 0
+
+
+def test_leases_of_a_machine_with_longer_ones(leases: Leases, client: redis.Redis) -> None:
+    """They are out, too."""
+    assert Leases(client, "n", "project", lease_seconds=100).take("page")
+    assert leases.in_flight() == 1
+    assert leases.is_out("page")
+    assert not leases.take("page")
+
+
+@pytest.mark.parametrize("seconds", DAYS)
+def test_debounced_work_of_a_clock_that_was_set_back(client: redis.Redis, seconds: int) -> None:
+    """It was asked for long ago; that lasts as long as the clock was ahead."""
+    debounce = Debounce(client, "n", "analysis", seconds=60)
+    assert debounce.ask()
+    (key,) = client.keys()
+    client.expire(key, seconds + 60)
+    assert debounce.ask()
+    assert not debounce.ask()
+
+
+@pytest.mark.parametrize("seconds", DAYS)
+def test_heartbeats_of_a_clock_that_was_set_back(client: redis.Redis, seconds: int) -> None:
+    """Who ended since is not alive for as long as the clock was ahead; who lives tells so anew."""
+    heartbeats = Heartbeats(client, "n")
+    dead, alive = Member(service="probe", pid=1), Member(service="probe", pid=2)
+    heartbeats.note(dead)
+    heartbeats.note(alive)
+    (key,) = client.keys()
+    for member in client.zrange(key, 0, -1):
+        client.zincrby(key, seconds, member)
+    assert heartbeats.alive() == []
+    heartbeats.note(alive)
+    assert heartbeats.alive() == [alive]
+    assert client.zcard(key) == 1, "forgotten"

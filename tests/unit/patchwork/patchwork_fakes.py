@@ -233,7 +233,7 @@ class RecordingLimiter(LocalRateLimiter):
     def wait(self, project: str) -> None:
         self.waits.append(project)
 
-    def hold(self, seconds: float, why: str) -> None:
+    def hold(self, seconds: float, why: str, *, by_server: bool = True) -> None:
         self.holds.append(seconds)
         self.reasons.append(why)
 

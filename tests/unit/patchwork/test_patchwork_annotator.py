@@ -160,7 +160,7 @@ def test_a_lost_answer_stays_one_where_the_limiter_is_lost_too(
     """That Redis is away must not look as if nothing had been sent."""
 
     class Gone(LocalRateLimiter):
-        def hold(self, seconds: float, why: str) -> None:
+        def hold(self, seconds: float, why: str, *, by_server: bool = True) -> None:
             raise ServerUnavailable("no request without Redis")
 
     monkeypatch.setattr(breaker, "CALLS", 1)

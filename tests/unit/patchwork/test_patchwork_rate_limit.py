@@ -16,7 +16,7 @@ from redis.retry import Retry
 
 from patchsync.errors import ServerUnavailable
 from patchsync.patchwork.rate_limit import LocalRateLimiter, RedisRateLimiter
-from patchsync.patchwork.rate_limit_state import read_hold
+from patchsync.patchwork.rate_limit_state import read_hold, read_total
 from tests.support.installation import wait_until
 
 # redis-py itself tries for seconds.
@@ -151,13 +151,13 @@ def test_no_burst_follows_a_hold(make_limiter: MakeLimiter) -> None:
     assert passed <= 1 + (time.monotonic() - started) * 100
 
 
-def test_a_mistaken_hold_ends_after_a_day(make_limiter: MakeLimiter) -> None:
+def test_a_mistaken_hold_ends_after_an_hour(make_limiter: MakeLimiter) -> None:
     """A Retry-After of a century would be nobody's intention."""
     limiter = make_limiter(None, patience=0)
     limiter.hold(1e9, "why")
     with pytest.raises(ServerUnavailable) as refused:
         limiter.wait("p")
-    assert refused.value.retry_after == pytest.approx(24 * 3600, abs=60)
+    assert refused.value.retry_after == pytest.approx(3600, abs=60)
 
 
 def ask_in_a_process(socket: Path, requests: int) -> None:
@@ -307,3 +307,149 @@ def test_no_request_of_many_threads_is_lost_from_the_count(redis_client: redis.R
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(limiter.wait, ["p"] * 200))
     assert limiter.requests_today().requests == {"p": 200}
+
+
+YEAR = 365 * 86400
+DAYS = [86400, YEAR]
+
+
+def ahead(client: redis.Redis, seconds: float) -> str:
+    """So many seconds after now, as the scripts keep it: as if Redis' clock was set back since."""
+    return f"{int((client.time()[0] + seconds) * 1e6)}"
+
+
+@pytest.mark.parametrize("seconds", DAYS)
+def test_a_bucket_is_made_anew_where_the_clock_was_set_back(
+    redis_client: redis.Redis, seconds: int
+) -> None:
+    """Its next free slot lies a day ahead, or a year: nobody waits for that."""
+    limiter = RedisRateLimiter(redis_client, "pw", 1000, patience=1)
+    limiter.wait("p")
+    redis_client.hset("pw:bucket", "free", ahead(redis_client, seconds))
+    limiter.wait("p")
+
+
+def test_a_slot_is_taken_anew_where_the_clock_was_set_back(redis_client: redis.Redis) -> None:
+    """While somebody slept until it."""
+    slept = []
+
+    def set_back_meanwhile(seconds: float) -> None:
+        if not slept:
+            # All that is stored lies as much further ahead.
+            for field in ("free", "made"):
+                redis_client.hincrby("pw:bucket", field, YEAR * 10**6)
+        slept.append(seconds)
+        time.sleep(seconds)
+
+    RedisRateLimiter(redis_client, "pw", 20, patience=30, sleep=set_back_meanwhile).wait("p")
+    assert sum(slept) < 30
+
+
+@pytest.mark.parametrize("rate", [None, 1000.0])
+@pytest.mark.parametrize("seconds", DAYS)
+def test_a_hold_lasts_no_longer_where_the_clock_was_set_back(
+    redis_client: redis.Redis, seconds: int, rate: float | None
+) -> None:
+    """It begins anew, for the time that was asked for, and not until that clock is there again."""
+    RedisRateLimiter(redis_client, "pw", rate).hold(100, "why")
+    redis_client.hset("pw:hold", "till", ahead(redis_client, seconds))
+    told = read_hold(redis_client.execute_command, "pw")
+    assert told is not None
+    assert told.until == pytest.approx(redis_client.time()[0] + 100, abs=60)
+    limiter = RedisRateLimiter(redis_client, "pw", rate, patience=0)
+    with pytest.raises(ServerUnavailable, match="why") as refused:
+        limiter.wait("p")
+    assert refused.value.retry_after == pytest.approx(100, abs=1)
+    assert 0 < redis_client.ttl("pw:hold") <= 101
+    # A new one is not taken for a shorter one.
+    redis_client.hset("pw:hold", "till", ahead(redis_client, seconds))
+    RedisRateLimiter(redis_client, "pw", rate).hold(200, "another")
+    assert (told := read_hold(redis_client.execute_command, "pw"))
+    assert told.why == "another"
+
+
+@pytest.mark.parametrize("days", [1, 365])
+def test_requests_of_a_day_to_come_count_today(redis_client: redis.Redis, days: int) -> None:
+    """They were sent, whatever the clock said then; a budget is not spent twice."""
+    limiter = RedisRateLimiter(
+        redis_client, "pw", None, budget=3, patience=0, stored_requests=lambda _: {}
+    )
+    limiter.wait("p")
+    limiter.wait("p")
+    redis_client.hincrby("pw:requests", "day", days)
+    assert read_total(redis_client.execute_command, "pw") == 2
+    assert limiter.requests_of("p").requests == 2
+    redis_client.hincrby("pw:requests", "day", days)
+    assert passes(limiter)
+    assert not passes(limiter)
+    assert (limiter.requests_today().total, limiter.requests_today().day) == (3, today())
+
+
+def test_a_hold_is_told_once_when_it_begins(
+    redis_client: redis.Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With its reason and its end, in a line of the log; several threads are told at a time."""
+    for _ in range(4):
+        RedisRateLimiter(redis_client, "pw", None).hold(100, "asks to be left alone")
+    (line,) = caplog.messages
+    assert "asks to be left alone" in line
+    hold = read_hold(redis_client.execute_command, "pw")
+    assert hold is not None
+    assert hold.by_server
+    assert f"{datetime.fromtimestamp(hold.until, UTC):%Y-%m-%d %H:}" in line
+    RedisRateLimiter(redis_client, "pw", None).hold(200, "again", by_server=False)
+    assert len(caplog.messages) == 2
+
+
+def test_whose_word_a_hold_is(redis_client: redis.Redis) -> None:
+    """The server's, also where a breaker opens meanwhile; else ours."""
+    limiter = RedisRateLimiter(redis_client, "pw", None)
+    limiter.hold(50, "the breaker is open", by_server=False)
+    assert (hold := read_hold(redis_client.execute_command, "pw"))
+    assert not hold.by_server
+    limiter.hold(100, "Retry-After")
+    limiter.hold(200, "the breaker is open", by_server=False)
+    assert (hold := read_hold(redis_client.execute_command, "pw"))
+    assert hold.by_server
+
+
+def test_a_lifted_hold_is_lifted_for_all(redis_client: redis.Redis) -> None:
+    """Also for the process that was told of it, which keeps to it by itself; the next one holds."""
+    told = RedisRateLimiter(redis_client, "pw", 1000, patience=1)
+    elsewhere = RedisRateLimiter(redis_client, "pw", 1000, patience=1)
+    for _ in range(2):
+        told.hold(1000, "why")
+        assert not passes(told)
+        assert not passes(elsewhere)
+        RedisRateLimiter(redis_client, "pw", None).lift()
+        assert passes(told)
+        assert passes(elsewhere)
+        assert read_hold(redis_client.execute_command, "pw") is None
+
+
+def test_no_burst_follows_a_lifted_hold(redis_client: redis.Redis) -> None:
+    """The bucket is empty then, however long nobody asked."""
+    limiter = RedisRateLimiter(redis_client, "pw", 0.01, burst=100, patience=0)
+    limiter.hold(1000, "why")
+    limiter.lift()
+    assert not passes(limiter)
+
+
+def test_what_was_lifted_before_lifts_no_later_hold(redis_client: redis.Redis) -> None:
+    """Of a process that could not tell Redis of its own, and knows of no lifting."""
+    limiter = RedisRateLimiter(redis_client, "pw", None, patience=0)
+    limiter.lift()
+    path = redis_client.connection_pool.connection_kwargs["path"]
+    with redis.Redis(unix_socket_path=path, retry=ONCE) as client:
+        limiter = RedisRateLimiter(client, "pw", None, patience=0)
+        client.connection_pool.connection_kwargs["path"] = f"{path}.gone"
+        client.connection_pool.disconnect()
+        with pytest.raises(ServerUnavailable, match="Redis"):
+            limiter.hold(100, "why")
+        assert not passes(limiter)
+        client.connection_pool.connection_kwargs["path"] = path
+        client.connection_pool.reset()
+        assert not passes(limiter)
+        assert not passes(limiter)
+        RedisRateLimiter(redis_client, "pw", None).lift()
+        assert passes(limiter)

@@ -20,7 +20,8 @@ from patchsync.push.entries import Desired, Sink
 from patchsync.push.jobs import Job, cut
 from patchsync.push.ledger import Ledger, LedgerFile
 from patchsync.push.relation import neighbourhood
-from patchsync.push.relation.executor import UNDER_WAY, RelationSender, under_way
+from patchsync.push.relation.executor import RelationSender
+from patchsync.push.relation.under_way import UNDER_WAY, UnderWay
 
 Groups = list[frozenset[int]]
 ALL = range(1, 9)
@@ -39,12 +40,14 @@ class Pushed:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self.patchwork = FakePatchwork(ALL)
+        self.now = 0.0
         self._sender = RelationSender(
             ledger=ledger,
             annotator=cast("Any", self.patchwork),
             keys={1: "linux"},
             table=RelationTable(most=100, foreign="join"),
-            clock=lambda: 0,
+            clock=lambda: self.now,
+            answer_seconds=10,
         )
 
     def want(self, *groups: set[int]) -> None:
@@ -52,8 +55,13 @@ class Pushed:
         self.ledger.set_desired(Desired(each, 1, Sink.RELATION, home.get(each)) for each in ALL)
 
     def round(self) -> None:
+        """After the time in which a request may still arrive."""
+        self.now += 10
+        self.round_at_once()
+
+    def round_at_once(self) -> None:
         pending = self.ledger.pending(["relation"], [1], now=0, answer_seconds=0)
-        pending += self.ledger.entries(Sink.RELATION, under_way(self.ledger)).values()
+        pending += self.ledger.entries(Sink.RELATION, UnderWay(self.ledger).relations()).values()
         for job in cut(pending, {1: "linux"}):
             list(self._sender.send(job))
 
@@ -254,6 +262,38 @@ def test_what_a_person_takes_out_of_a_new_relation_after_a_kill(
     assert ledger.ownership.left_alone() == {2}
 
 
+@pytest.mark.parametrize("arrived", [True, False])
+def test_nothing_is_read_into_a_request_that_may_still_arrive(
+    ledger: Ledger, arrived: bool
+) -> None:
+    """Until then nothing is sent, or noted, for what it is linked with; other groups go on."""
+    pushed = Pushed(ledger)
+    pushed.want({1, 2, 3}, {5, 6})
+    killed_at_the_next_write(pushed, arrived=False)
+    pushed.now += 9
+    pushed.round_at_once()
+    assert pushed.shown() == {frozenset({5, 6})}
+    if arrived:
+        pushed.by_hand(1, 2, 3)
+    pushed.want({1, 2}, {5, 6})
+    pushed.now += 1
+    pushed.round_at_once()
+    assert_ours(pushed, [{1, 2}, {5, 6}])
+
+
+def test_a_clock_that_was_set_back_makes_nobody_wait_for_longer(ledger: Ledger) -> None:
+    """The time begins anew, once."""
+    pushed = Pushed(ledger)
+    pushed.now = 1_000_000
+    pushed.want({1, 2})
+    killed_at_the_next_write(pushed, arrived=False)
+    pushed.now = 5
+    pushed.round_at_once()
+    assert pushed.shown() == set()
+    pushed.round()
+    assert_ours(pushed, [{1, 2}])
+
+
 def take_out_at(pushed: Pushed, patch_id: int, *, before: bool) -> None:
     """A person takes a patch out when our next request is about to come, or has just come."""
 
@@ -303,7 +343,7 @@ def test_a_patch_that_is_gone_is_no_more_under_way(ledger: Ledger) -> None:
     killed_at_the_next_write(pushed, arrived=False)
     pushed.patchwork.patch_ids.remove(3)
     pushed.round()
-    assert under_way(ledger) == {}
+    assert UnderWay(ledger).relations() == {}
 
 
 def test_what_a_person_relates_after_a_kill_is_not_ours(ledger: Ledger) -> None:
@@ -368,6 +408,74 @@ def test_what_a_person_moved_stays_where_it_is(ledger: Ledger) -> None:
     pushed.by_hand(3, 7)
     pushed.look_at_all()
     assert pushed.shown() == {frozenset({1, 2}), frozenset({3, 7, 8})}
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_what_we_take_out_is_looked_at_before(ledger: Ledger, alone: bool) -> None:
+    """A person moved it since the round read it: it stays where that person put it."""
+    pushed = Pushed(ledger)
+    pushed.want({1, 2, 3, 4})
+    pushed.round()
+    pushed.want({1, 2, 3} if alone else {1, 2})
+
+    def move(number: int) -> None:
+        if number == pushed.patchwork.reads and len(pushed.shown()) == 1:
+            pushed.by_hand(4)
+            pushed.by_hand(4, 8)
+
+    # The four are read before the first request, then the one that it is about.
+    at = pushed.patchwork.reads + 5
+    pushed.patchwork.looked = lambda number: move(number) if number == at else None
+    pushed.round()
+    pushed.round()
+    assert frozenset({4, 8}) in pushed.shown()
+
+
+def test_patches_of_no_group_that_a_person_takes_out_again(ledger: Ledger) -> None:
+    """They were seen there, though no group named them; with a group they stay out."""
+    pushed = Pushed(ledger)
+    pushed.want({1, 2})
+    pushed.round()
+    pushed.by_hand(7, 1)
+    pushed.by_hand(8, 1)
+    pushed.look_at_all()
+    pushed.by_hand(7)
+    pushed.by_hand(8)
+    pushed.want({1, 2}, {7, 8})
+    pushed.round()
+    assert pushed.shown() == {frozenset({1, 2})}
+
+
+def test_what_a_person_parted_stays_apart_when_others_are_gone(ledger: Ledger) -> None:
+    """Whom a person related a patch to since may be deleted: that says nothing of the others."""
+    pushed = Pushed(ledger)
+    pushed.want({1, 2, 3, 4})
+    pushed.round()
+    pushed.by_hand(4)
+    pushed.by_hand(4, 8)
+    pushed.look_at_all()
+    pushed.patchwork.relations = apply(pushed.patchwork.relations, 8, (), set(ALL))
+    pushed.patchwork.patch_ids.remove(8)
+    pushed.want({1, 2, 3, 4, 5})
+    pushed.round()
+    assert pushed.shown() == {frozenset({1, 2, 3, 5})}
+
+
+def test_a_ledger_of_an_earlier_version_did_not_note_from_whom(ledger: Ledger) -> None:
+    """What a person took out then, and relates to one of the group now, draws no others there."""
+    pushed = Pushed(ledger)
+    pushed.want({1, 2, 3})
+    pushed.round()
+    pushed.patchwork.relations = frozenset({frozenset({1, 2})})
+    for patch_id, members in ((1, {1, 2}), (2, {1, 2}), (3, None)):
+        value = frozenset(members) if members else None
+        ledger.observe(Sink.RELATION, patch_id, value, 0)
+    ledger.ownership.forget_placed([3])
+    ledger.ownership.leave_alone([3], 0)
+    pushed.by_hand(3, 4)
+    pushed.want({1, 2, 3, 4})
+    pushed.round()
+    assert pushed.shown() == {frozenset({1, 2}), frozenset({3, 4})}
 
 
 def test_two_of_ours_that_a_person_moved_stay(ledger: Ledger) -> None:

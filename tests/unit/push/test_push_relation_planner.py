@@ -25,8 +25,14 @@ def person(*members: int) -> Relation:
     return Relation(frozenset(members))
 
 
-def terms(*, may: Set[int] = ALL, most: int = 100, join: bool = True) -> Terms:
-    return Terms(may, most, join)
+def terms(
+    *,
+    may: Set[int] = ALL,
+    most: int = 100,
+    join: bool = True,
+    parted: Set[tuple[int, int]] = frozenset(),
+) -> Terms:
+    return Terms(may, most, join, parted)
 
 
 def steps_of(components: Iterable[Component]) -> list[Step]:
@@ -320,6 +326,24 @@ def test_a_persons_relation_of_two_groups_is_joined_by_none() -> None:
         Notice(Reason.SHARED, (1, 3, 4), (1,)),
         Notice(Reason.SHARED, (2, 5), (2,)),
     )
+
+
+def test_a_group_joins_no_relation_that_a_person_parted_from_it() -> None:
+    """Then its rest stands by itself, as if there were no such relation, or joins another."""
+    current, given_terms = [person(1, 9), ours(2, 3)], terms(parted={(2, 9)})
+    assert requests(current, [{1, 2, 3, 4}], given_terms) == [(4, (2,))]
+    assert reasons(current, [{1, 2, 3, 4}], given_terms) == {Reason.LEFT: (1,)}
+    current.append(person(5, 6))
+    assert requests(current, [{1, 2, 3, 5}], given_terms) == [(2, ()), (2, (5, 3))]
+
+
+def test_of_what_a_person_parted_the_rest_is_related() -> None:
+    """Who is parted from most of the group is left out, whatever is related now."""
+    given_terms = terms(parted={(1, 2), (1, 3)})
+    for current in ([], [ours(2, 3)], [ours(1, 4)]):
+        made = steps_of(plan_steps(current, [{1, 2, 3, 4}], given_terms))
+        assert made[-1].leaves == ours(2, 3, 4)
+        assert reasons(current, [{1, 2, 3, 4}], given_terms) == {Reason.PARTED: (1,)}
 
 
 def test_what_lacks_nothing_is_not_reported() -> None:

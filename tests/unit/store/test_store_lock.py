@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,20 @@ def test_the_redis_lock_ends_by_itself(redis_client: redis.Redis) -> None:
     """A killed worker keeps nobody waiting for longer than its time."""
     with redis_lock(redis_client, "store", ttl=30, wait=0):
         assert 0 < redis_client.pttl("store") <= 30_000
+
+
+@pytest.mark.parametrize("seconds", [86400, 365 * 86400])
+def test_a_redis_lock_of_a_clock_that_was_set_back(
+    redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    """Its holder was killed; it lasts as long as any other, not until that clock is there again."""
+    redis_client.set("store", b"of one that was killed", ex=seconds)
+    with redis_lock(redis_client, "store", ttl=0.5, wait=60):
+        assert redis_client.pttl("store") <= 500
+    # Nor is way given to those who waited then.
+    redis_client.set("store:wanted", b"", ex=seconds)
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("waits for nobody"))
+    give_way(redis_client, "store")
 
 
 def test_a_redis_lock_that_was_lost_is_let_go_quietly(

@@ -116,6 +116,7 @@ def test_it_is_tried_again_after_an_hour_a_day_then_each_week(tries: int, wait: 
     entry = Quarantined(id=3, reason="r", first=NOON - 99 * HOUR, last=NOON, tries=tries)
     assert due([entry], NOON + wait) == [3]
     assert due([entry], NOON + wait - timedelta(seconds=1)) == []
+    assert due([entry], NOON - timedelta(days=1)) == [3], "a clock was set back"
 
 
 def test_a_further_try_keeps_the_first_time_and_takes_the_new_reason() -> None:

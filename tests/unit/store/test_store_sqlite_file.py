@@ -173,6 +173,26 @@ def test_a_deleted_file_is_no_longer_open(path: Path) -> None:
         assert not file.is_open
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no list of open files here")
+def test_what_sqlite_spills_lies_beside_the_file(path: Path) -> None:
+    """And not in /tmp, which may be small and in memory; a name with a quote is no obstacle."""
+    path = path.parent / "mbox's own" / path.name
+    many = "WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 40000)"
+    with SqliteFile(path, CACHE) as file, file.transaction() as sql:
+        sql.execute(f"CREATE TEMP TABLE much AS {many} SELECT randomblob(100) FROM n")
+        descriptors = list(Path("/proc/self/fd").iterdir())
+        opened = [link.readlink() for link in descriptors if link.is_symlink()]
+        assert [name for name in opened if name.match(f"{path.parent}/etilqs_*")]
+
+
+def test_a_full_disk_is_named_with_its_file(path: Path) -> None:
+    """What is wrong passes by itself, once somebody frees some space there."""
+    with SqliteFile(path, CACHE) as file:
+        file.sql.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(StoreUnavailable, match=f"^{path}: the disk is full; free some space$"):
+            insert(file, "a" * 10_000)
+
+
 def test_in_memory(path: Path) -> None:
     """It leaves nothing behind."""
     file = SqliteFile(path, CACHE)

@@ -203,7 +203,7 @@ def test_without_redis_it_is_left_to_the_next_one(
         raise redis.ConnectionError("nobody is there")
 
     monkeypatch.setattr(Leases, "in_flight", gone)
-    with pytest.raises(TryAgainLater, match="Redis does not answer: nobody is there"):
+    with pytest.raises(TryAgainLater, match="does not serve us: nobody is there"):
         deliver("fetch.probe", "sample")
     assert workers.sent == []
 

@@ -1,0 +1,46 @@
+"""Beat's schedule, by a clock that is set back."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.support.installation import Installation
+
+
+@pytest.mark.parametrize("days", [1, 365])
+def test_a_clock_that_is_set_back_stops_no_schedule(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """All is due at once, and then at its intervals; not when that day comes round again."""
+    from workers.beat import HeartbeatScheduler
+    from workers.celery import app
+
+    by_clock = timedelta()
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + by_clock.total_seconds())
+    monkeypatch.setattr(type(app), "now", lambda _: datetime.now(UTC) + by_clock)
+    sent: list[str] = []
+    monkeypatch.setattr(
+        HeartbeatScheduler, "apply_entry", lambda _, entry, **__: sent.append(entry.name)
+    )
+    scheduler = HeartbeatScheduler(app, max_interval=5)
+
+    def run() -> set[str]:
+        """What is sent until beat would sleep."""
+        sent.clear()
+        while scheduler.tick() <= 0:
+            pass
+        return set(sent)
+
+    scheduled = set(scheduler.schedule)
+    assert "probe sample" in scheduled
+    assert run() == scheduled
+    assert run() == set()
+    by_clock = timedelta(days=-days)
+    assert run() == scheduled
+    assert run() == set()
+    by_clock += timedelta(days=days)
+    assert run() == scheduled, "set right"
