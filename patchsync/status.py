@@ -134,6 +134,8 @@ def faults(
         age = now - (project.last_round or now)
         if (fleet.expected or fleet.members) and age > late:
             lines.append(f"the last round of {name} was {age / 60:.0f} minutes ago")
+        elif age < -LATE_SECONDS:
+            lines.append(f"the clock was set back, and {name} had no round since")
     return lines
 
 

@@ -15,6 +15,7 @@ from patchsync.patchwork.annotator import Annotator
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.rate_limit import RedisRateLimiter, fleet_rate_limiter
 from patchsync.push.service import PushService
+from patchsync.sync.audit_turn import AuditTurn
 from patchsync.sync.connect import connect, connect_annotator
 from patchsync.sync.request_count import kept_requests
 
@@ -81,6 +82,12 @@ def leases(project: str) -> Leases:
     return Leases(
         redis_client(), config().namespace, project, lease_seconds=config().fleet.lease_seconds
     )
+
+
+def audit_turn() -> AuditTurn:
+    """Whose turn it is to be audited by this machine."""
+    lock = make_run_dir(config()) / "audit.lock"
+    return AuditTurn(redis_client(), config().namespace, lock)
 
 
 def debounce(name: str) -> Debounce:

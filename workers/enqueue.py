@@ -33,12 +33,16 @@ def probe(project: str) -> None:
     )
 
 
-def audit_on(project: str, since: float) -> None:
-    """Enqueue the next step of the audit that began at `since` and goes on to the end."""
+def audit(project: str, since: float | None) -> None:
+    """Enqueue the next step of an audit: of the one that began at `since` and goes on to the end,
+    or else of the one in rotation, which beat enqueues again.
+    """
+    on = ": on to the last page" if since is not None else ""
     app.send_task(
         "workers.fetch.audit",
         args=[project, since],
-        argsrepr=f"({_called(project)}: on to the last page)",
+        argsrepr=f"({_called(project)}{on})",
+        expires=None if since is not None else config().schedule.audit_seconds,
     )
 
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from patchsync.errors import GiveUp, PatchsyncError
+from patchsync.errors import ConfigError, GiveUp, PatchsyncError
 from patchsync.fleet.backpressure import LATER, Backpressure
 from patchsync.patchwork.download import Limits
 from patchsync.patchwork.fetch_result import FetchResult
@@ -55,6 +56,18 @@ def probe(project: str) -> None:
 @app.task(name="workers.fetch.audit", base=ProjectTask, wants_key=False)
 def audit(project: str, since: float | None = None) -> None:
     """List the next pages of a project and compare every id; with `since`, go on to the last."""
+    turn, ours = context.audit_turn(), False
+    try:
+        with turn.take((project, since)) as ours:
+            if ours:
+                _audit(project, since)
+    finally:
+        if ours and (waiting := turn.next()):
+            with suppress(ConfigError):  # It may have left the configuration.
+                enqueue.audit(*waiting)
+
+
+def _audit(project: str, since: float | None) -> None:
     config, limiter = context.config(), context.limiter(has_store=True)
     client = context.client(has_store=True)
     synced = open_project(config, client, project)
@@ -64,7 +77,7 @@ def audit(project: str, since: float | None = None) -> None:
     log.info("%s: %s", synced.name, differences.summary)
     _follow(synced, differences)
     if since is not None and not differences.ended:
-        enqueue.audit_on(synced.key, since)
+        enqueue.audit(synced.key, since)
 
 
 @app.task(name="workers.fetch.fetch_page", base=ProjectTask, bind=True)

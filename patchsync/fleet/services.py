@@ -25,8 +25,8 @@ FLOWER_SETTINGS = Path(__file__).parents[2] / "workers" / "flower_settings.py"
 def service_command(config: Config, service: str, processes: int | None = None) -> list[str]:
     """The command of one of `SERVICES`.
 
-    Fetching waits for the network, so it has several processes. The others have one: a store has
-    one writer at a time anyway.
+    Fetching waits for the network, so it has several processes. `probe` has two, one of them for
+    audits (`sync.audit_turn`). The others have one: a store has one writer at a time anyway.
 
     Raises:
         ConfigError: the dashboard would be open to everybody.
@@ -38,7 +38,7 @@ def service_command(config: Config, service: str, processes: int | None = None) 
         config.flower_login()  # Flower would not say which setting is wrong.
         return [*celery, "flower", f"--conf={FLOWER_SETTINGS}"]
     if processes is None:
-        processes = config.fleet.fetch_processes if service == "fetch" else 1
+        processes = {"fetch": config.fleet.fetch_processes, "probe": 2}.get(service, 1)
     return [
         *(*celery, "worker", "-Q", service, "-c", str(processes)),
         *("--loglevel", "INFO", "--without-gossip", "--without-mingle"),

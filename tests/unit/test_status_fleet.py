@@ -98,6 +98,13 @@ def test_an_old_round(config: Config, client: redis.Redis, service: str) -> None
     assert not any("minutes ago" in line for line in wrong(seldom, OLD))
 
 
+@pytest.mark.parametrize("seconds", [86400, 365 * 86400])
+def test_a_round_that_lies_ahead(config: Config, seconds: int) -> None:
+    """A clock was set back: it says nothing of when there was one, until there is another."""
+    ahead = replace(IN_STEP, last_round=NOW + seconds)
+    assert wrong(config, ahead)[-1] == "the clock was set back, and one had no round since"
+
+
 def test_an_embedded_redis_that_was_killed(tmp_path: Path) -> None:
     """Its socket is left; one that ended as it should leaves none."""
     config = configured(tmp_path)

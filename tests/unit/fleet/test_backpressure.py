@@ -21,6 +21,8 @@ from patchsync.fleet.backpressure import (
     queue_keys,
 )
 from patchsync.fleet.redis_client import Memory
+from workers import context
+from workers.broker import use
 
 NAMESPACE = "n"
 MAIL = 200_000
@@ -33,8 +35,10 @@ def client(redis_client: redis.Redis) -> redis.Redis:
 
 
 @pytest.fixture
-def broker(redis_socket: Path) -> Iterator[Connection]:
+def broker(redis_socket: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connection]:
     """As the workers are connected, by the transport that they use."""
+    monkeypatch.setattr(context, "signing_key", lambda: None)
+    use()
     options = {
         "global_keyprefix": f"patchsync:{NAMESPACE}:",
         "priority_steps": list(PRIORITY_STEPS),

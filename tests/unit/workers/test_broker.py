@@ -10,6 +10,7 @@ import pytest
 import redis
 from kombu import Connection, Exchange, Queue
 
+from workers import context
 from workers.broker import use
 
 PREFIX = "patchsync:n:"
@@ -24,8 +25,11 @@ def client(redis_client: redis.Redis) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def channel(redis_socket: Path, client: redis.Redis) -> Iterator[Any]:
+def channel(
+    redis_socket: Path, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Any]:
     """As a worker's; one message waits, and commands have a queue."""
+    monkeypatch.setattr(context, "signing_key", lambda: None)
     url = f"redis+socket://{redis_socket}"
     options = {"global_keyprefix": PREFIX}
     use()

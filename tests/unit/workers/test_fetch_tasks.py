@@ -176,6 +176,34 @@ def test_an_audit_that_is_to_go_on_does(
         assert sent.options["argsrepr"] == "(sample: on to the last page)"
 
 
+def test_audits_take_turns(
+    workers: Workers, finds: Finds, shared_redis: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one ends at once, and comes again when the first has ended, however that ends."""
+    audited: list[str] = []
+
+    def beside_another(project: str, since: float | None) -> None:
+        audited.append(project)
+        if project == "sample":
+            deliver("fetch.audit", "neighbour")
+            deliver("fetch.audit", "neighbour", 5.5)
+            deliver("fetch.audit", "neighbour")
+            assert audited == ["sample"]
+            raise ServerUnavailable("no answer")
+
+    monkeypatch.setattr(fetch, "_audit", beside_another)
+    with pytest.raises(ServerUnavailable):
+        deliver("fetch.audit", "sample")
+    for number in (1, 2):
+        sent = workers.of("fetch.audit")
+        assert len(sent) == number
+        assert sent[-1].args in (["neighbour", None], ["neighbour", 5.5])
+        deliver("fetch.audit", *sent[-1].args)
+    assert audited == ["sample", "neighbour", "neighbour"]
+    assert len(workers.of("fetch.audit")) == 2
+    assert not shared_redis.keys("*audits")
+
+
 @pytest.mark.parametrize("task", ["probe", "audit"])
 @pytest.mark.parametrize("error", [ServerUnavailable("it is away"), GiveUp("mend it")])
 def test_an_error_is_told(
