@@ -93,6 +93,9 @@ def test_the_lists_are_named_as_the_transport_names_them(
     assert [client.llen(key) for key in keys] == [1, 1]
     with broker.channel() as channel:
         taken = [INDEX(channel).get() for _ in keys]
+        for message in taken:
+            assert message is not None
+            message.ack()  # Else kombu opens a connection as the channel is closed, and leaves it.
     names = [json.loads(message.body or "")["name"] for message in taken if message]
     assert names == ["new", "backlog"]
 
