@@ -18,7 +18,7 @@ from patchsync.fleet.leases import Leases
 from patchsync.fleet.trouble import last_trouble
 from patchsync.patchwork.rate_limit_state import key_prefix, read_hold
 from patchsync.sync.holdings import holdings
-from patchsync.sync.projects import Project, find_project
+from patchsync.sync.projects import Project, find_project, name_of
 from patchsync.sync.records import AuditRecord, RoundRecord, last_audit, last_round
 
 # A message may be lost: when nothing was heard for so long it is sent again, then less often.
@@ -32,7 +32,7 @@ class Driver:
     def __init__(self, config: Config, key: str, enqueue: Callable[..., Any]) -> None:
         """`enqueue(task, project, ...)` enqueues a task for a project."""
         self.key = key
-        self.name = key
+        self.name = name_of(config, key)
         self.known = 0
         self.count: int | None = None
         self.doing = "starting"

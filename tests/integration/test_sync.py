@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from patchsync.sync.projects import synced_project
+from tests.support.inprocess import Workers
 from tests.support.installation import Installation
 
 
@@ -123,3 +124,19 @@ def test_what_is_waited_for_is_said(installation: Installation) -> None:
     )
     assert "Retry-After: 77 s" in first
     assert "not in step: nothing new for 30 s: Patchwork is not asked until" in done.stdout
+
+
+def test_a_project_has_one_name(installation: Installation, workers: Workers) -> None:
+    """Configured by its number it is called by its link name, once that is known, wherever."""
+    installation = installation.changed('"sample"', "1")
+    done = installation.patchsync("sync")
+    assert done.stdout.startswith("sample: in step: ")
+    logs = installation.logs()
+    assert "sample: " in logs
+    assert not re.search(r"( of| INFO   ) 1: ", logs), logs
+    shown = [str(sent.options.get("argsrepr", "")) for sent in workers.sent]
+    assert {text.strip("()").partition(":")[0] for text in shown if text} == {"sample", "neighbour"}
+    installation.patchwork.control.fault("status", times=-1, status=403)
+    failed = installation.patchsync("sync")
+    assert failed.stdout.startswith("sample: not in step: probe: ")
+    assert "probe of sample: " in installation.logs()
