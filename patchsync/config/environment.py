@@ -80,5 +80,8 @@ def _value(variable: str, text: str, kind: Any) -> Any:
         return text
     try:
         return json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f'{variable}: wants JSON, like [1, "netdev"]: {error}') from None
+    except (ValueError, RecursionError) as error:
+        place = getattr(error, "pos", 0) + 1
+        raise ConfigError(
+            f'{variable}: wants JSON, like [1, "netdev"]; see character {place}'
+        ) from None

@@ -9,7 +9,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from patchsync.config.environment import field_of, merge, names_of, read_environment
+from patchsync.config.environment import (
+    PREFIX,
+    SEPARATOR,
+    field_of,
+    merge,
+    names_of,
+    read_environment,
+)
 from patchsync.config.settings import Config
 from patchsync.errors import ConfigError
 
@@ -58,7 +65,9 @@ def load(file: str | Path | None = None) -> Config:
     try:
         return Config.read_from(path, merge(_ours(tables), environment))
     except ValidationError as error:
-        problems = "\n".join(_problem(fault) for fault in error.errors())
+        problems = "\n".join(
+            _problem(fault) + _variable_of(environment, fault["loc"]) for fault in error.errors()
+        )
     if absent and not environment:
         raise ConfigError(absent)
     raise ConfigError(f"{absent or path}:\n{problems}")
@@ -108,6 +117,20 @@ def _problem(error: Any) -> str:
     if kind == "value_error":
         message = str(context["error"])
     return f"  {_place(error['loc'])}: {message}"
+
+
+def _variable_of(environment: dict[str, Any], loc: tuple[str | int, ...]) -> str:
+    """That a value came from the environment, where it did: nobody would find it in the file."""
+    names: list[str] = []
+    value: Any = environment
+    for part in loc:
+        if not isinstance(value, dict) or part not in value:
+            break
+        names.append(str(part))
+        value = value[part]
+    if not names or isinstance(value, dict):
+        return ""
+    return f" (set by {PREFIX.upper()}{SEPARATOR.join(names).upper()})"
 
 
 def _place(loc: tuple[str | int, ...]) -> str:
