@@ -51,7 +51,8 @@ def test_check_of_a_bad_one(
     installation: Installation, old: str, new: str, token: str, expected: str
 ) -> None:
     """What does not work is named by its key, and the exit status says so."""
-    done = installation.changed(old, new).patchsync("check", PATCHWORK_TOKEN=token)
+    free = {"PATCHSYNC_FLOWER__PORT": str(free_port())}
+    done = installation.changed(old, new).patchsync("check", PATCHWORK_TOKEN=token, **free)
     assert expected in done.stdout, done.stdout + done.stderr
     assert done.returncode == ("FAIL" in expected)
 
