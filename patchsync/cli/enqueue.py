@@ -6,6 +6,7 @@ import json
 
 import click
 
+from patchsync.cli.output import echo
 from patchsync.config import load
 from patchsync.errors import GiveUp
 from patchsync.fleet.heartbeat import Heartbeats
@@ -33,7 +34,7 @@ def enqueue(task: str | None, arguments: tuple[str, ...]) -> None:
 
     if task is None:
         for name, what in ad_hoc.tasks().items():
-            click.echo(f"{name:<22} {what}")
+            echo(f"{name:<22} {what}")
         return
     ad_hoc.demand_task(task)
     if not arguments:
@@ -43,12 +44,12 @@ def enqueue(task: str | None, arguments: tuple[str, ...]) -> None:
         )
     project, *others = arguments
     key = configured(config, project).id
-    click.echo(ad_hoc.enqueue(task, key, *(_value(text) for text in others)))
+    echo(ad_hoc.enqueue(task, key, *(_value(text) for text in others)))
     service = ad_hoc.queue_of(task)
     with RedisReader(config.redis_url) as client:
         alive = Heartbeats(client, config.namespace).alive()
     if all(member.service != service for member in alive):
-        click.echo(
+        echo(
             f"it waits: no {service} runs; start the fleet (`patchsync up`, or `run {service}`)",
             err=True,
         )

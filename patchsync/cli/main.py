@@ -85,7 +85,9 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except PatchsyncError as error:
-            click.echo(f"Error: {error}", err=True)  # As click says of its own.
+            from patchsync.cli.output import echo  # The list of commands loads nothing.
+
+            echo(f"Error: {error}", err=True)  # As click says of its own.
             sys.exit(1)
 
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 import click
 import redis
 
+from patchsync.cli.output import echo
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import Config, load, make_run_dir
 from patchsync.errors import GiveUp, LockHeld, PatchsyncError
@@ -120,4 +121,4 @@ class _Log:
 
     def write(self, service: str, line: str) -> None:
         with self._lock:
-            click.echo(f"{service:<{WIDTH}} | {line}")
+            echo(f"{service:<{WIDTH}} | {line}")

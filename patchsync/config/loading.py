@@ -42,6 +42,8 @@ _WORDS = {
     "int_from_float": _WHOLE_NUMBER,
     "float_type": _NUMBER,
     "float_parsing": _NUMBER,
+    "bool_type": "wants true or false",
+    "bool_parsing": "wants true or false",
     "finite_number": _NUMBER + " that is not infinite",
     "greater_than": "wants a number above {gt}",
     "greater_than_equal": "wants a number of at least {ge}",
