@@ -11,6 +11,7 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
+from patchsync.cli.output import echo
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import Config, load
 from patchsync.errors import (
@@ -23,6 +24,7 @@ from patchsync.errors import (
     StoreUnavailable,
     TryAgainLater,
 )
+from patchsync.patchwork.foreign_text import visible
 from patchsync.push.jobs import Job
 from patchsync.push.sending import Outcome
 from patchsync.push.service import PushService
@@ -99,7 +101,7 @@ def push(
             audited = service.audit(ids)
         clean = _run(service, [*audited, *service.jobs(ids, limit)], dry_run=dry_run)
         if undo and (left := len(service.pending(ids))):
-            click.echo(f"{left} are not undone yet; run `patchsync push --undo` again", err=True)
+            echo(f"{left} are not undone yet; run `patchsync push --undo` again", err=True)
             clean = False
     if not clean:
         sys.exit(1)
@@ -107,7 +109,7 @@ def push(
 
 def _project_ids(config: Config, service: PushService, keys: tuple[str, ...]) -> set[int]:
     for name in service.identity.others:
-        click.echo(f"{name}: left alone: the token's user does not maintain it", err=True)
+        echo(f"{name}: left alone: the token's user does not maintain it", err=True)
     if not keys:
         return set(service.identity.projects)
     ids = set()
@@ -128,7 +130,7 @@ def _agree(service: PushService, ids: set[int], *, yes: bool) -> None:
     for number in sorted(new):
         name = service.identity.projects[number].link_name
         pending = summary(service.status(number).pending)
-        click.echo(f"{name}: first push, as {username}: {pending}")
+        echo(f"{name}: first push, as {username}: {pending}")
     if new:
         if not yes:
             _ask(
@@ -140,12 +142,12 @@ def _agree(service: PushService, ids: set[int], *, yes: bool) -> None:
 
 def _undo(service: PushService, *, yes: bool, dry_run: bool) -> None:
     checks, related = service.count_ours()
-    click.echo(
+    echo(
         f"to undo: {checks} patches show a check of ours, which becomes pending; "
         f"{related} are in a relation by us, which they leave"
     )
     if dry_run:
-        click.echo("nothing is written")
+        echo("nothing is written")
         sys.exit(0)
     if not yes:
         _ask("Undo it?", "--undo wants --yes")
@@ -178,14 +180,14 @@ def _run(service: PushService, jobs: list[Job], *, dry_run: bool) -> bool:
     written = summary(Counter(outcome.sink for outcome in outcomes if outcome.written))
     troubles = sum(outcome.trouble for outcome in outcomes)
     respected = sum(outcome.respected for outcome in outcomes)
-    click.echo(
+    echo(
         f"{'would write' if dry_run else 'wrote'}: {written}"
         + (f"; {troubles} in trouble" if troubles else "")
         + (f"; {respected} as people have them" if respected else "")
     )
     if failed:
         again = "; the next round goes on" if isinstance(failed, TryAgainLater) else ""
-        click.echo(f"patchsync: {failed}{again}", err=True)
+        echo(f"patchsync: {failed}{again}", err=True)
     return failed is None and not troubles
 
 
@@ -196,7 +198,7 @@ def _show(console: Console, outcomes: list[Outcome], *, dry_run: bool) -> None:
     for outcome in outcomes[:MOST_ROWS]:
         style = "yellow" if outcome.trouble else ""
         # Square brackets of others are no markup.
-        table.add_row(str(outcome.patch_id), outcome.sink, Text(outcome.text), style=style)
+        table.add_row(str(outcome.patch_id), outcome.sink, Text(visible(outcome.text)), style=style)
     console.print(table, soft_wrap=not console.is_terminal)
     if len(outcomes) > MOST_ROWS:
         console.print(f"... and {len(outcomes) - MOST_ROWS} more")
@@ -205,4 +207,4 @@ def _show(console: Console, outcomes: list[Outcome], *, dry_run: bool) -> None:
 def _say_where(text: str) -> None:
     """On a terminal, in one line; elsewhere it would only fill a log."""
     if sys.stderr.isatty():
-        click.echo(f"\r\x1b[K{text}", err=True, nl=False)
+        click.echo(f"\r\x1b[K{visible(text)}", err=True, nl=False)
