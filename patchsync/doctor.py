@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +34,7 @@ class Finding:
 def findings(config: Config) -> Iterator[Finding]:
     """Look at all of the configuration, one finding after the other. Leaves nothing behind."""
     yield Finding("configuration", True, f"{config.source}, named {config.namespace}")
+    yield _finding("secrets", lambda: _secrets(config))
     try:
         client = connect(config, config.token())
     except ConfigError as error:
@@ -140,6 +142,25 @@ def _lists(config: Config, entries: dict[str, ProjectEntry]) -> str:
                 raise GiveUp(f"Patchwork does not tell of {table.id}; see above")
             lists.append(table.list_email or entries[table.id].list_email)
     return f"mails go to {', '.join(lists)}"
+
+
+def _secrets(config: Config) -> str:
+    """Who may read the files that hold secrets."""
+    by_group = []
+    for key, file in config.secret_files.items():
+        try:
+            mode = file.stat().st_mode
+        except OSError:
+            continue  # Told where it is needed.
+        if mode & stat.S_IROTH:
+            raise GiveUp(
+                f"{key}: {file} may be read by all users of this machine; `chmod 600` it, or 640 "
+                "for a group"
+            )
+        if mode & stat.S_IRGRP:
+            by_group.append(key)
+    groups = f", but the group may read {', '.join(by_group)}" if by_group else ""
+    return f"read by nobody else{groups}" if config.secret_files else "none is in a file"
 
 
 def _contact(config: Config) -> str:

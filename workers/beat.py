@@ -7,8 +7,10 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from celery.beat import Scheduler
+from celery.beat import ScheduleEntry, Scheduler, SchedulingError
 
+from patchsync.fleet.redis_client import plain_words
+from workers.context import config
 from workers.heartbeat import ProcessHeartbeat
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,15 @@ class HeartbeatScheduler(Scheduler):
             self._all_are_due()
         self._clock_ahead = _clock_ahead()
         return float(super().tick(*args, **kwargs))
+
+    def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
+        """Enqueue an entry, or log in one line why not; it is due again after its interval."""
+        try:
+            self.apply_async(entry, producer=producer, advance=False)
+        except SchedulingError as error:
+            cause = error.__context__
+            met = cause if isinstance(cause, Exception) else error
+            log.error("%s: not enqueued: %s", entry.name, plain_words(met, config()))
 
     def close(self) -> None:
         """Beat ends."""

@@ -8,8 +8,8 @@ from workers import broker
 
 TASKS = ["workers.fetch", "workers.index", "workers.analyse", "workers.push"]
 # What listens to Celery's signals
-LISTENERS = ["workers.heartbeat", "workers.logs"]
+LISTENERS = ["workers.heartbeat", "workers.logs", "workers.process"]
 
 broker.use()
-app = Celery("patchsync", include=TASKS + LISTENERS)
+app = Celery("patchsync", include=TASKS + LISTENERS, events="workers.events:FleetEvents")
 app.config_from_object("workers.settings")

@@ -66,8 +66,6 @@ if _config.analysis.engine == "pasta":
         "workers.analyse.update": {"time_limit": _limit, "soft_time_limit": _limit - SOFT_SECONDS}
     }
 worker_prefetch_multiplier = 1
-worker_soft_shutdown_timeout = 20
-worker_enable_soft_shutdown_on_idle = True
 worker_send_task_events = True
 
 # What follows from what may wait may wait too.

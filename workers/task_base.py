@@ -27,6 +27,8 @@ class ProjectTask(Task[Any, None]):
     # again, so Celery does not run it again; `max_retries` bounds what follows a lost worker.
     throws = (PatchsyncError,)
     max_retries = 3
+    # After a lost worker; else it would be three minutes.
+    default_retry_delay = 5
     Request = "workers.request:SafeRequest"
     # An error shows with its project in `patchsync status`; else the task keeps its own record.
     notes_trouble = True

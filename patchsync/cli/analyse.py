@@ -7,6 +7,7 @@ from rich import progress as columns
 
 from patchsync.analysis.update import update_groups
 from patchsync.cli.bars import Bars
+from patchsync.cli.output import echo
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import load
 from patchsync.errors import ConfigError, GiveUp, TryAgainLater
@@ -53,7 +54,7 @@ def analyse(overwrite: bool, rebuild: bool) -> None:
         raise ConfigError(
             f'{config.source}: nobody analyses; set [analysis] engine = "builtin" or "pasta"'
         )
-    click.echo(f"{config.patch_groups}: {updated.summary}")
+    echo(f"{config.patch_groups}: {updated.summary}")
     if updated.trouble:
         raise GiveUp(updated.trouble)
 
@@ -74,4 +75,4 @@ class _Steps(Bars):
                 self._rows[what] = self.progress.add_task(what, total=of)
             self.progress.update(self._rows[what], completed=done, total=of)
         elif self.line_is_due():
-            click.echo(f"{what}: {done} of {of}")
+            echo(f"{what}: {done} of {of}")

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from patchsync.cli.output import echo
 from patchsync.config import Config, load
 from patchsync.errors import RedisUnavailable
 from patchsync.fleet.heartbeat import Heartbeats
@@ -21,11 +22,12 @@ SECONDS = 5.0
 def health(service: str) -> None:
     """Say whether SERVICE runs and is alive on this host: exit status 0, else 1.
 
-    Workers and beat note a heartbeat in Redis every few seconds; the dashboard is asked by HTTP.
+    Workers and beat note a heartbeat in Redis every few seconds, but not a worker that takes
+    nothing for a minute though messages wait for it; the dashboard is asked by HTTP.
     """
     config = load()
     trouble = _flower_trouble(config) if service == "flower" else _trouble(config, service)
-    click.echo(f"{service}: {trouble or 'alive'}")
+    echo(f"{service}: {trouble or 'alive'}")
     if trouble:
         sys.exit(1)
 
@@ -42,7 +44,7 @@ def _trouble(config: Config, service: str) -> str | None:
         return plain_words(error, config)
     if memory.share >= 1:
         return f"nobody can sign in: Redis is full: {memory}"
-    return f"no process of it on {host} signed in lately"
+    return f"no process of it on {host} signed in lately: none runs, or it hangs; its log says more"
 
 
 def _flower_trouble(config: Config) -> str | None:

@@ -89,7 +89,7 @@ def plain_words(error: Exception, config: Config) -> str:
         return f"no Redis answers at {place} ({reason}): does it run, and is [redis] url right?"
     if was_killed(config):
         return "the fleet that ran here was killed, its Redis too; `patchsync up` starts it again"
-    return "no fleet runs here, and so no Redis; `patchsync up` starts it"
+    return "no fleet of this user runs here, and so no Redis; `patchsync up` starts it"
 
 
 def was_killed(config: Config) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from patchsync.errors import StoreDamaged
-from patchsync.store.files import storing
+from patchsync.store.files import may_write, storing
 from patchsync.store.gone import read_gone
 from patchsync.store.layout import ContainerPaths, IndexEntry, Layout
 from patchsync.store.lock import LOCK_WAIT, store_lock
@@ -87,7 +87,8 @@ class MboxPatchwork:
         """Take in what this or any other process appended to the index since."""
         if self._side_index.is_current():
             return
-        if not self.paths.index.exists():
+        if not self.paths.index.exists() or not may_write(self.paths.lock.parent):
+            # Nothing that a lock would keep apart, or nobody who may take it.
             self._side_index.catch_up()
             return
         with store_lock(self.paths.lock, self._lock_wait):

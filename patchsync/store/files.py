@@ -32,6 +32,12 @@ def storing(path: Path | str) -> Iterator[None]:
         raise StoreUnavailable(f"{error.filename or path}: {remedy}") from error
 
 
+def may_write(folder: Path) -> bool:
+    """Whether this user may make files in `folder`, or where it is not there, make it."""
+    nearest = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return os.access(nearest, os.W_OK | os.X_OK, effective_ids=True)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` survive a power loss; raises OSError."""
     fd = os.open(folder, os.O_RDONLY)

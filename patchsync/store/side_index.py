@@ -23,7 +23,7 @@ from typing import Self
 from uuid import uuid4
 
 from patchsync.errors import StoreDamaged
-from patchsync.store.files import storing
+from patchsync.store.files import may_write, storing
 from patchsync.store.layout import IndexEntry, parse_line, parse_plain_lines
 from patchsync.store.sqlite_file import CacheRemoved, Schema, SqliteFile
 
@@ -79,6 +79,7 @@ class SideIndex:
         self._index = index
         # In memory while there is no index: to look at a store that is not there leaves nothing
         # behind.
+        self._database = database
         self._cache = SqliteFile(database, _SCHEMA)
         self._reporting = self._cache.reporting
 
@@ -121,10 +122,7 @@ class SideIndex:
         with self._reporting(), storing(self._index):
             found = _stat(self._index)
             if not self._is_open(found):
-                if found is None:
-                    self._cache.open_in_memory()
-                else:
-                    self._cache.open()
+                self._open(found)
             if found is None:
                 return 0
             with self._index.open("rb") as file:
@@ -132,8 +130,18 @@ class SideIndex:
                 state = self._state()
                 if state.is_of(stat):
                     return 0
+                if self._cache.read_only:
+                    # Its writer is about to catch up, or will never: who only looks reads it all.
+                    self._cache.open_in_memory()
+                    state = self._state()
                 with self._cache.transaction():
                     return self._take_over(file, stat, state, synced)
+
+    def _open(self, index: os.stat_result | None) -> None:
+        if index is None or not (self._database.exists() or may_write(self._database.parent)):
+            self._cache.open_in_memory()
+        else:
+            self._cache.open()
 
     def _take_over(
         self, file: BufferedReader, stat: os.stat_result, state: _State, synced: bool
@@ -257,6 +265,8 @@ class SideIndex:
 
     def _is_open(self, index: os.stat_result | None) -> bool:
         """Tell whether what is open is what should be, as `index` is there or not."""
+        if index is not None and self._cache.in_memory:
+            return not may_write(self._database.parent)
         return self._cache.is_open and self._cache.in_memory == (index is None)
 
     def _state(self) -> _State:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from patchsync.errors import GiveUp, StoreDamaged, StoreUnavailable
-from patchsync.store.files import REMEDY, make_folder, storing
+from patchsync.store.files import REMEDY, make_folder, may_write, storing
 
 BUSY_SECONDS = 60.0  # to wait for another process' transaction: a first plan takes its time
 
@@ -100,6 +100,11 @@ class SqliteFile:
                 return False
 
     @property
+    def read_only(self) -> bool:
+        """Whether what is open can only be read."""
+        return self._connection is not None and self._read_only
+
+    @property
     def in_memory(self) -> bool:
         """Whether what is open is no file at all."""
         return self._connection is not None and self._opened is None
@@ -107,8 +112,11 @@ class SqliteFile:
     def open(self) -> None:
         """Open the file, and make it where there is none; what was open is closed.
 
-        Raises GiveUp, with the remedy, where it is of another version and no cache.
+        Where this user may only read, a file that is there is opened to read. Raises GiveUp, with
+        the remedy, where it is of another version and no cache.
         """
+        if self._path.exists() and not may_write(self._path.parent) and self.open_to_read():
+            return
         self.close()
         self._read_only = False
         with self._closed_on_error(), self.reporting(), storing(self._path):
@@ -129,6 +137,7 @@ class SqliteFile:
     def open_in_memory(self) -> None:
         """Have an empty one that leaves nothing behind; what was open is closed."""
         self.close()
+        self._read_only = False
         self._connection, self._opened = sqlite3.connect(":memory:", isolation_level=None), None
         self._make_tables()
 
@@ -237,6 +246,9 @@ class SqliteFile:
         """Connect to the file and return its version, 0 where it is new."""
         if self._read_only:
             target = f"{self._path.absolute().as_uri()}?mode=ro"
+            if not may_write(self._path.parent) and not self._wal.exists():
+                # SQLite would make a log to read it. Nobody has it open, or there would be one.
+                target += "&immutable=1"
         else:
             self._path.touch()  # SQLite itself would ignore a umask that lets a group write
             target = str(self._path)
@@ -246,6 +258,10 @@ class SqliteFile:
         )
         self._opened = opened
         return int(self.sql.execute("PRAGMA user_version").fetchone()[0])
+
+    @property
+    def _wal(self) -> Path:
+        return self._path.with_name(f"{self._path.name}-wal")
 
     def _spill_beside(self) -> None:
         """Have what a sort of many rows spills lie beside the file: /tmp may be small, in memory.

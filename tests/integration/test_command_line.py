@@ -31,6 +31,7 @@ def test_check_of_a_good_configuration(installation: Installation) -> None:
         ("", "", "wrong", "FAIL  [mbox.patchwork] token: "),
         ("", "", NOBODY_TOKEN, "does not maintain sample, neighbour"),
         ("[mbox", "[store]\nmbox = 'patchsync.toml'\n[mbox", TOKEN, "FAIL  [store] mbox: "),
+        ("[redis]", "[redis]\nsigning_key_file = 'x'", TOKEN, "FAIL  [redis] url: [redis] sign"),
         (
             "[mbox",
             "[push]\ngroups = 'patchsync.toml/patch-groups'\n[mbox",
@@ -126,7 +127,9 @@ def test_status_and_health_without_a_fleet(installation: Installation) -> None:
     assert unset in health.stdout
     embedded = installation.changed(alone.config.redis.url.get_secret_value(), "")
     status = embedded.patchsync("status")
-    assert "fleet: no fleet runs here, and so no Redis; `patchsync up` starts it" in status.stdout
+    assert (
+        "fleet: no fleet of this user runs here, and so no Redis; `patchsync up`" in status.stdout
+    )
 
 
 def test_health_where_nothing_of_a_service_runs(installation: Installation) -> None:
