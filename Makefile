@@ -1,8 +1,13 @@
 # make run      the main job; against a sample Patchwork, or with CONFIG=FILE against a real one
-# make test     what CI runs, in some minutes; ARGS="tests/faults -k redis" a part of the tests
+# make install  what development needs, in .venv; each of these does that first
+# make test     what CI runs, in some minutes: lint, types, tests
 # make check    lint, types and unit tests, in a minute
+# make lint     ruff alone; make types: mypy alone
+# make tests    the tests alone; ARGS="tests/faults -k redis" a part of them
 # make faults   the long random runs, each time with another seed; PATCHSYNC_SEED=N tries one again
 # make lock     pin the dependencies anew
+# make clean    remove what all that made
+# make help     this; with PYTHON=python3.13 each has an environment of its own for that Python
 
 PYTHON ?= python3
 # Another Python has an environment of its own beside the usual one: make test PYTHON=python3.13
@@ -14,7 +19,7 @@ JOBS ?= 4
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: run install test check lint types tests faults lock clean
+.PHONY: run install test check lint types tests faults lock clean help
 
 run: install
 ifeq ($(CONFIG),)
@@ -51,9 +56,12 @@ faults: install
 	$(PYTEST) -m long --timeout 1800 $(ARGS)
 
 lock:
-	uv pip compile $(LOCK) pyproject.toml --output-file requirements.lock
+	echo "setuptools>=77" | uv pip compile $(LOCK) pyproject.toml - --output-file requirements.lock
 	uv pip compile $(LOCK) --extra dev --constraint requirements.lock pyproject.toml \
 		--output-file requirements-dev.lock
 
 clean:
 	rm -rf .venv* build run *.egg-info
+
+help:
+	@sed -n '/^#/!q; s/^# //p' $(firstword $(MAKEFILE_LIST))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from patchsync.analysis.builtin.doctor import check_builtin
 from patchsync.analysis.pasta.doctor import check_pasta_project, check_pasta_start
@@ -32,6 +34,7 @@ class Finding:
 def findings(config: Config) -> Iterator[Finding]:
     """Look at all of the configuration, one finding after the other. Leaves nothing behind."""
     yield Finding("configuration", True, f"{config.source}, named {config.namespace}")
+    yield _finding("secrets", lambda: _secrets(config))
     try:
         client = connect(config, config.token())
     except ConfigError as error:
@@ -70,6 +73,8 @@ def _analysis(config: Config) -> Iterator[Finding]:
         yield _finding("[analysis] engine", lambda: check_builtin(config))
     else:
         yield Finding("[analysis] engine", True, "none: patch-groups is written by others")
+        return
+    yield _finding("patch-groups", lambda: _written_groups(config))
 
 
 def _push(config: Config) -> Iterator[Finding]:
@@ -139,6 +144,25 @@ def _lists(config: Config, entries: dict[str, ProjectEntry]) -> str:
     return f"mails go to {', '.join(lists)}"
 
 
+def _secrets(config: Config) -> str:
+    """Who may read the files that hold secrets."""
+    by_group = []
+    for key, file in config.secret_files.items():
+        try:
+            mode = file.stat().st_mode
+        except OSError:
+            continue  # Told where it is needed.
+        if mode & stat.S_IROTH:
+            raise GiveUp(
+                f"{key}: {file} may be read by all users of this machine; `chmod 600` it, or 640 "
+                "for a group"
+            )
+        if mode & stat.S_IRGRP:
+            by_group.append(key)
+    groups = f", but the group may read {', '.join(by_group)}" if by_group else ""
+    return f"read by nobody else{groups}" if config.secret_files else "none is in a file"
+
+
 def _contact(config: Config) -> str:
     if not config.patchwork.contact and config.rate:
         raise GiveUp("set an address by which the Patchwork's admins can reach you")
@@ -146,13 +170,34 @@ def _contact(config: Config) -> str:
 
 
 def _store(config: Config) -> str:
-    folder = next(path for path in (config.d_mbox, *config.d_mbox.parents) if path.exists())
+    folder = _writable_folder(config.d_mbox)
+    made = "" if folder == config.d_mbox else "; the first sync makes it"
+    return f"{config.d_mbox}, layout {config.store.layout}{made}"
+
+
+def _written_groups(config: Config) -> str:
+    """Where `analyse` writes its result."""
+    path = config.patch_groups
+    try:
+        _writable_folder(path.parent)
+        if path.is_dir():
+            raise GiveUp(f"{path} is a folder")
+    except GiveUp as error:
+        raise GiveUp(
+            f"`analyse` is to write {path}, but {error}; set [push] groups, or let its user write"
+            " there"
+        ) from error
+    return f"`analyse` writes {path}"
+
+
+def _writable_folder(wanted: Path) -> Path:
+    """The folder, or the nearest one above that is there; raises GiveUp where it is no use."""
+    folder = next(path for path in (wanted, *wanted.parents) if path.exists())
     if not folder.is_dir():
         raise GiveUp(f"{folder} is not a folder")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise GiveUp(f"{folder} cannot be written by this user")
-    made = "" if folder == config.d_mbox else "; the first sync makes it"
-    return f"{config.d_mbox}, layout {config.store.layout}{made}"
+    return folder
 
 
 def _redis(config: Config) -> str:

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
+from patchsync.analysis.quarantine import AnalysisQuarantine, FailedMail
 from patchsync.analysis.update import UpdateRecord, last_update
 from patchsync.config import Config
 from patchsync.errors import RedisUnavailable
@@ -53,6 +54,13 @@ class FleetStatus:
     memory: Memory | None = None
     # Whether a fleet should run: beat does, or it, or the embedded Redis, was killed
     expected: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisStatus(UpdateRecord):
+    """How the last updates of the groups ended, and which mails it was not to get through."""
+
+    quarantined: tuple[FailedMail, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,11 +147,13 @@ def faults(
     return lines
 
 
-def analysis_status(config: Config) -> UpdateRecord | None:
+def analysis_status(config: Config) -> AnalysisStatus | None:
     """How the last updates of the groups ended; None where there is no engine."""
     if config.analysis.engine == "none":
         return None
-    return last_update(config) or UpdateRecord(engine=config.analysis.engine)
+    record = last_update(config) or UpdateRecord(engine=config.analysis.engine)
+    quarantined = tuple(AnalysisQuarantine(config).quarantined())
+    return AnalysisStatus(**asdict(record), quarantined=quarantined)
 
 
 def project_statuses(

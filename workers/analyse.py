@@ -72,6 +72,8 @@ def update(self: ProjectTask, project: str) -> None:
     if updated is None:
         return  # The engine is "none" now.
     log.info("analysis: %s", updated.summary)
+    if updated.trouble:
+        log.error("analysis: %s", updated.trouble)
     if on_progress.seconds > LONG_SECONDS:
         enqueue.analyse(project)  # What was enqueued meanwhile may have expired.
     if updated.groups and config.push.sinks:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from pygit2 import Commit, GitError, Object, Repository, Signature
 from pygit2.enums import RepositoryOpenFlag, RevSpecFlag
 
-from patchsync.analysis.diff import read_diff
+from patchsync.analysis.diff import FilterdiffTooSlow, read_diff
 from patchsync.analysis.patch import NotAPatch, Patch, read_message
 from patchsync.errors import ConfigError, TryAgainLater
 
@@ -114,6 +114,8 @@ def read_commit(repository: Repository, commit_hash: str) -> Patch:
             files=files,
             lines=lines,
         )
+    except (MemoryError, FilterdiffTooSlow):
+        raise
     except Exception as error:  # As with mails: whatever PaStA would stumble over.
         raise NotAPatch(f"commit {commit_hash}: {type(error).__name__}: {error}") from error
 

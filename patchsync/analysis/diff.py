@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 from patchsync.analysis.patch import NO_FILE, FileDiff, FileKey, Hunk
+from patchsync.errors import GiveUp
+from patchsync.fleet.process_group import run_group
 
 _OLD = re.compile(r"--- (\S+)")
 _NEW = re.compile(r"\+\+\+ (\S+)")
@@ -16,6 +19,8 @@ _HUNK = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@ ?(.*)")
 _MERGE = re.compile(r"diff --cc .")
 _CONTEXT_DIFF = re.compile(r"\*\*\*\s*\d+,\s*\d+\s*\*\*\*")
 _CONTEXT_DIFF_WITHIN = 10  # lines
+# It takes milliseconds.
+FILTERDIFF_SECONDS = 20.0
 _SAME = 100  # per cent: nothing follows but the two names
 
 # Deletions and insertions, before they are a Hunk.
@@ -26,6 +31,10 @@ class NoFilterdiff(Exception):
     """A context diff wants filterdiff (patchutils), which is not installed."""
 
 
+class FilterdiffTooSlow(GiveUp):
+    """filterdiff was stopped: a context diff took it too long."""
+
+
 def read_diff(lines: list[str]) -> tuple[dict[FileKey, FileDiff], int]:
     """The files of a diff in their order, and the number of lines inserted or deleted.
 
@@ -34,7 +43,7 @@ def read_diff(lines: list[str]) -> tuple[dict[FileKey, FileDiff], int]:
 
     Raises:
         ValueError: PaStA cannot read the diff either.
-        NoFilterdiff: it is a context diff.
+        NoFilterdiff, FilterdiffTooSlow: it is a context diff.
     """
     if any(map(_CONTEXT_DIFF.match, lines[:_CONTEXT_DIFF_WITHIN])):
         lines = _unified(lines)
@@ -61,8 +70,17 @@ def _unified(lines: list[str]) -> list[str]:
     program = shutil.which("filterdiff")
     if program is None:
         raise NoFilterdiff("a context diff, and filterdiff (patchutils) is not installed")
-    text = "\n".join(lines).encode()
-    done = subprocess.run([program, "--format=unified"], input=text, capture_output=True)
+    try:
+        done = run_group(
+            [program, "--format=unified"],
+            Path.cwd(),
+            FILTERDIFF_SECONDS,
+            text="\n".join(lines).encode(),
+        )
+    except subprocess.TimeoutExpired:
+        raise FilterdiffTooSlow(
+            f"filterdiff took longer than {FILTERDIFF_SECONDS:g} s for its context diff"
+        ) from None
     if done.returncode:
         raise ValueError("filterdiff does not understand the context diff")
     return done.stdout.decode().split("\n")

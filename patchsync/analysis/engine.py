@@ -23,6 +23,8 @@ class Updated(NamedTuple):
     commits: int
     # For people, in one line
     summary: str
+    # What of the store it could not look at, which is as it was; None: nothing
+    trouble: str | None = None
 
 
 class Engine(Protocol):

@@ -17,6 +17,7 @@ from patchsync.analysis.false_positives import (
     read_false_positives,
 )
 from patchsync.analysis.patch import NotAPatch, Patch
+from patchsync.analysis.quarantine import AnalysisQuarantine
 from patchsync.analysis.rating import (
     Rating,
     best_matches,
@@ -79,7 +80,7 @@ def explain(config: Config, left: str, right: str) -> Explanation:
     """Explain the pair of these names (message-ids, or one and a commit's hash).
 
     Raises:
-        GiveUp: they are the same, both are commits, or one is no patch.
+        GiveUp: they are the same, both are commits, or one is no patch or quarantined.
         ConfigError: as `read_settings`.
     """
     if left == right:
@@ -88,6 +89,12 @@ def explain(config: Config, left: str, right: str) -> Explanation:
         left, right = right, left
     if is_commit(left):
         raise GiveUp("both are commits; PaStA compares mails with those")
+    for failed in AnalysisQuarantine(config).quarantined():
+        if failed.name in (left, right):
+            raise GiveUp(
+                f"{failed.name} is quarantined: {failed.reason}; `patchsync analyse --rebuild`"
+                " tries it again"
+            )
     settings = read_settings(config)
     limit = settings.thresholds
     with Mails(config.d_mbox, config.store.layout, settings) as mails:

@@ -9,10 +9,11 @@ reader can meet a file that is half there.
 from __future__ import annotations
 
 import re
+import sys
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from glob import escape
 from hashlib import blake2b
 from itertools import pairwise
@@ -103,6 +104,22 @@ def read_groups(path: Path) -> Iterator[Group]:
     reading.finish()
 
 
+def read_groups_of(path: Path, message_ids: Set[str]) -> Iterator[tuple[int, Group]]:
+    """Yield line's hash and group (see `Changes`) of the lines that name any of these mails.
+
+    Raises as `read_groups`.
+    """
+    reading = _Reading(path)
+    for part, first, lines in reading.blocks():
+        for number, line in enumerate(lines, first):
+            if line.strip():
+                group = reading.group(part, number, line)
+                if not message_ids.isdisjoint(group.message_ids):
+                    digest = blake2b(line, digest_size=8).digest()
+                    yield int.from_bytes(digest, sys.byteorder, signed=True), group
+    reading.finish()
+
+
 class Changes:
     """The groups of a file whose lines are not among those that are done.
 
@@ -136,6 +153,10 @@ class Changes:
         reading.finish()
         del new
         self.hashes = array("q", sorted(hashes))
+
+    def gone(self, before: array[int]) -> set[int]:
+        """Which of the `hashes` of before are those of no line any more."""
+        return set(_absent(before, self.hashes))
 
     def _groups(
         self, reading: _Reading, hashes: array[int], new: set[int]

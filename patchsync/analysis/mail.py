@@ -12,7 +12,7 @@ from email.utils import parseaddr, parsedate_to_datetime
 from typing import Any
 
 from patchsync.analysis.bounded_email import BoundedMessage, read_mail
-from patchsync.analysis.diff import NoFilterdiff, read_diff
+from patchsync.analysis.diff import FilterdiffTooSlow, NoFilterdiff, read_diff
 from patchsync.analysis.patch import NotAPatch, Patch, picked_from, read_message
 
 _EPOCH = datetime(1970, 1, 1)
@@ -22,11 +22,13 @@ _ANNOTATION_BEGINS = re.compile(r"---\s*$")
 _DIFF_PART = re.compile(r"\A---.*\n\+\+\+.*\n|^(?:diff --|Index: )", re.MULTILINE)
 
 # They say nothing of the mail: another time, or on another machine, it can be read.
-_UNRELATED_TO_MAIL = (OSError, MemoryError, NoFilterdiff)
+_UNRELATED_TO_MAIL = (OSError, NoFilterdiff)
+# They say what it takes to read it, not whether it is a patch.
+_TOO_MUCH = (MemoryError, FilterdiffTooSlow)
 
 
 class NotReadHere(NotAPatch):
-    """It could not be read here and now: a program is not installed, or memory is short."""
+    """It could not be read here and now: a program is not installed."""
 
 
 def parse_mail(raws: Sequence[bytes]) -> Patch:
@@ -36,14 +38,17 @@ def parse_mail(raws: Sequence[bytes]) -> Patch:
 
     Raises:
         NotAPatch: none holds one; the reason is the last one's.
+        MemoryError, FilterdiffTooSlow: it takes too much to read one.
     """
     if not raws:
         raise NotAPatch("there is no mail")
     try:
         # All are read before one is looked into: one that cannot be read spoils the others.
         return _first_patch([read_mail(raw) for raw in raws])
+    except _TOO_MUCH:
+        raise
     except _UNRELATED_TO_MAIL as error:
-        raise NotReadHere(str(error) or "out of memory") from error
+        raise NotReadHere(str(error)) from error
     except Exception as error:  # To PaStA a mail is invalid whatever it stumbles over.
         kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
         raise NotAPatch(f"{kind}{error}") from error
@@ -54,7 +59,7 @@ def _first_patch(mails: list[BoundedMessage]) -> Patch:
     for mail in others:
         try:
             return _patch(mail)
-        except _UNRELATED_TO_MAIL:
+        except (*_TOO_MUCH, *_UNRELATED_TO_MAIL):
             raise
         except Exception:  # noqa: S112 - the next one may hold a patch
             continue

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from hashlib import blake2b
 from statistics import mean
 from typing import NamedTuple, TypeVar
 
@@ -24,7 +25,14 @@ _DROPPED = dict.fromkeys(range(128, 256))
 _MOVED = 100
 # More than what sums of floating point numbers can be wrong by
 _ROUNDING = 1e-6
-_GIANTS = 10**12  # characters, squared
+# The time of a comparison grows with the product of the lengths. Characters, normalised, of a
+# message and of the lines of one kind in a hunk above which it is only seen whether two are the
+# same; and the sum of the products in a pair of diffs, above which that goes for all their hunks.
+_LONGEST_MESSAGE = 30_000
+_LONGEST_LINES = 200_000
+_MOST_WORK = 10**11
+# What stands for a text of which only that is seen begins so; no normalised text does.
+_ONLY_SAME = "\0"
 _DAY = 24 * 60 * 60
 
 _Name = TypeVar("_Name", str, FileKey)
@@ -98,10 +106,18 @@ def normalise(lines: Sequence[str]) -> str:
 def shape_of(patch: Patch) -> Shape:
     """What is compared of a patch."""
     return Shape(
-        normalise(patch.message),
+        _bounded(patch.message, _LONGEST_MESSAGE),
         patch.lines,
         {key: _file_shape(file) for key, file in patch.files.items()},
     )
+
+
+def _bounded(lines: Sequence[str], longest: int) -> str:
+    """The normalised lines; of longer ones what tells whether two are the same."""
+    text = normalise(lines)
+    if len(text) <= longest:
+        return text
+    return _ONLY_SAME + blake2b(text.encode("utf-8", "surrogatepass"), digest_size=20).hexdigest()
 
 
 def lines_ratio(left: int, right: int) -> float:
@@ -116,7 +132,7 @@ def rate(left: Shape, right: Shape, thresholds: Thresholds) -> Rating:
     if lines < thresholds.diff_lines_ratio:
         return Rating(0, 0, lines, ())
     message = score(left.message, right.message) / 100
-    files = tuple(_rate_file(pair) for pair in _file_pairs(left, right, thresholds))
+    files = tuple(map(_rate_file, _file_pairs(left, right, thresholds)))
     scores = [score for file in files for score in file.scores]
     return Rating(message, mean(scores) / 100 if scores else 0.0, lines, files)
 
@@ -141,7 +157,7 @@ def reaches(
     compared yet cannot make up for what was.
     """
     weight = thresholds.message_diff_weight
-    pairs = list(_file_pairs(left, right, thresholds))
+    pairs = _file_pairs(left, right, thresholds)
     counting = sum(pair.same + bool(pair.hunks) for pair in pairs)
     if not counting or weight >= 1:
         return rate(left, right, thresholds).total(thresholds) >= total
@@ -184,6 +200,17 @@ class _HunkPair(NamedTuple):
     left_text: str
     right_text: str
 
+    @property
+    def work(self) -> int:
+        """What grows as the time of the comparison."""
+        return len(self.left_text) * len(self.right_text)
+
+    def only_same(self) -> _HunkPair:
+        """A pair of which it is only seen whether the two are the same."""
+        return self._replace(
+            left_text=_ONLY_SAME + self.left_text, right_text=_ONLY_SAME + self.right_text
+        )
+
 
 class _FilePair(NamedTuple):
     """Two files that are compared."""
@@ -195,14 +222,18 @@ class _FilePair(NamedTuple):
     hunks: list[_HunkPair]
 
 
-def _file_pairs(left: Shape, right: Shape, thresholds: Thresholds) -> Iterator[_FilePair]:
+def _file_pairs(left: Shape, right: Shape, thresholds: Thresholds) -> list[_FilePair]:
     """What is compared of two diffs."""
+    pairs = []
     for left_key, right_key in best_matches(left.files, right.files, thresholds.filename):
         a, b = left.files[left_key], right.files[right_key]
         same = a.similarity == b.similarity != 0
         moved = same and a.similarity == _MOVED
         hunks = [] if moved else list(_hunk_pairs(a.hunks, b.hunks, thresholds.heading))
-        yield _FilePair(left_key, right_key, same, hunks)
+        pairs.append(_FilePair(left_key, right_key, same, hunks))
+    if sum(hunk.work for pair in pairs for hunk in pair.hunks) > _MOST_WORK:
+        return [pair._replace(hunks=[hunk.only_same() for hunk in pair.hunks]) for pair in pairs]
+    return pairs
 
 
 def _hunk_pairs(
@@ -259,25 +290,26 @@ def score(left: str, right: str) -> int:
 
 
 def _ratio(left: str, right: str, least: float) -> float:
-    """rapidfuzz's ratio, 0 where it is below `least`; of giants only whether they are the same.
-
-    Its time grows with the product of the lengths: two of a million characters take half a minute.
-    """
+    """rapidfuzz's ratio, 0 where it is below `least`."""
     if left == right:
         return 100.0
-    return 0.0 if too_long_to_compare(left, right) else ratio(left, right, score_cutoff=least)
+    if is_too_long(left) or is_too_long(right):
+        return 0.0
+    return ratio(left, right, score_cutoff=least)
 
 
-def too_long_to_compare(left: str, right: str) -> bool:
-    """Whether two texts are giants, of which it is only seen whether they are the same."""
-    return len(left) * len(right) > _GIANTS and left != right
+def is_too_long(text: str) -> bool:
+    """Whether a text of a shape stands for one of which only equality is seen."""
+    return text.startswith(_ONLY_SAME)
 
 
 def _file_shape(file: FileDiff) -> FileShape:
     return FileShape(
         file.similarity,
         {
-            heading: HunkShape(*(normalise(lines) if lines else None for lines in hunk))
+            heading: HunkShape(
+                *(_bounded(lines, _LONGEST_LINES) if lines else None for lines in hunk)
+            )
             for heading, hunk in file.hunks.items()
         },
     )

@@ -32,7 +32,7 @@ class UpdateRecord:
     at: float | None = None
     seconds: float | None = None
     story: str | None = None
-    # What went wrong since then, and when
+    # What went wrong since then or in part, and when
     failed_at: float | None = None
     trouble: str | None = None
 
@@ -92,7 +92,14 @@ def update_groups(
     now = time.time()
     _write(
         config,
-        UpdateRecord(engine=engine_name, at=now, seconds=now - began, story=updated.summary),
+        UpdateRecord(
+            engine=engine_name,
+            at=now,
+            seconds=now - began,
+            story=updated.summary,
+            failed_at=now if updated.trouble else None,
+            trouble=updated.trouble,
+        ),
     )
     return updated
 

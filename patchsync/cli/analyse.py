@@ -7,9 +7,11 @@ from rich import progress as columns
 
 from patchsync.analysis.update import update_groups
 from patchsync.cli.bars import Bars
+from patchsync.cli.output import echo
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import load
-from patchsync.errors import ConfigError
+from patchsync.errors import ConfigError, GiveUp, TryAgainLater
+from patchsync.store.identity import list_containers
 
 
 @click.command()
@@ -39,9 +41,12 @@ def analyse(overwrite: bool, rebuild: bool) -> None:
     patchsync analyse --rebuild      all of it, as from scratch; the groups come out the same
     patchsync analyse --overwrite    after "was changed by somebody else": take our groups
 
-    Exit status 0 if patch-groups is up to date.
+    Exit status 0 if patch-groups is up to date; 1 if not, and where there are no mails yet.
     """
     config = load()
+    indexes = [container.paths.index for container in list_containers(config.d_mbox)]
+    if config.analysis.engine != "none" and not any(index.exists() for index in indexes):
+        raise TryAgainLater(f"{config.d_mbox} has no mails yet; run `patchsync sync` first")
     end_as_by_ctrl_c()
     with _Steps() as steps:
         updated = update_groups(config, steps.on_progress, overwrite=overwrite, rebuild=rebuild)
@@ -49,7 +54,9 @@ def analyse(overwrite: bool, rebuild: bool) -> None:
         raise ConfigError(
             f'{config.source}: nobody analyses; set [analysis] engine = "builtin" or "pasta"'
         )
-    click.echo(f"{config.patch_groups}: {updated.summary}")
+    echo(f"{config.patch_groups}: {updated.summary}")
+    if updated.trouble:
+        raise GiveUp(updated.trouble)
 
 
 class _Steps(Bars):
@@ -68,4 +75,4 @@ class _Steps(Bars):
                 self._rows[what] = self.progress.add_task(what, total=of)
             self.progress.update(self._rows[what], completed=done, total=of)
         elif self.line_is_due():
-            click.echo(f"{what}: {done} of {of}")
+            echo(f"{what}: {done} of {of}")

@@ -16,7 +16,8 @@ class Bars:
 
     def __init__(self, *columns: ProgressColumn) -> None:
         """`columns`: those after the description."""
-        self.progress = Progress(TextColumn("{task.description}"), *columns)
+        # Square brackets in a project's name are no markup.
+        self.progress = Progress(TextColumn("{task.description}", markup=False), *columns)
         self.on_terminal = self.progress.console.is_terminal
         self._next_line = time.monotonic() + LINE_SECONDS
 

@@ -14,6 +14,7 @@ import click
 
 from patchsync.cli.demo_scenario import Scenario, Watch
 from patchsync.cli.demo_views import USER_AGENT, PatchworkView, StoreView
+from patchsync.cli.output import echo
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import FILE_VARIABLE, TOKEN_VARIABLES, Config, load
 from patchsync.errors import PatchsyncError
@@ -83,7 +84,7 @@ def demo(patches: int, folder: Path, stay: bool) -> None:
             try:
                 _show(config, fleet, sample, stay=stay)
             except (click.ClickException, PatchsyncError):
-                click.echo(f"what the fleet said: {' '.join(map(str, fleet.logs()))}", err=True)
+                echo(f"what the fleet said: {' '.join(map(str, fleet.logs()))}", err=True)
                 raise
             except KeyboardInterrupt:
                 _end(config, fleet)
@@ -108,8 +109,8 @@ def _show(config: Config, fleet: Supervisor, sample: StandinProcess, *, stay: bo
 
     store, patchwork = StoreView(config), PatchworkView(sample.url, config.push.check.context)
     count = len(patchwork.all())
-    click.echo(f"A sample Patchwork with {count} patches answers on {sample.url}\n")
-    click.echo(f"The fleet starts, as by `patchsync up`: Redis, {', '.join(services)}.")
+    echo(f"A sample Patchwork with {count} patches answers on {sample.url}\n")
+    echo(f"The fleet starts, as by `patchsync up`: Redis, {', '.join(services)}.")
     scenario = Scenario(store, patchwork, sample.control, watch)
     scenario.begins()
     _agree(config)
@@ -131,7 +132,7 @@ def _agree(config: Config) -> None:
         projects = service.identity.projects
         pending = sum((service.status(number).pending for number in projects), Counter[str]())
         names = " and ".join(project.link_name for project in projects.values())
-        click.echo(
+        echo(
             f"\nThe first push to a project wants somebody's agreement. To {names}, as user\n"
             f"{service.identity.user.username}: {summary(pending)}. The demo agrees, as\n"
             "`patchsync push --yes` does; from then on the fleet pushes by itself."
@@ -151,7 +152,7 @@ def _sum_up(
     user_agents = sample.control.stats()["user_agents"]
     requests = sum(count for agent, count in user_agents.items() if agent != USER_AGENT)
     left, right = pair
-    click.echo(
+    echo(
         f"\nIn Patchwork stand {len(relations)} relations, and checks on "
         f"{sum(patch.checked for patch in patches.values())} of {len(patches)} patches; PaStA has "
         f"{len(groups)} groups.\n"
@@ -166,7 +167,7 @@ def _sum_up(
 
 
 def _stay(config: Config, sample: StandinProcess, watch: Watch) -> None:
-    click.echo(
+    echo(
         f"\nAll of it goes on until Ctrl-C.\n"
         f"  Patchwork's API   {sample.url}/api/1.3/patches/?order=-id\n"
         f"  Flower            {flower_url(config)}\n"

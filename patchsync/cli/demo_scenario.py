@@ -6,9 +6,8 @@ import re
 import time
 from collections.abc import Callable
 
-import click
-
 from patchsync.cli.demo_views import Ids, NotSeen, PatchworkView, StoreView
+from patchsync.cli.output import echo
 from standin.process import Control
 
 LOOK_SECONDS = 0.1
@@ -38,7 +37,7 @@ class Watch:
                 raise NotSeen(f"waited {self._patience:g} s in vain: {what}")
             self.look_after()
             time.sleep(LOOK_SECONDS)
-        click.echo(f"  after {time.monotonic() - self._began:4.1f} s  {what}{seen}")
+        echo(f"  after {time.monotonic() - self._began:4.1f} s  {what}{seen}")
 
 
 class Scenario:
@@ -109,7 +108,7 @@ class Scenario:
         watch.until(f"the check of {newest} now: ", lambda: self._check(newest))
 
     def _announce(self, patch_id: int, what: str) -> None:
-        click.echo(f"\nPatch {patch_id} {what}:\n  {self._patchwork.name(patch_id)}")
+        echo(f"\nPatch {patch_id} {what}:\n  {self._patchwork.name(patch_id)}")
 
     def _follow(self, watch: Watch, patch_id: int, group: Ids) -> None:
         """See a new patch on its way: into the store, its group, its relation and its check."""

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from patchsync.cli.output import echo
 from patchsync.config import load
 from patchsync.doctor import findings
 
@@ -20,6 +21,6 @@ def check() -> None:
     works = True
     for finding in findings(load()):
         works &= finding.works
-        click.echo(f"{'ok  ' if finding.works else 'FAIL'}  {finding.subject}: {finding.text}")
+        echo(f"{'ok  ' if finding.works else 'FAIL'}  {finding.subject}: {finding.text}")
     if not works:
         sys.exit(1)

@@ -6,6 +6,7 @@ import json
 
 import click
 
+from patchsync.cli.output import echo
 from patchsync.config import load
 from patchsync.errors import GiveUp
 from patchsync.sync.projects import configured
@@ -30,7 +31,7 @@ def enqueue(task: str | None, arguments: tuple[str, ...]) -> None:
 
     if task is None:
         for name, what in ad_hoc.tasks().items():
-            click.echo(f"{name:<22} {what}")
+            echo(f"{name:<22} {what}")
         return
     if not arguments:
         raise GiveUp(
@@ -38,7 +39,7 @@ def enqueue(task: str | None, arguments: tuple[str, ...]) -> None:
         )
     project, *others = arguments
     key = configured(config, project).id
-    click.echo(ad_hoc.enqueue(task, key, *(_value(text) for text in others)))
+    echo(ad_hoc.enqueue(task, key, *(_value(text) for text in others)))
 
 
 def _value(text: str) -> object:

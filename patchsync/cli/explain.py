@@ -9,6 +9,7 @@ import click
 from patchsync.analysis.explain import Explanation, explain
 from patchsync.analysis.lookup import look_up
 from patchsync.analysis.patch import FileKey, Patch
+from patchsync.cli.output import echo
 from patchsync.config import load
 
 
@@ -27,7 +28,7 @@ def explain_command(left: str, right: str, project: str | None, lines: bool) -> 
     config = load()
     names = [look_up(config, text, project) for text in (left, right)]
     for line in _text(explain(config, *names), lines=lines):
-        click.echo(line)
+        echo(line)
 
 
 def _text(explanation: Explanation, *, lines: bool) -> Iterator[str]:

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from patchsync.cli.output import echo
 from patchsync.config import Config, load
 from patchsync.errors import RedisUnavailable
 from patchsync.fleet.heartbeat import Heartbeats
@@ -26,7 +27,7 @@ def health(service: str) -> None:
     """
     config = load()
     trouble = _flower_trouble(config) if service == "flower" else _trouble(config, service)
-    click.echo(f"{service}: {trouble or 'alive'}")
+    echo(f"{service}: {trouble or 'alive'}")
     if trouble:
         sys.exit(1)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from types import TracebackType
 
-import click
 from rich import progress as columns
 
 from patchsync.cli.bars import Bars
+from patchsync.cli.output import echo
 from patchsync.imports.intake import ImportProgress
 
 # Before so much is done, the time left is anybody's guess.
@@ -52,14 +52,14 @@ class Bar(Bars):
 
     def _line(self) -> None:
         if not self._total:
-            click.echo(f"{self._what}: {self._last.mails} mails")
+            echo(f"{self._what}: {self._last.mails} mails")
             return
         seconds = time.monotonic() - self._began
         speed = self._last.bytes / max(seconds, 0.001)
         left = ""
         if GUESSABLE * self._total < self._last.bytes < self._total:
             left = f", {(self._total - self._last.bytes) / speed:.0f} s left"
-        click.echo(
+        echo(
             f"{self._what}: {self._last.mails} mails, {self._last.bytes / 1e6:.1f} of "
             f"{self._total / 1e6:.1f} MB, {speed / 1e6:.1f} MB/s{left}"
         )

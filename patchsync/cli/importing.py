@@ -16,6 +16,7 @@ import redis
 
 from patchsync.cli.bars import LINE_SECONDS
 from patchsync.cli.import_progress import Bar
+from patchsync.cli.output import echo
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import Config, load
 from patchsync.errors import (
@@ -82,7 +83,7 @@ def import_archives(
         all_in = command.run(wanted)
     except KeyboardInterrupt:
         later = "nothing was written" if dry_run else "the same command goes on"
-        click.echo(f"patchsync: interrupted; {later}", err=True)
+        echo(f"patchsync: interrupted; {later}", err=True)
         all_in = False
     if not all_in:
         sys.exit(1)
@@ -161,7 +162,7 @@ class _Import:
         try:
             return self._take_in(archive, open_store)
         except ServerUnavailable as error:
-            click.echo(
+            echo(
                 f"patchsync: {archive.path}: Patchwork does not answer, or may not be asked now: "
                 f"{error}; `--offline` does without",
                 err=True,
@@ -169,7 +170,7 @@ class _Import:
             return False
         except PatchsyncError as error:
             again = "; start it again to go on" if isinstance(error, TryAgainLater) else ""
-            click.echo(f"patchsync: {error}{again}", err=True)
+            echo(f"patchsync: {error}{again}", err=True)
             return False
 
     def _take_in(self, archive: _Wanted, open_store: OpenStore | None) -> bool:
@@ -242,7 +243,7 @@ def _opens(path: Path) -> bool:
     try:
         Archive(path).close()
     except GiveUp as error:
-        click.echo(f"patchsync: {error}", err=True)
+        echo(f"patchsync: {error}", err=True)
         return False
     return True
 
@@ -251,9 +252,9 @@ def _name_others(intake: Intake, unknown: str | None) -> None:
     """Name the mboxes that are left alone; `unknown`: see `ProjectMatch.unknown`."""
     known = "project whose place is known" if unknown else "configured project"
     for name in intake.others:
-        click.echo(f"{intake.path}: {name}.mbox is of no {known}; left alone")
+        echo(f"{intake.path}: {name}.mbox is of no {known}; left alone")
     if unknown and intake.others:
-        click.echo(f"{intake.path}: {unknown}")
+        echo(f"{intake.path}: {unknown}")
 
 
 def _page_line(project: Project) -> OnPage:
@@ -269,7 +270,7 @@ def _page_line(project: Project) -> OnPage:
         if time.monotonic() > next_line or (begun and seen == pages):
             next_line = time.monotonic() + LINE_SECONDS
             begun = True
-            click.echo(f"{project.name}: compared with {seen} of {pages} pages of Patchwork's list")
+            echo(f"{project.name}: compared with {seen} of {pages} pages of Patchwork's list")
 
     return on_page
 
@@ -290,15 +291,15 @@ def _summarize(
         (now.new if before else 0, "not stored: start it again"),
     ]
     summary = ", ".join(f"{number} {what}" for number, what in numbers if number)
-    click.echo(f"{name}: {now.mails} mails in the archive: {summary or 'none'}")
+    echo(f"{name}: {now.mails} mails in the archive: {summary or 'none'}")
     to_be_fetched = not before and not offline
     reasons = (
         reason for reason in mbox.reasons() if not (to_be_fetched and reason.verdict == "in doubt")
     )
     for reason in islice(reasons, NAMED):
-        click.echo(f"  {name}: patch {reason.patch_id}: {reason.text}")
+        echo(f"  {name}: patch {reason.patch_id}: {reason.text}")
     more = sum(1 for _ in reasons)
     if more:
-        click.echo(f"  {name}: ... and {more} more")
+        echo(f"  {name}: ... and {more} more")
     left = now.in_doubt and not to_be_fetched
     return not (now.quarantined or left or (before and now.new))

@@ -122,7 +122,9 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except PatchsyncError as error:
-            click.echo(f"patchsync: {error}", err=True)
+            from patchsync.cli.output import echo  # The list of commands loads nothing.
+
+            echo(f"patchsync: {error}", err=True)
             sys.exit(1)
 
 

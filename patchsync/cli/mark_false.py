@@ -7,6 +7,7 @@ import click
 from patchsync.analysis.false_positives import is_marked, mark_false
 from patchsync.analysis.lookup import look_up
 from patchsync.analysis.settings import read_settings
+from patchsync.cli.output import echo
 from patchsync.config import load
 
 
@@ -34,4 +35,4 @@ def mark_false_command(left: str, right: str, project: str | None, dry_run: bool
             f"wrote to {folder}: {both} are not one patch\n"
             "from the next update (`patchsync analyse`) on they are kept apart"
         )
-    click.echo(f"{folder} has it already: {both} are not one patch" if marked else new)
+    echo(f"{folder} has it already: {both} are not one patch" if marked else new)

@@ -11,6 +11,7 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
+from patchsync.cli.output import echo
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import Config, load
 from patchsync.errors import (
@@ -23,6 +24,7 @@ from patchsync.errors import (
     StoreUnavailable,
     TryAgainLater,
 )
+from patchsync.patchwork.foreign_text import visible
 from patchsync.push.jobs import Job
 from patchsync.push.sending import Outcome
 from patchsync.push.service import PushService
@@ -41,6 +43,18 @@ MOST_ROWS = 100
 @click.option("--yes", is_flag=True, help="Do not ask before the first push, or before --undo.")
 @click.option("--retry", is_flag=True, help="Try again what Patchwork refused before.")
 @click.option(
+    "--take-back",
+    multiple=True,
+    type=int,
+    metavar="PATCH",
+    help="Have what this patch (its id) shows count as ours again, whoever did it.",
+)
+@click.option(
+    "--fewer-groups",
+    is_flag=True,
+    help="Withdraw annotations also where so many mails are in no group that it looks cut.",
+)
+@click.option(
     "--undo", is_flag=True, help="Take out our relations, and set our checks to pending instead."
 )
 def push(
@@ -49,39 +63,45 @@ def push(
     limit: int | None,
     yes: bool,
     retry: bool,
+    take_back: tuple[int, ...],
+    fewer_groups: bool,
     undo: bool,
 ) -> None:
     """Show PaStA's groups in Patchwork, once: what is there already is not written again.
 
     What is shown, and how, says [push] in the configuration: checks, relations, states, comments.
-    What people set by hand stays. The first push to a project asks; once somebody agreed, the
-    fleet's service `push` goes on by itself.
+    What people set by hand stays, until they say otherwise (--take-back). The first push to a
+    project asks; once somebody agreed, the fleet's service `push` goes on by itself.
 
     Exit status 0 if Patchwork took all of it; what it refused is told, and in `patchsync status`.
+    Where people decided otherwise is told too, and is no failure.
     """
     if undo and projects:
         raise click.UsageError("--undo is for all projects; leave --project out")
+    if take_back and (dry_run or undo):
+        raise click.UsageError("--take-back goes with neither --dry-run nor --undo")
     config = load()
     end_as_by_ctrl_c()
     with PushService(config, connect_annotator(config)) as service:
         for progress in service.learn():
             _say_where(progress)
         if retry:
-            service.refresh_identity()
-            service.ledger.retry()
+            service.retry()
+        if take_back:
+            service.take_back(take_back)
         ids = _project_ids(config, service, projects)
         audited: list[Job] = []
         if undo:
             _undo(service, yes=yes, dry_run=dry_run)
             ids = set(service.identity.projects)
         else:
-            service.plan()
+            service.plan(fewer_groups=fewer_groups)
             if not dry_run:
                 _agree(service, ids, yes=yes)
             audited = service.audit(ids)
         clean = _run(service, [*audited, *service.jobs(ids, limit)], dry_run=dry_run)
         if undo and (left := len(service.pending(ids))):
-            click.echo(f"{left} are not undone yet; run `patchsync push --undo` again", err=True)
+            echo(f"{left} are not undone yet; run `patchsync push --undo` again", err=True)
             clean = False
     if not clean:
         sys.exit(1)
@@ -89,7 +109,7 @@ def push(
 
 def _project_ids(config: Config, service: PushService, keys: tuple[str, ...]) -> set[int]:
     for name in service.identity.others:
-        click.echo(f"{name}: left alone: the token's user does not maintain it", err=True)
+        echo(f"{name}: left alone: the token's user does not maintain it", err=True)
     if not keys:
         return set(service.identity.projects)
     ids = set()
@@ -110,7 +130,7 @@ def _agree(service: PushService, ids: set[int], *, yes: bool) -> None:
     for number in sorted(new):
         name = service.identity.projects[number].link_name
         pending = summary(service.status(number).pending)
-        click.echo(f"{name}: first push, as {username}: {pending}")
+        echo(f"{name}: first push, as {username}: {pending}")
     if new:
         if not yes:
             _ask(
@@ -122,12 +142,12 @@ def _agree(service: PushService, ids: set[int], *, yes: bool) -> None:
 
 def _undo(service: PushService, *, yes: bool, dry_run: bool) -> None:
     checks, related = service.count_ours()
-    click.echo(
+    echo(
         f"to undo: {checks} patches show a check of ours, which becomes pending; "
         f"{related} are in a relation by us, which they leave"
     )
     if dry_run:
-        click.echo("nothing is written")
+        echo("nothing is written")
         sys.exit(0)
     if not yes:
         _ask("Undo it?", "--undo wants --yes")
@@ -159,13 +179,15 @@ def _run(service: PushService, jobs: list[Job], *, dry_run: bool) -> bool:
     _show(console, outcomes, dry_run=dry_run)
     written = summary(Counter(outcome.sink for outcome in outcomes if outcome.written))
     troubles = sum(outcome.trouble for outcome in outcomes)
-    click.echo(
+    respected = sum(outcome.respected for outcome in outcomes)
+    echo(
         f"{'would write' if dry_run else 'wrote'}: {written}"
-        + (f"; {troubles} reports" if troubles else "")
+        + (f"; {troubles} in trouble" if troubles else "")
+        + (f"; {respected} as people have them" if respected else "")
     )
     if failed:
         again = "; the next round goes on" if isinstance(failed, TryAgainLater) else ""
-        click.echo(f"patchsync: {failed}{again}", err=True)
+        echo(f"patchsync: {failed}{again}", err=True)
     return failed is None and not troubles
 
 
@@ -176,7 +198,7 @@ def _show(console: Console, outcomes: list[Outcome], *, dry_run: bool) -> None:
     for outcome in outcomes[:MOST_ROWS]:
         style = "yellow" if outcome.trouble else ""
         # Square brackets of others are no markup.
-        table.add_row(str(outcome.patch_id), outcome.sink, Text(outcome.text), style=style)
+        table.add_row(str(outcome.patch_id), outcome.sink, Text(visible(outcome.text)), style=style)
     console.print(table, soft_wrap=not console.is_terminal)
     if len(outcomes) > MOST_ROWS:
         console.print(f"... and {len(outcomes) - MOST_ROWS} more")
@@ -185,4 +207,4 @@ def _show(console: Console, outcomes: list[Outcome], *, dry_run: bool) -> None:
 def _say_where(text: str) -> None:
     """On a terminal, in one line; elsewhere it would only fill a log."""
     if sys.stderr.isatty():
-        click.echo(f"\r\x1b[K{text}", err=True, nl=False)
+        click.echo(f"\r\x1b[K{visible(text)}", err=True, nl=False)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
+from patchsync.cli.output import echo
 from patchsync.config import Config, load
 from patchsync.errors import GiveUp, RedisUnavailable
 from patchsync.fleet.redis_client import RedisReader
@@ -57,9 +58,9 @@ def _release(config: Config, key: str) -> None:
         raise GiveUp(f"{key} is not in the store yet, so it is not halted; run `patchsync sync`")
     reason = release(project.paths)
     if reason is None:
-        click.echo(f"{project.name}: is not halted")
+        echo(f"{project.name}: is not halted")
     else:
-        click.echo(f"{project.name}: is synced again; it was halted: {reason}")
+        echo(f"{project.name}: is synced again; it was halted: {reason}")
 
 
 def _lift(config: Config, *, yes: bool) -> bool:
@@ -74,19 +75,19 @@ def _lift(config: Config, *, yes: bool) -> bool:
         raise RedisUnavailable(f"no fleet runs, or {where} does not answer: {error}") from None
     for project in find_projects(config):
         if reason := halted(project.paths):
-            click.echo(f"{project.name}: is halted, see `resume -p {project.key}`: {reason}")
+            echo(f"{project.name}: is halted, see `resume -p {project.key}`: {reason}")
     if config.daily_budget and spent >= config.daily_budget:
-        click.echo(
+        echo(
             f"the day's budget is spent, {spent} of {config.daily_budget} requests: it ends at "
             "00:00 UTC, or with a higher [patchwork] requests_per_day",
             err=True,
         )
     if hold is None:
-        click.echo("no hold: whoever has something to ask may ask")
+        echo("no hold: whoever has something to ask may ask")
         return True
     said = f"until {datetime.fromtimestamp(hold.until, UTC):%Y-%m-%d %H:%M:%S} UTC: {hold.why}"
     if hold.by_server and not yes:
-        click.echo(
+        echo(
             f"not lifted: the server asked for it, {said}. It ends by itself; --yes lifts it now",
             err=True,
         )
@@ -97,5 +98,5 @@ def _lift(config: Config, *, yes: bool) -> bool:
 
     with Redis.from_url(config.redis_url) as client:
         fleet_rate_limiter(config, client).lift()
-    click.echo(f"lifted; nobody was to ask {said}")
+    echo(f"lifted; nobody was to ask {said}")
     return True

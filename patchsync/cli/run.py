@@ -15,7 +15,7 @@ from patchsync.fleet.services import QUEUES, SERVICES, node_name, service_comman
 @click.option(
     "--processes",
     type=click.IntRange(min=1),
-    help="Of a worker; default [fleet] fetch_processes for fetch, else 1.",
+    help="Of a worker; default [fleet] fetch_processes for fetch, 2 for probe, else 1.",
 )
 def run(service: str, processes: int | None) -> None:
     """Run one service of the fleet in the foreground: for containers, systemd, another machine.

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from patchsync.analysis.update import UpdateRecord
+from patchsync.cli.output import echo
 from patchsync.config import Config, load
 from patchsync.fleet.redis_client import RedisReader
 from patchsync.fleet.services import wanted_services
 from patchsync.status import (
+    AnalysisStatus,
     FleetStatus,
     ProjectStatus,
     analysis_status,
@@ -73,7 +74,7 @@ def status(projects: tuple[str, ...], as_json: bool) -> None:
             "analysis": asdict(analysis) if analysis else None,
             "projects": [asdict(project) for project in statuses],
         }
-        click.echo(json.dumps(content, indent=2, default=str))
+        echo(json.dumps(content, indent=2, default=str))
     else:
         parts = [_fleet_lines(config, fleet)]
         if analysis:
@@ -81,7 +82,7 @@ def status(projects: tuple[str, ...], as_json: bool) -> None:
         parts += [_project_lines(project) for project in statuses]
         if wrong:
             parts.append(["WRONG", *wrong])
-        click.echo("\n\n".join("\n  ".join(lines) for lines in parts))
+        echo("\n\n".join("\n  ".join(lines) for lines in parts))
     if wrong:
         sys.exit(1)
 
@@ -111,7 +112,7 @@ def _fleet_lines(config: Config, fleet: FleetStatus) -> list[str]:
     return lines
 
 
-def _analysis_lines(record: UpdateRecord) -> list[str]:
+def _analysis_lines(record: AnalysisStatus) -> list[str]:
     if record.at is None:
         lines = [f"analysis ({record.engine}): never went through yet"]
     else:
@@ -121,6 +122,11 @@ def _analysis_lines(record: UpdateRecord) -> list[str]:
         ]
     if record.trouble:
         lines.append(f"FAILED      {_time(record.failed_at)}: {record.trouble}")
+    lines += [
+        f"quarantined {mail.name} since {mail.first:%Y-%m-%d %H:%M}, tried {mail.tries} times:"
+        f" {mail.reason}"
+        for mail in record.quarantined
+    ]
     return lines
 
 
@@ -167,10 +173,16 @@ def _push_lines(key: str, push: PushStatus) -> list[str]:
     lines = [
         f"push        {sink}: {counts.wanted} wanted, {counts.shown} shown,"
         f" {counts.pending} pending, {counts.trouble} in trouble"
+        + (f"; {counts.respected} as people have them" if counts.respected else "")
         for sink, counts in push.sinks.items()
     ]
     if obstacle := push.obstacle(key):
         lines.append(f"NOT PUSHING {obstacle}")
+    lines += [
+        f"{f'patch {respected.patch_id}':<11} {respected.sink}, no trouble,"
+        f" {_time(respected.at)}: {respected.text}"
+        for respected in push.respected
+    ]
     lines += [
         f"{f'patch {trouble.patch_id}':<11} {trouble.sink}, {trouble.kind.replace('_', ' ')},"
         f" {_time(trouble.at)}: {trouble.text}"

@@ -8,6 +8,7 @@ import time
 import click
 import redis
 
+from patchsync.cli.output import echo
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.cli.sync_progress import SyncProgress
 from patchsync.config import Config, load
@@ -64,13 +65,13 @@ def run(config: Config, keys: list[str], patience: float) -> bool:
                 time.sleep(POLL_SECONDS)
                 missing.ensure(moving=quiet < LOOK_AGAIN_SECONDS)
         for driver in drivers:
-            click.echo(driver.outcome)
+            echo(driver.outcome)
         agreed = all(driver.agreed for driver in drivers)
         if agreed:
             fleet.kill()  # They idle; to ask them politely takes seconds.
             fleet.remove_files()
         elif fleet.logs():
-            click.echo("what the workers said: " + " ".join(map(str, fleet.logs())), err=True)
+            echo("what the workers said: " + " ".join(map(str, fleet.logs())), err=True)
         return agreed
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import click
 from rich import progress as columns
 
 from patchsync.cli.bars import Bars
+from patchsync.cli.output import echo
+from patchsync.patchwork.foreign_text import visible
 from patchsync.sync.driver import Driver
 
 
@@ -16,7 +17,7 @@ class SyncProgress(Bars):
         super().__init__(
             columns.BarColumn(),
             columns.MofNCompleteColumn(),
-            columns.TextColumn("{task.fields[doing]}"),
+            columns.TextColumn("{task.fields[doing]}", markup=False),
             columns.TimeElapsedColumn(),
         )
         self._rows = {
@@ -30,11 +31,11 @@ class SyncProgress(Bars):
             if self.on_terminal:
                 self.progress.update(
                     row,
-                    description=driver.name,
+                    description=visible(driver.name),
                     completed=driver.known,
                     total=driver.count,
-                    doing=driver.doing,
+                    doing=visible(driver.doing),
                 )
             elif lines and driver.outcome is None:
                 total = "?" if driver.count is None else driver.count
-                click.echo(f"{driver.name}: {driver.known} of {total} patches, {driver.doing}")
+                echo(f"{driver.name}: {driver.known} of {total} patches, {driver.doing}")

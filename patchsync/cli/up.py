@@ -8,6 +8,7 @@ import time
 import click
 import redis
 
+from patchsync.cli.output import echo
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import Config, load
 from patchsync.errors import PatchsyncError
@@ -88,4 +89,4 @@ class _Log:
 
     def write(self, service: str, line: str) -> None:
         with self._lock:
-            click.echo(f"{service:<{WIDTH}} | {line}")
+            echo(f"{service:<{WIDTH}} | {line}")

@@ -54,7 +54,7 @@ class CheckTable(Table):
 class RelationTable(Table):
     """`[push.relation]`: the revisions of a patch as `related` in Patchwork."""
 
-    most: int = Field(default=100, ge=2, description="patches in one relation")
+    most: int = Field(default=100, ge=2, le=200, description="patches in one relation")
     foreign: Literal["join", "leave"] = Field(
         default="join", description="what a person related of a group: the rest joins it, or not"
     )

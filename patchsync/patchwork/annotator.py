@@ -18,7 +18,7 @@ from patchsync.errors import (
     Refused,
 )
 from patchsync.patchwork import schemas
-from patchsync.patchwork.client import MAX_JSON_BYTES, Client, demand_own
+from patchsync.patchwork.client import MAIL_JSON_BYTES, Client, demand_own, list_bytes
 from patchsync.patchwork.paging import LARGEST_PAGE
 from patchsync.patchwork.schemas import (
     Check,
@@ -27,9 +27,11 @@ from patchsync.patchwork.schemas import (
     PatchView,
     ProjectEntry,
     RelationEvent,
+    StateEvent,
     User,
 )
 
+_PAGE_BYTES = list_bytes(LARGEST_PAGE)
 # Which of a server's refusals is about the one write.
 _REFUSALS: dict[int, type[NotWritten]] = {
     400: Mistake,
@@ -153,7 +155,8 @@ class Annotator(Client):
         page = 1
         while True:
             query = urlencode({"per_page": LARGEST_PAGE, "page": page})
-            response = self._get(f"patches/{patch_id}/comments/?{query}", key)
+            path = f"patches/{patch_id}/comments/?{query}"
+            response = self._get(path, key, max_bytes=MAIL_JSON_BYTES)
             if response is None:
                 return frozenset(message_ids)
             comments = self._parse(schemas.COMMENTS, response)
@@ -165,7 +168,9 @@ class Annotator(Client):
     def view(self, key: str, patch_id: int) -> PatchView | None:
         """What became of a patch, of whichever project; None if it is gone."""
         self._demand_relations()
-        return self._get_parsed(schemas.PATCH_VIEW, f"patches/{patch_id}/", key)
+        return self._get_parsed(
+            schemas.PATCH_VIEW, f"patches/{patch_id}/", key, max_bytes=MAIL_JSON_BYTES
+        )
 
     def list_views(self, key: str, page: int) -> tuple[PatchView, ...]:
         """What became of a project's patches, 250 a page by id; none past the end.
@@ -175,7 +180,7 @@ class Annotator(Client):
         """
         self._demand_relations()
         query = {"project": key, "order": "id", "per_page": LARGEST_PAGE, "page": page}
-        response = self._get(f"patches/?{urlencode(query)}", key)
+        response = self._get(f"patches/?{urlencode(query)}", key, max_bytes=_PAGE_BYTES)
         if response is None:
             return ()
         views = self._parse(schemas.PATCH_VIEWS, response)
@@ -204,6 +209,15 @@ class Annotator(Client):
         )
         return {patch_id: event.state for patch_id, event in newest.items()}
 
+    def state_events(self, key: str, patch_id: int) -> tuple[StateEvent, ...]:
+        """All changes of a patch's state, the oldest first.
+
+        Mostly one request (`GET events/?category=patch-state-changed&patch=`).
+        """
+        filters: dict[str, str | int] = {"category": "patch-state-changed", "patch": patch_id}
+        events = self._events(schemas.STATE_EVENTS, key, **filters)
+        return tuple(event for event in events if event.patch_id == patch_id)
+
     def relation_events(self, key: str) -> dict[int, RelationEvent]:
         """The last time that each patch of a project came into or out of a relation, by patch.
 
@@ -224,7 +238,7 @@ class Annotator(Client):
             # Oldest first: what happens meanwhile comes last, and moves nothing to another page.
             of_page = {"order": "date", "per_page": LARGEST_PAGE, "page": page}
             query = filters | {"project": key} | of_page
-            response = self._get(f"events/?{urlencode(query)}", key)
+            response = self._get(f"events/?{urlencode(query)}", key, max_bytes=_PAGE_BYTES)
             if response is None:
                 if page == 1:
                     raise NotPatchwork(f"{self.url} has no list of events")
@@ -254,7 +268,7 @@ class Annotator(Client):
             f"/api/{self.api_version}/{path}",
             content,
             project=key,
-            max_bytes=MAX_JSON_BYTES,
+            max_bytes=MAIL_JSON_BYTES,
         )
         if response.status == expected:
             try:

@@ -22,8 +22,12 @@ from patchsync.patchwork.schemas import OfProject, PatchEntry, ProjectEntry
 
 # Newest first. A Patchwork answers under every number up to its own, and names none.
 API_VERSIONS = ("1.4", "1.3", "1.2", "1.1", "1.0")
-# 250 patches are 0.4 MB, but each is listed with all that it is related to.
-MAX_JSON_BYTES = 64 * 2**20
+# What an answer may have. 250 patches are 0.4 MB, but each is listed with all that it is related
+# to: of 200 others that is 80 kB.
+_OBJECT_BYTES = 2**20
+_ENTRY_BYTES = 2**17
+# What holds whole mails: a byte of one may take six in JSON.
+MAIL_JSON_BYTES = 64 * 2**20
 # No list has more; what claims to would make us plan its pages.
 MOST_PATCHES = 10**8
 
@@ -130,7 +134,7 @@ class Client:
         """The highest patch id of a project (None: no patch, or no such project) and their count.
 
         One request (`GET patches/?order=-id&per_page=1`): the body, and the page of rel="last".
-        Patchwork 2.2 gives no such link; there it is two.
+        Before Patchwork 3.1 there is no such link; there it is two.
         """
         page = Page("-id", 1, 1)
         listed = self._list(key, page)
@@ -173,7 +177,9 @@ class Client:
 
     def patch(self, key: str, patch_id: int) -> PatchEntry | None:
         """One patch of a project, None if that has none by this id (`GET patches/<id>/`)."""
-        entry = self._get_parsed(schemas.PATCH_ENTRY, f"patches/{patch_id}/", key)
+        entry = self._get_parsed(
+            schemas.PATCH_ENTRY, f"patches/{patch_id}/", key, max_bytes=MAIL_JSON_BYTES
+        )
         return entry if entry and entry.belongs_to(key) else None
 
     def mbox(self, key: str, path: str, max_bytes: int) -> bytes | None:
@@ -235,7 +241,7 @@ class Client:
 
     def _find_version(self) -> str:
         for version in API_VERSIONS:
-            response = self._http.read(f"/api/{version}/", project="", max_bytes=MAX_JSON_BYTES)
+            response = self._http.read(f"/api/{version}/", project="", max_bytes=_OBJECT_BYTES)
             if response.status == 404:
                 continue
             if response.status != 200:
@@ -252,6 +258,7 @@ class Client:
         path: str,
         key: str,
         *,
+        max_bytes: int = _OBJECT_BYTES,
         authenticated: bool = False,
         method: Literal["GET", "OPTIONS"] = "GET",
     ) -> HttpResponse | None:
@@ -259,7 +266,7 @@ class Client:
         response = self._http.read(
             f"/api/{self.api_version}/{path}",
             project=key,
-            max_bytes=MAX_JSON_BYTES,
+            max_bytes=max_bytes,
             authenticated=authenticated,
             method=method,
         )
@@ -283,11 +290,14 @@ class Client:
         path: str,
         key: str,
         *,
+        max_bytes: int = _OBJECT_BYTES,
         authenticated: bool = False,
         method: Literal["GET", "OPTIONS"] = "GET",
     ) -> _Parsed | None:
         """What the answer of the API holds; None as for `_get`."""
-        response = self._get(path, key, authenticated=authenticated, method=method)
+        response = self._get(
+            path, key, max_bytes=max_bytes, authenticated=authenticated, method=method
+        )
         return None if response is None else self._parse(body, response)
 
     def _list(self, key: str, page: Page, *, number: str | None = None) -> _Listed | None:
@@ -298,7 +308,9 @@ class Client:
             "per_page": page.per_page,
             "page": number or page.page,
         }
-        response = self._get(f"patches/?{urlencode(query)}", key)
+        response = self._get(
+            f"patches/?{urlencode(query)}", key, max_bytes=list_bytes(page.per_page)
+        )
         if response is None:
             return None
         entries = self._parse(schemas.PATCH_ENTRIES, response)
@@ -347,6 +359,11 @@ class ProjectRemote:
         except UnknownProject:
             return False
         return True
+
+
+def list_bytes(per_page: int) -> int:
+    """How many bytes a page of so many entries may have."""
+    return _OBJECT_BYTES + per_page * _ENTRY_BYTES
 
 
 def demand_own(

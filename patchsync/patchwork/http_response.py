@@ -8,11 +8,15 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC
 
 from patchsync.errors import NotPatchwork
+from patchsync.patchwork.foreign_text import visible
 
 # Of an error's text.
 SHOWN_CHARACTERS = 200
+# Of a Retry-After: who holds back bounds it further, but must be able to reckon with it.
+_LONGEST_WAIT = 1e9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,29 +38,35 @@ class HttpResponse:
     def reason(self) -> str:
         """What an error's body says, as much of it as is fit to show."""
         text = self.body.decode("utf-8", "replace")
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             text = _words(json.loads(text)) or text
-        return " ".join(text.split())[:SHOWN_CHARACTERS]
+        return visible(" ".join(text.split())[:SHOWN_CHARACTERS])
 
     def unexpected(self, expected: str) -> NotPatchwork:
         """The error to raise of an answer that is something else than `expected`."""
         return NotPatchwork(
             f"{self.url}: expected {expected}, got status {self.status} with "
-            f"{self.content_type or 'no Content-Type'}: {self.body[:60]!r}"
+            f"{visible(self.content_type) or 'no Content-Type'}: {self.body[:60]!r}"
         )
 
 
 def retry_after_seconds(value: str | None) -> float | None:
-    """Seconds from now, of a Retry-After in either of its forms; None without one."""
+    """Seconds from now, at most thirty years, of a Retry-After in either of its forms.
+
+    None without one, and where it is neither a number nor a date that a calendar has.
+    """
     if value is None:
         return None
-    if value.strip().isdecimal():
-        return float(value)
+    value = value.strip()
+    if value.isdecimal():
+        return min(float(value), _LONGEST_WAIT)
     try:
         date = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+        # Without a zone it is UTC, as HTTP has it.
+        seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - time.time()
+    except (ValueError, OverflowError, TypeError):
         return None
-    return max(0.0, date.timestamp() - time.time())
+    return min(max(0.0, seconds), _LONGEST_WAIT)
 
 
 def _words(content: object) -> str:

@@ -8,10 +8,10 @@ from http.cookiejar import DefaultCookiePolicy
 
 import requests
 from pydantic import SecretStr
-from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 
 from patchsync.errors import ConfigError
+from patchsync.patchwork.http_deadline import DeadlineAdapter
 
 # Connections kept, for the threads of one process.
 _CONNECTIONS = 32
@@ -58,7 +58,7 @@ def open_session(contact: str | None) -> requests.Session:
     session.headers["Accept-Language"] = "en"
     # A guest is recognised by its User-Agent; cookies would be shared between threads.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = HTTPAdapter(pool_maxsize=_CONNECTIONS)
+    adapter = DeadlineAdapter(pool_maxsize=_CONNECTIONS)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session

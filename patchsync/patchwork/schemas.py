@@ -6,8 +6,10 @@ is. Other fields of an answer are ignored.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import islice
 from typing import Annotated, Generic, TypeVar
 from urllib.parse import urlsplit
 
@@ -16,6 +18,7 @@ from pydantic import (
     AliasPath,
     BeforeValidator,
     ConfigDict,
+    FailFast,
     Field,
     TypeAdapter,
     ValidationError,
@@ -24,6 +27,14 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from patchsync.errors import NotPatchwork
+from patchsync.patchwork.paging import LARGEST_PAGE
+
+# While JSON is parsed, an object of a few bytes takes a kilobyte of memory, a number 32 bytes. A
+# page of 250 patches, each of them related to 200, has so many.
+_MOST_CONTAINERS = 50_000
+_MOST_VALUES = 500_000
+# A string, which need not end, or the beginning of an object or a list, or what parts two values.
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[,\[{]', re.DOTALL)
 
 _Parsed = TypeVar("_Parsed")
 
@@ -115,7 +126,7 @@ class ProjectEntry:
     list_email: str
     list_id: str
     # Who may annotate.
-    maintainers: tuple[User, ...] = ()
+    maintainers: Annotated[tuple[User, ...], FailFast()] = ()
     # With `{}` for a commit's hash, and for a message-id without its brackets (API >= 1.2).
     commit_url_format: TextOrNull = ""
     list_archive_url_format: TextOrNull = ""
@@ -152,7 +163,7 @@ class PatchEntry(OfProject):
     mbox_path: UrlPath = Field(validation_alias="mbox")
     # A list for old times' sake: since Patchwork 2.2 a patch is in one series at most, and in none
     # while Patchwork still receives it, or for ever if that failed.
-    series: tuple[SeriesReference, ...]
+    series: Annotated[tuple[SeriesReference, ...], FailFast()]
 
     @property
     def series_id(self) -> int | None:
@@ -179,7 +190,7 @@ class PatchView(OfProject):
     state: str
     commit_ref: str | None
     # All others of its relation, over all projects, ascending.
-    related: Annotated[tuple[IdOfObject, ...], AfterValidator(_ascending)]
+    related: Annotated[tuple[IdOfObject, ...], FailFast(), AfterValidator(_ascending)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=_FROM_JSON)
@@ -239,6 +250,11 @@ class RelationEvent(Event):
     date: datetime
 
 
+# Of one page. The first error ends it: each takes a kilobyte, too.
+_Item = TypeVar("_Item")
+_List = Annotated[tuple[_Item, ...], FailFast(), Field(max_length=LARGEST_PAGE)]
+
+
 class JsonBody(Generic[_Parsed]):
     """The body of an answer: JSON that holds a schema."""
 
@@ -253,30 +269,46 @@ class JsonBody(Generic[_Parsed]):
         Raises:
             NotPatchwork: it is not that JSON; the message says what was expected.
         """
+        for marks, most in ((b"[{", _MOST_CONTAINERS), (b",", _MOST_VALUES)):
+            if _has_more(body, marks, most):
+                raise NotPatchwork(
+                    f"expected the JSON of {self._name}, but it has more than {most} values; "
+                    f"the answer begins {body[:60]!r}"
+                )
         try:
             return self._adapter.validate_json(body, by_alias=True, by_name=False)
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             where = ".".join(str(step) for step in first["loc"]) or "the answer"
+            problem = f"{where}: {first['msg']}"
+            if first["type"] == "too_long":
+                problem = f"it lists more than {LARGEST_PAGE}"
             raise NotPatchwork(
-                f"expected the JSON of {self._name}, but {where}: {first['msg']}; "
-                f"the answer begins {body[:60]!r}"
+                f"expected the JSON of {self._name}, but {problem}; the answer begins {body[:60]!r}"
             ) from error
+
+
+def _has_more(body: bytes, marks: bytes, most: int) -> bool:
+    """Whether there are more than `most` of these bytes outside of the strings of some JSON."""
+    if sum(body.count(mark) for mark in marks) <= most:
+        return False
+    tokens = (token for token in _TOKEN.finditer(body) if body[token.start()] in marks)
+    return next(islice(tokens, most, None), None) is not None
 
 
 API_ROOT = JsonBody("the root of a Patchwork API", ApiRoot)
 ALLOWED_ACTIONS = JsonBody("an answer to OPTIONS", AllowedActions)
-USERS = JsonBody("a list of users", tuple[User, ...])
+USERS = JsonBody("a list of users", _List[User])
 ACCOUNT = JsonBody("a user", Account)
 PROJECT = JsonBody("a project", ProjectEntry)
 PATCH_ENTRY = JsonBody("a patch", PatchEntry)
-PATCH_ENTRIES = JsonBody("a list of patches", tuple[PatchEntry, ...])
+PATCH_ENTRIES = JsonBody("a list of patches", _List[PatchEntry])
 PATCHED = JsonBody("a patch", PatchReference)
 PATCH_VIEW = JsonBody("a patch", PatchView)
-PATCH_VIEWS = JsonBody("a list of patches", tuple[PatchView, ...])
+PATCH_VIEWS = JsonBody("a list of patches", _List[PatchView])
 CHECK = JsonBody("a check", Check)
-CHECKS = JsonBody("a list of checks", tuple[Check, ...])
-COMMENTS = JsonBody("a list of comments", tuple[Comment, ...])
-CHECK_EVENTS = JsonBody("a list of check-created events", tuple[CheckEvent, ...])
-STATE_EVENTS = JsonBody("a list of patch-state-changed events", tuple[StateEvent, ...])
-RELATION_EVENTS = JsonBody("a list of patch-relation-changed events", tuple[RelationEvent, ...])
+CHECKS = JsonBody("a list of checks", _List[Check])
+COMMENTS = JsonBody("a list of comments", _List[Comment])
+CHECK_EVENTS = JsonBody("a list of check-created events", _List[CheckEvent])
+STATE_EVENTS = JsonBody("a list of patch-state-changed events", _List[StateEvent])
+RELATION_EVENTS = JsonBody("a list of patch-relation-changed events", _List[RelationEvent])

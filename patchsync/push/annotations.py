@@ -14,6 +14,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from patchsync.config.push_tables import PushTable
+from patchsync.patchwork.foreign_text import visible
 from patchsync.push.entries import (
     CheckValue,
     CommentValue,
@@ -150,7 +151,7 @@ class _Group:
         # As Patchwork links it: without brackets. Quoted, since it may hold a slash.
         name = quote(revision.message_id.strip("<>"), safe="@")
         return Mention(
-            message_id=revision.message_id,
+            message_id=visible(revision.message_id),
             date=revision.date,
             patch_id=patch.patch_id,
             url=_filled(self._facts_of(patch.project_id).list_archive_url_format, name),

@@ -28,7 +28,8 @@ class TroubleKind(StrEnum):
     NO_RIGHT = "no_right"  # 403
     GONE = "gone"  # 404
     CHANGED = "changed"  # 409
-    REPORT = "report"  # a person's decision is in the way
+    LIMIT = "limit"  # more than one relation may hold
+    REPORT = "report"  # no trouble: a person decided otherwise, and that stays
 
     @classmethod
     def of(cls, error: NotWritten) -> TroubleKind:
@@ -130,8 +131,10 @@ class SinkCounts:
     shown: int = 0
     # To be sent, or to be read back
     pending: int = 0
-    # Patchwork refused, or a person's decision is in the way
+    # Patchwork refused, or we have no right
     trouble: int = 0
+    # No trouble: a person decided otherwise, and that stays
+    respected: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

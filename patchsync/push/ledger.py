@@ -49,7 +49,8 @@ project_id IS NOT NULL AND (claim IS NOT NULL
 """
 
 # `wanted` is what is desired and `shown` what was observed; `remote_id` is not null where we know
-# that we sent it; `made`, `hands_off` and `parted` are those of `Ownership`.
+# that we sent it; `made`, `hands_off` and `parted` are those of `Ownership`; `named` is
+# by which line of patch-groups, as its hash, a patch is annotated.
 _TABLES = f"""
 CREATE TABLE IF NOT EXISTS entry (
     sink TEXT NOT NULL, patch_id INTEGER NOT NULL, project_id INTEGER,
@@ -70,6 +71,8 @@ CREATE TABLE IF NOT EXISTS parted (
     low INTEGER NOT NULL, high INTEGER NOT NULL, PRIMARY KEY (low, high)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS parted_high ON parted (high);
+CREATE TABLE IF NOT EXISTS named (patch_id INTEGER PRIMARY KEY, line INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS named_line ON named (line);
 CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS planned (complete INTEGER NOT NULL, lines BLOB NOT NULL);
 INSERT INTO planned SELECT 0, x'' WHERE NOT EXISTS (SELECT * FROM planned)
@@ -102,7 +105,7 @@ class LedgerFile(SqliteFile):
     def open(self) -> None:
         """See `SqliteFile`; in a file of an earlier version the tables that it lacks are made."""
         super().open()
-        if not self.value("SELECT 1 FROM sqlite_master WHERE name = 'parted'"):
+        if not self.value("SELECT 1 FROM sqlite_master WHERE name = 'named'"):
             self._make_tables()
 
     @property
@@ -172,6 +175,22 @@ class Ledger:
         """As the last `finish_plan` gave it; empty before the first."""
         lines: bytes = self._file.value("SELECT lines FROM planned")
         return lines
+
+    def named_by(self, lines: Iterable[int]) -> set[int]:
+        """The patches that are annotated by these lines of patch-groups, given as hashes."""
+        query = f"SELECT patch_id FROM named WHERE line IN {SET}"  # noqa: S608
+        return {row[0] for row in self._file.rows(query, as_set(lines))}
+
+    def count_named(self) -> int:
+        """How many patches are annotated by any line."""
+        count: int = self._file.value("SELECT count(*) FROM named")
+        return count
+
+    def name_lines(self, line_of: Mapping[int, int], gone: Iterable[int]) -> None:
+        """Note by which line each of these patches is annotated, and which lines are no more."""
+        with self._file.transaction() as sql:
+            sql.executemany("INSERT OR REPLACE INTO named VALUES (?, ?)", line_of.items())
+            sql.execute(f"DELETE FROM named WHERE line IN {SET}", (as_set(gone),))  # noqa: S608
 
     @property
     def complete(self) -> bool:
@@ -244,29 +263,40 @@ class Ledger:
         query = f"SELECT {_ENTRY} FROM entry WHERE sink = ? AND patch_id IN {SET}"  # noqa: S608
         return {row[1]: _entry(row) for row in self._file.rows(query, sink, as_set(patch_ids))}
 
-    def troubles(self, limit: int, project_ids: Iterable[int] | None = None) -> list[PatchTrouble]:
-        """What is in trouble, of all projects or of some, the latest first."""
+    def troubles(
+        self,
+        limit: int,
+        project_ids: Iterable[int] | None = None,
+        *,
+        respected: bool = False,
+    ) -> list[PatchTrouble]:
+        """What is in trouble, of all projects or of some, the latest first.
+
+        `respected`: instead what people decided otherwise.
+        """
         where, values = _within(Sink, project_ids)
         query = f"""
             SELECT patch_id, sink, trouble, trouble_text, trouble_at
-            FROM entry INDEXED BY troubled WHERE trouble IS NOT NULL AND {where}
-            ORDER BY trouble_at DESC LIMIT ?
+            FROM entry INDEXED BY troubled WHERE trouble IS NOT NULL
+            AND (trouble = 'report') = ? AND {where} ORDER BY trouble_at DESC LIMIT ?
         """  # noqa: S608
         return [
             PatchTrouble(patch_id=patch_id, sink=sink, kind=TroubleKind(kind), text=text, at=at)
-            for patch_id, sink, kind, text, at in self._file.rows(query, *values, limit)
+            for patch_id, sink, kind, text, at in self._file.rows(query, respected, *values, limit)
         ]
 
     def counts(self, project_ids: Iterable[int] | None = None) -> dict[str, SinkCounts]:
         """How many entries, by sink, of all projects or of some; looks at all of them."""
         where, values = _within(Sink, project_ids)
         query = f"""
-            SELECT sink, count(wanted), count(shown), sum({_UNSETTLED}), count(trouble)
+            SELECT sink, count(wanted), count(shown), sum({_UNSETTLED}),
+                count(nullif(trouble, 'report')), count(CASE trouble WHEN 'report' THEN 1 END)
             FROM entry WHERE {where} GROUP BY sink
         """  # noqa: S608
+        names = ("wanted", "shown", "pending", "trouble", "respected")
         return {
-            sink: SinkCounts(wanted=wanted, shown=shown, pending=pending, trouble=trouble)
-            for sink, wanted, shown, pending, trouble in self._file.rows(query, *values)
+            sink: SinkCounts(**dict(zip(names, counts, strict=True)))
+            for sink, *counts in self._file.rows(query, *values)
         }
 
     # Sending
@@ -377,6 +407,25 @@ class Ledger:
             return sql.execute(
                 f"{clear} AND sink IN {SET} AND patch_id IN {SET}", (sinks, ids)
             ).rowcount
+
+    def reconsider(self, sink: Sink, patch_ids: Iterable[int]) -> None:
+        """Forget that people decided otherwise of these patches."""
+        with self._file.transaction() as sql:
+            sql.execute(
+                f"""
+                UPDATE entry SET trouble = NULL
+                WHERE sink = ? AND patch_id IN {SET} AND trouble = 'report'
+                """,  # noqa: S608
+                (sink, as_set(patch_ids)),
+            )
+
+    def forget(self, patch_ids: Iterable[int]) -> None:
+        """Forget all of patches that are gone from Patchwork, what is desired of them too."""
+        ids = as_set(patch_ids)
+        with self._file.transaction() as sql:
+            delete = f"DELETE FROM entry WHERE sink IN {SET} AND patch_id IN {SET}"  # noqa: S608
+            sql.execute(delete, (as_set(Sink), ids))
+            self.ownership.forget(ids)
 
     # Notes
 

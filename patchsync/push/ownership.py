@@ -61,6 +61,21 @@ class Ownership:
         query = f"SELECT * FROM parted WHERE low IN {SET} AND high IN {SET}"  # noqa: S608
         return set(self._file.rows(query, as_set(patch_ids), as_set(patch_ids)))
 
+    def take_back(self, patch_id: int, members: Collection[int]) -> None:
+        """Note that somebody leaves a patch to us again, and the relation that it is in, if any."""
+        with self._file.transaction() as sql:
+            self.forget_left_alone([patch_id])
+            sql.execute("DELETE FROM parted WHERE low = ?", (patch_id,))
+            sql.execute("DELETE FROM parted WHERE high = ?", (patch_id,))
+            self.note_placed(members if len(members) > 1 else ())
+
+    def forget(self, ids: str) -> None:
+        """Forget patches (`as_set`) that are gone from Patchwork."""
+        with self._file.transaction() as sql:
+            for column in ("made.patch_id", "hands_off.patch_id", "parted.low", "parted.high"):
+                table, name = column.split(".")
+                sql.execute(f"DELETE FROM {table} WHERE {name} IN {SET}", (ids,))  # noqa: S608
+
     def with_parted(self, patch_ids: Collection[int]) -> set[int]:
         """Which of these a person parted from any."""
         query = f"""

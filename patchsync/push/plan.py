@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sized
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from patchsync.analysis.groups import Changes, Group, read_groups
+from patchsync.analysis.groups import Changes, Group, read_groups_of
 from patchsync.config import Config
+from patchsync.errors import GiveUp
 from patchsync.push.annotations import Rules, annotate
 from patchsync.push.comment.sender import gets_comments
 from patchsync.push.entries import Desired, Sink
@@ -24,7 +25,10 @@ from patchsync.push.stored_patches import StoredPatches
 from patchsync.push.templates import Templates
 from patchsync.sync.projects import Project
 
-_RULES = "rules"
+# The note of what decided beside groups and patches; without it a plan looks at all groups
+RULES = "rules"
+# So much may be in patch-groups no more, whatever part of it that is
+_FEW_LINES, _FEW_PATCHES = 3, 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,12 +42,20 @@ class Planned:
 
 
 def plan(
-    config: Config, ledger: Ledger, projects: Collection[Project], identity: Identity
+    config: Config,
+    ledger: Ledger,
+    projects: Collection[Project],
+    identity: Identity,
+    *,
+    fewer_groups: bool = False,
 ) -> Planned:
     """Take over what changed in patch-groups since the last plan.
 
+    `fewer_groups`: also where so many mails are in it no more that it may have been cut.
+
     Raises:
         ConfigError: a template cannot be used.
+        GiveUp: it may have been cut.
         TryAgainLater: patch-groups is not there, or is being written.
         StoreDamaged: it is something else.
     """
@@ -59,27 +71,42 @@ def plan(
     with StoredPatches(projects) as patches, ledger.transaction():
         positions = patches.positions()
         moved = patches.moved_since({name: ledger.note(name) for name in positions})
-        done = array("q")
-        if moved is not None and ledger.note(_RULES) == fingerprint:
-            done.frombytes(ledger.lines)
+        done, before = array("q"), array("q")
+        before.frombytes(ledger.lines)
+        if moved is not None and ledger.note(RULES) == fingerprint:
+            done = before
         changes = Changes(config.patch_groups, done)
         dropped = _Dropped(ledger)
         groups = 0
+        line_of: dict[int, int] = {}
+        gone_lines: set[int] = set()
 
         def desired() -> Iterator[Desired]:
             nonlocal groups
-            for group in _groups(config, changes, moved if done else None):
+            for line, group in _groups(config, changes, moved if done else None):
                 groups += 1
                 revisions = [patches.revision(message_id) for message_id in group.message_ids]
                 rows = list(annotate(revisions, group.commits, rules))
                 dropped.note({row.patch_id for row in rows})
+                line_of.update({row.patch_id: line for row in rows if row.value is not None})
                 yield from rows
-            for patch_id, project_id in dropped.patches():
-                for sink in config.push.sinks:
-                    yield Desired(patch_id, project_id, Sink(sink), None)
+            gone_lines.update(changes.gone(before))
+            lost = ledger.named_by(gone_lines) - dropped.named
+            if not fewer_groups and _is_cut(before, changes.hashes, len(lost), ledger):
+                raise GiveUp(
+                    f"{config.patch_groups} has {len(changes.hashes)} lines, and had"
+                    f" {len(before)} at the last push; {len(lost)} patches with annotations are in"
+                    " none any more: is it whole? If that is meant, run `patchsync push"
+                    " --fewer-groups`, which withdraws these annotations"
+                )
+            for sink in map(Sink, config.push.sinks):
+                for entry in ledger.entries(sink, dropped.patches() | lost).values():
+                    if entry.project_id is not None:
+                        yield Desired(entry.patch_id, entry.project_id, sink, None)
 
         changed = ledger.set_desired(desired())
-        ledger.finish_plan(changes.hashes.tobytes(), positions | {_RULES: fingerprint})
+        ledger.name_lines(line_of, gone_lines)
+        ledger.finish_plan(changes.hashes.tobytes(), positions | {RULES: fingerprint})
     return Planned(groups=groups, changed=changed)
 
 
@@ -88,30 +115,39 @@ class _Dropped:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._named: set[int] = set()
+        self.named: set[int] = set()
         self._before: set[int] = set()
 
     def note(self, patch_ids: set[int]) -> None:
         """These are a group; to be told before the ledger is."""
-        self._named |= patch_ids
+        self.named |= patch_ids
         for entry in self._ledger.entries(Sink.RELATION, patch_ids).values():
             self._before |= entry.desired or set()
 
-    def patches(self) -> Iterator[tuple[int, int]]:
-        """Patch and project, once all groups were told."""
-        for entry in self._ledger.entries(Sink.RELATION, self._before - self._named).values():
-            if entry.project_id is not None:
-                yield entry.patch_id, entry.project_id
+    def patches(self) -> set[int]:
+        """Once all groups were told."""
+        return self._before - self.named
 
 
-def _groups(config: Config, changes: Changes, moved: set[str] | None) -> Iterator[Group]:
-    """Those whose line is new, and those with a mail that became another patch, too."""
-    for _, group in changes:
-        yield group
+def _is_cut(before: Sized, now: Sized, lost: int, ledger: Ledger) -> bool:
+    """Whether patch-groups lost so much, by its lines and annotated patches, that it may be cut."""
+    if not lost:
+        return False
+    fewer = len(before) - len(now)
+    return (
+        fewer > max(_FEW_LINES, len(before) // 10)
+        or 2 * len(now) < len(before)
+        or lost > max(_FEW_PATCHES, ledger.count_named() // 20)
+    )
+
+
+def _groups(
+    config: Config, changes: Changes, moved: set[str] | None
+) -> Iterator[tuple[int, Group]]:
+    """With its line's hash each whose line is new, or with a mail that became another patch."""
+    yield from changes
     if moved:
-        for group in read_groups(config.patch_groups):
-            if not moved.isdisjoint(group.message_ids):
-                yield group
+        yield from read_groups_of(config.patch_groups, moved)
 
 
 def _fingerprint(config: Config, identity: Identity) -> str:
@@ -119,5 +155,6 @@ def _fingerprint(config: Config, identity: Identity) -> str:
     rules = config.push.model_dump(
         mode="json", include={"sinks", "check", "relation", "state", "comment"}
     )
-    text = json.dumps([rules, identity_json(identity)], sort_keys=True)
+    # The last: the ledger has the line of each patch.
+    text = json.dumps([rules, identity_json(identity), "named"], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

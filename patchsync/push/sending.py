@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Generic, Protocol
 
 from patchsync.errors import AnswerLost
@@ -26,6 +26,8 @@ class Outcome:
     written: bool = False
     # Whether somebody should know of it
     trouble: bool = False
+    # Whether a person decided otherwise, and that stays
+    respected: bool = False
 
 
 class Sender(Protocol):
@@ -91,7 +93,16 @@ class PatchSender(ABC, Generic[V]):
     def note_trouble(
         self, entry: Entry[V], kind: TroubleKind, text: str, claim: int | None = None
     ) -> Outcome:
-        """Note why an entry's value cannot be shown; ends `claim`."""
+        """Note why an entry's value cannot be shown; ends `claim`.
+
+        Of a patch that is gone all is forgotten: nothing is left to be mended.
+        """
         if not self.dry_run:
-            self.ledger.set_trouble(entry, kind, text, self.clock(), claim=claim)
-        return self.outcome(entry, text, trouble=True)
+            if kind is TroubleKind.GONE:
+                self.ledger.forget([entry.patch_id])
+            else:
+                self.ledger.set_trouble(entry, kind, text, self.clock(), claim=claim)
+        outcome = self.outcome(entry, text)
+        if kind is TroubleKind.REPORT:
+            return replace(outcome, respected=True)
+        return replace(outcome, trouble=kind is not TroubleKind.GONE)

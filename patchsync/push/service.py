@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
@@ -12,16 +13,18 @@ from patchsync.config import Config
 from patchsync.errors import ConfigError, GiveUp
 from patchsync.patchwork.annotator import Annotator
 from patchsync.patchwork.rate_limit import PATIENCE
+from patchsync.patchwork.schemas import PatchView
 from patchsync.push.checks import CheckSender
 from patchsync.push.comment.sender import CommentSender
-from patchsync.push.entries import Entry, Sink, SinkCounts
+from patchsync.push.entries import Entry, Sink, SinkCounts, StateValue
 from patchsync.push.identity import Identity, ask_identity, note_identity, noted_identity
 from patchsync.push.jobs import Job, cut
 from patchsync.push.ledger import Ledger, ledger_path
-from patchsync.push.plan import Planned, plan
+from patchsync.push.plan import RULES, Planned, plan
 from patchsync.push.rebuild import Rebuild
 from patchsync.push.relation.audit import audit
 from patchsync.push.relation.executor import RelationSender
+from patchsync.push.relation.neighbourhood import relation_of
 from patchsync.push.relation.under_way import UnderWay
 from patchsync.push.sending import Outcome, Sender
 from patchsync.push.states import StateSender
@@ -114,19 +117,58 @@ class PushService:
                 clock=self._clock,
             ).run()
 
-    def plan(self) -> Planned:
+    def plan(self, *, fewer_groups: bool = False) -> Planned:
         """Take over what changed in PaStA's groups; see `plan.plan`."""
-        return plan(self._config, self.ledger, self.projects.values(), self.identity)
+        projects = self.projects.values()
+        return plan(self._config, self.ledger, projects, self.identity, fewer_groups=fewer_groups)
+
+    def retry(self) -> None:
+        """Forget what was in the way, ask anew who we are, and have the next plan look at all."""
+        self.refresh_identity()
+        self.ledger.retry()
+        self.ledger.write_notes({RULES: None})
+
+    def take_back(self, patch_ids: Collection[int]) -> None:
+        """Have what these patches show now count as ours, whoever did it: relation and state.
+
+        Raises:
+            GiveUp: a patch is not there, or in no project that we maintain.
+        """
+        key = next(iter(self.identity.keys.values()))
+        views = {patch_id: self._annotator.view(key, patch_id) for patch_id in patch_ids}
+        for patch_id, view in views.items():
+            if view is None or view.project_id not in self.identity.projects:
+                raise GiveUp(f"there is no patch {patch_id} in the projects that we maintain")
+        with self._alone():
+            # First what people did is noted as theirs: the one decision is taken back, no other.
+            sender = self._relation_sender(dry_run=True)
+            job = Job(key=key, sink=Sink.RELATION, patch_ids=tuple(patch_ids))
+            deque(sender.send(job), maxlen=0)
+            with self.ledger.transaction():
+                for view in filter(None, views.values()):
+                    self._take_back(view)
+
+    def _take_back(self, view: PatchView) -> None:
+        members = relation_of(view)
+        self.ledger.ownership.take_back(view.id, members)
+        for entry in self.ledger.entries(Sink.RELATION, [view.id]).values():
+            members |= entry.desired or frozenset()
+        self.ledger.reconsider(Sink.RELATION, members)
+        if self.ledger.entries(Sink.STATE, [view.id]):
+            state = StateValue(state=view.state, commit_ref=view.commit_ref)
+            self.ledger.observe(Sink.STATE, view.id, state, self._clock(), sent_by_us=True)
+            self.ledger.reconsider(Sink.STATE, [view.id])
 
     def audit(self, project_ids: set[int]) -> list[Job]:
         """Look at some of the list pages, in rotation; the jobs that what people did makes."""
-        if Sink.RELATION not in self._config.push.sinks:
+        if not {Sink.RELATION, Sink.STATE}.intersection(self._config.push.sinks):
             return []
         jobs: list[Job] = []
         for number, project in self.identity.projects.items():
             if number in project_ids:
                 pages = self._config.push.audit_pages
-                changed = audit(self.ledger, self._annotator, number, project, pages)
+                only_from = self._config.push.state.only_from
+                changed = audit(self.ledger, self._annotator, number, project, pages, only_from)
                 entries = self.ledger.entries(Sink.RELATION, changed).values()
                 # All of them are in this project, also those that no plan spoke of yet.
                 keys = dict.fromkeys(self.identity.projects, project.key)
@@ -212,7 +254,7 @@ class PushService:
         if sink == Sink.CHECK:
             return CheckSender(**shared, user=self.identity.user, context=push.check.context)
         if sink == Sink.STATE:
-            return StateSender(**shared, only_from=push.state.only_from)
+            return StateSender(**shared, user=self.identity.user, only_from=push.state.only_from)
         return CommentSender(**shared, config=self._config, projects=self.projects)
 
     def _relation_sender(self, dry_run: bool) -> Sender:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from patchsync.errors import NotWritten
-from patchsync.patchwork.schemas import PatchView
-from patchsync.push.entries import Entry, Sink, StateValue, TroubleKind
+from patchsync.errors import AnswerLost, NotWritten, PatchsyncError
+from patchsync.patchwork.schemas import PatchView, User
+from patchsync.push.entries import Claimed, Entry, Sink, StateValue, TroubleKind, Unsure, Wait
 from patchsync.push.sending import Outcome, PatchSender
 
 
@@ -16,47 +16,96 @@ class StateSender(PatchSender[StateValue]):
     """Brings the states of patches to what is desired, where no person chose another."""
 
     sink: ClassVar[Sink] = Sink.STATE
+    user: User
     only_from: tuple[str, ...]
 
     def send_one(self, key: str, entry: Entry[StateValue]) -> Outcome | None:
         """Set the state; None also where it is so already.
 
         A patch whose state is not the one that we set, or not one of those that we may change, is
-        left alone: somebody chose it. What came of a lost answer the next round reads.
+        left alone: somebody chose it. After a lost answer, or a kill, it is first looked up.
         """
-        desired, before = entry.desired, entry.observed
-        if desired == before:
+        if self.dry_run:
+            return self._send(key, entry, None)
+        claim = self.ledger.claim(entry, self.clock(), self.answer_seconds)
+        if isinstance(claim, Unsure):
+            outcome = self._look_up(key, entry, claim)
+            if outcome:
+                return outcome
+            entry = self.ledger.entries(self.sink, [entry.patch_id])[entry.patch_id]
+            # Reading may have taken long, and a claim counts from when something is sent.
+            claim = self.ledger.claim(entry, self.clock(), self.answer_seconds)
+        if isinstance(claim, Wait):
+            text = f"somebody is at it, or an answer was lost: looked up in {claim.seconds:.0f} s"
+            return self.outcome(entry, text)
+        return self._send(key, entry, claim.claim) if isinstance(claim, Claimed) else None
+
+    def _look_up(
+        self, key: str, entry: Entry[StateValue], claim: Unsure[StateValue]
+    ) -> Outcome | None:
+        """End a claim by what the server has; an outcome where a person changed it since."""
+        view = self.annotator.view(key, entry.patch_id)
+        sent = claim.value
+        if view is None or sent is None or not _is_as(view, sent):
+            self.ledger.release(entry, claim.claim)
+            if view and sent and self._was_changed_since(key, entry.patch_id, sent):
+                return self._respect(entry, view)
             return None
+        self.ledger.arrived(entry, claim.claim, sent, self.clock())
+        return None
+
+    def _was_changed_since(self, key: str, patch_id: int, sent: StateValue) -> bool:
+        """Whether somebody changed the state after we had set it so."""
+        by = [(event.actor_id, event.state) for event in self.annotator.state_events(key, patch_id)]
+        ours = (self.user.id, sent.state)
+        return ours in by and by[-1] != ours
+
+    def _send(self, key: str, entry: Entry[StateValue], claim: int | None) -> Outcome | None:
+        """Set what may be set; `claim`: None for a dry run."""
+        desired, before = entry.desired, entry.observed
         view = self.annotator.view(key, entry.patch_id)
         if view is None:
             return self.note_trouble(entry, TroubleKind.GONE, "it is gone from Patchwork")
         if desired is None or _is_as(view, desired):
             # Whose it is does not change by that.
-            self._observe(entry, sent_by_us=entry.sent_by_us)
+            self._observe(entry, claim, sent_by_us=entry.sent_by_us)
             return None
         unchanged = before is None or view.state == before.state
         # What we set ourselves we may change; what somebody set after us we may not. What a rebuilt
         # ledger takes for ours somebody may have set with the same account.
         ours = before is not None and unchanged and entry.sent_by_us
         if not ours and not (unchanged and view.state in self.only_from):
-            text = f"somebody set it to {view.state}: it stays so"
-            return self.note_trouble(entry, TroubleKind.REPORT, text)
+            return self._respect(entry, view, claim)
         # A commit that a person named stays.
         named_by_us = before is not None and view.commit_ref == before.commit_ref
         commit_ref = desired.commit_ref if not view.commit_ref or named_by_us else None
-        if not self.dry_run:
+        if claim is not None:
             try:
                 self.annotator.set_state(key, entry.patch_id, desired.state, commit_ref)
+            except AnswerLost:
+                raise
             except NotWritten as error:
-                return self.note_trouble(entry, TroubleKind.of(error), str(error))
-        self._observe(entry, sent_by_us=True)
+                return self.note_trouble(entry, TroubleKind.of(error), str(error), claim)
+            except PatchsyncError:
+                self.ledger.release(entry, claim)
+                raise
+        self._observe(entry, claim, sent_by_us=True)
         return self.outcome(entry, f"{view.state} -> {desired.state}", written=True)
 
-    def _observe(self, entry: Entry[StateValue], *, sent_by_us: bool) -> None:
-        if not self.dry_run:
-            self.ledger.observe(
-                self.sink, entry.patch_id, entry.desired, self.clock(), sent_by_us=sent_by_us
-            )
+    def _respect(
+        self, entry: Entry[StateValue], view: PatchView, claim: int | None = None
+    ) -> Outcome:
+        text = f"somebody set it to {view.state}: it stays so"
+        return self.note_trouble(entry, TroubleKind.REPORT, text, claim)
+
+    def _observe(self, entry: Entry[StateValue], claim: int | None, *, sent_by_us: bool) -> None:
+        """Note that it is as desired, unless somebody else looked since; nothing for a dry run."""
+        if claim is None:
+            return
+        with self.ledger.transaction():
+            if self.ledger.release(entry, claim):
+                patch_id, now = entry.patch_id, self.clock()
+                self.ledger.observe(self.sink, patch_id, entry.desired, now, sent_by_us=sent_by_us)
 
 
 def _is_as(view: PatchView, desired: StateValue) -> bool:

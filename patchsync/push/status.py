@@ -34,8 +34,9 @@ class PushStatus:
     maintained: bool | None = None
     # Those that are switched on
     sinks: Mapping[str, SinkCounts] = field(default_factory=dict)
-    # The latest first
+    # The latest first; what people decided otherwise, and that stays, by itself
     troubles: tuple[PatchTrouble, ...] = ()
+    respected: tuple[PatchTrouble, ...] = ()
 
     @property
     def pending(self) -> Counter[str]:
@@ -95,6 +96,9 @@ def ledger_status(ledger: Ledger, config: Config, project_id: int, name: str) ->
         maintained=project_id in identity.projects if identity and asked else None,
         sinks={str(sink): counts.get(sink, SinkCounts()) for sink in config.push.sinks},
         troubles=tuple(map(_shortened, ledger.troubles(LATEST_TROUBLES, [project_id]))),
+        respected=tuple(
+            map(_shortened, ledger.troubles(LATEST_TROUBLES, [project_id], respected=True))
+        ),
     )
 
 

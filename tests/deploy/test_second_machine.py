@@ -59,6 +59,8 @@ def configured(file: Path, store: Path) -> Path:
         url = "redis://{FIRST}:{REDIS_PORT}/0"
         [store]
         mbox = "{store}"
+        [analysis]
+        engine = "none"
         [schedule]
         probe_seconds = 2
         """
@@ -92,7 +94,7 @@ def test_a_second_machine_fetches_with_nothing_of_the_store(
         each.mkdir()
     redis = f"--bind {FIRST} --port {REDIS_PORT} --protected-mode no --loglevel warning"
     first.start(embedded_redis_server(), *redis.split(), "--save", "", "--dir", str(folder))
-    client = str(Path(embedded_redis_server()).with_name("redis-cli"))
+    client = embedded_redis_server().removesuffix("server") + "cli"
     eventually("Redis answers", lambda: first.run(client, "-h", FIRST, "ping").stdout == "PONG\n")
     standin = f"--port {PATCHWORK_PORT} --patches {PATCHES}"
     first.start(sys.executable, "-c", STANDIN, *standin.split())

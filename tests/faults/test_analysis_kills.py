@@ -19,19 +19,22 @@ from patchsync.errors import TryAgainLater
 from tests.unit.analysis.analysis_fakes import FakeMail, Store, name, version
 
 BATCH = 12
-# Kills itself before its nth call of a C function, a write for example, from files of this name.
+# Is killed before its nth call of a C function, a write for example, from files of this name: here
+# or in the child that works on mails, which ends with it.
 UPDATE = """
 import os, signal, sys
 from pathlib import Path
 from patchsync.analysis.update import open_engine
 from patchsync.config import load
 config, place, left = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+main = os.getpid()
 def count(frame, event, argument):
     global left
     if event == "c_call" and place in frame.f_code.co_filename:
         left -= 1
         if left < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(main, signal.SIGKILL)
+            signal.pause()
 engine = open_engine(load(config))
 sys.setprofile(count)
 engine.update(lambda what, done, of: None)

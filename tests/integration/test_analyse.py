@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from patchsync.analysis.quarantine import AnalysisQuarantine
 from patchsync.fleet.services import SYNC_QUEUES
 from standin.process import TOKEN, StandinProcess
 from tests.support.grouping import analysed, groups, message_ids, probe, revise, together
 from tests.support.inprocess import Workers
-from tests.support.installation import Installation
+from tests.support.installation import Installation, configured
 from tests.support.pushing import SINKS, Pushing, placed_store
 
 NOTHING = '[analysis]\nengine = "none"\n'
@@ -65,6 +67,31 @@ def test_status_tells_how_it_went(installation: Installation) -> None:
     assert str(groups_file) in found["trouble"]
     analysed(installation, "--overwrite")
     assert "FAILED" not in installation.patchsync("status").stdout
+
+
+def test_status_tells_what_is_quarantined(installation: Installation) -> None:
+    """Which mail, since when and why; not what failed once and is tried again."""
+    quarantine = AnalysisQuarantine(installation.config)
+    for name in ("<bomb@example.org>", "<bomb@example.org>", "<other@example.org>"):
+        quarantine.note(name, "it took more than 30 s of CPU time")
+    told = installation.patchsync("status").stdout
+    assert re.search(r"quarantined <bomb@example.org> since .*, tried 2 times: it took more", told)
+    assert "<other@example.org>" not in told
+    (found,) = json.loads(installation.patchsync("status", "--json").stdout)["analysis"][
+        "quarantined"
+    ]
+    assert (found["name"], found["tries"]) == ("<bomb@example.org>", 2)
+    analysed(installation, "--rebuild")
+    assert "quarantined <" not in installation.patchsync("status").stdout
+
+
+def test_before_any_sync(tmp_path: Path, shared_standin: StandinProcess, workers: Workers) -> None:
+    """There is nothing to analyse, which is no success."""
+    fresh = configured(tmp_path, shared_standin, workers=workers)
+    done = fresh.patchsync("analyse")
+    assert done.returncode == 1
+    assert "has no mails yet; run `patchsync sync` first" in done.stderr
+    assert not fresh.config.patch_groups.exists()
 
 
 @pytest.mark.parametrize("installation", [NOTHING], indirect=True)

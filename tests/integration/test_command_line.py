@@ -17,6 +17,7 @@ def test_check_of_a_good_configuration(installation: Installation) -> None:
     assert done.returncode == 0, done.stdout
     assert "FAIL" not in done.stdout
     assert '"patchwork.1"' in done.stdout
+    assert f"patch-groups: `analyse` writes {installation.config.patch_groups}" in done.stdout
     assert "its user maintains all projects" in done.stdout
     assert TOKEN not in done.stdout + done.stderr
 
@@ -30,6 +31,13 @@ def test_check_of_a_good_configuration(installation: Installation) -> None:
         ("", "", "wrong", "FAIL  [mbox.patchwork] token: "),
         ("", "", NOBODY_TOKEN, "does not maintain sample, neighbour"),
         ("[mbox", "[store]\nmbox = 'patchsync.toml'\n[mbox", TOKEN, "FAIL  [store] mbox: "),
+        ("[redis]", "[redis]\nsigning_key_file = 'x'", TOKEN, "FAIL  [redis] url: [redis] sign"),
+        (
+            "[mbox",
+            "[push]\ngroups = 'patchsync.toml/patch-groups'\n[mbox",
+            TOKEN,
+            "FAIL  patch-groups: `analyse` is to write ",
+        ),
         ("unix://", "unix:///nowhere", TOKEN, "FAIL  [redis] url: no Redis answers"),
     ],
 )

@@ -180,9 +180,9 @@ def test_what_a_person_takes_out_stays_out(pushing: Pushing) -> None:
     pushing.by_hand(c, related=[])
     pushing.push()
     assert pushing.relations() == {frozenset({a, b})}
-    assert pushing.troubles("relation").keys() >= {c}
+    assert pushing.troubles("relation") == dict.fromkeys((a, b, c), "report")
     pushing.group([a, b, c, d])
-    pushing.run("--yes")
+    pushing.push()
     assert pushing.relations() == {frozenset({a, b, d})}
     pushing.assert_settled()
 
@@ -294,6 +294,35 @@ def test_what_a_person_merged_and_paired_otherwise_stays(pushing: Pushing) -> No
     pushing.assert_settled()
 
 
+@with_both
+def test_what_a_person_did_is_taken_back(pushing: Pushing) -> None:
+    """Whoever says so by --take-back has the group whole again, and of us; nothing else of it."""
+    a, b, c, d, e, f, g, *_ = pushing.ids()
+    pushing.group([a, b, c, d], [e, f, g])
+    pushing.push()
+    by_hand(pushing, (c, []), (d, []), (c, [d]), (g, []))
+    pushing.push()
+    # Not seen by us yet
+    by_hand(pushing, (b, []))
+    names = [part for each in (a, b, c, d) for part in ("--take-back", str(each))]
+    pushing.push(*names)
+    assert pushing.relations() == {frozenset({a, b, c, d}), frozenset({e, f})}
+    pushing.assert_settled()
+    pushing.group([a, c], [b, d], [e, f, g])
+    pushing.push()
+    assert pushing.relations() == {frozenset({a, c}), frozenset({b, d}), frozenset({e, f})}
+
+
+def test_only_what_we_maintain_is_taken_back(pushing: Pushing) -> None:
+    """Another patch is named, and nothing is done."""
+    a, b, *_ = pushing.ids()
+    pushing.group([a, b])
+    done = pushing.run("--yes", "--take-back", "4711")
+    assert done.returncode == 1
+    assert "no patch 4711" in done.stderr
+    assert pushing.relations() == set()
+
+
 @pytest.mark.parametrize(
     "extra, joined",
     [(f'{SINKS}[push.relation]\nforeign = "{how}"', how == "join") for how in ("join", "leave")],
@@ -304,7 +333,7 @@ def test_what_a_person_related_before(pushing: Pushing, joined: bool) -> None:
     a, b, c, d, *_ = pushing.ids("neighbour")
     pushing.by_hand(a, related=[b], token=NEIGHBOUR_TOKEN)
     pushing.group([a, b, c, d])
-    pushing.run("--yes")
+    assert "1 as people have them" in pushing.push()
     rest = [frozenset({a, b, c, d})] if joined else [frozenset({a, b}), frozenset({c, d})]
     assert pushing.relations() == set(rest)
     pushing.group([a, c], [b, d])
@@ -329,6 +358,27 @@ def test_a_state_that_a_person_chose_stays(pushing: Pushing) -> None:
     pushing.run("--yes")
     assert pushing.patch(b)["state"] == "new"
     assert pushing.patch(c)["state"] == "superseded"
+    pushing.assert_settled()
+
+
+@with_states
+@pytest.mark.parametrize("how", ["set back", "taken back"])
+def test_a_state_is_left_to_us_again(pushing: Pushing, how: str) -> None:
+    """Set back to what we had set, or said by --take-back."""
+    a, b, c, *_ = pushing.ids()
+    pushing.group([a, b])
+    pushing.push()
+    pushing.by_hand(a, state="rejected")
+    pushing.group([a], [b, c], upstream={a: COMMIT})
+    assert "1 as people have them" in pushing.push()
+    assert pushing.patch(a)["state"] == "rejected"
+    if how == "set back":
+        pushing.by_hand(a, state="superseded")
+        pushing.push()
+    else:
+        pushing.push("--take-back", str(a))
+    assert pushing.patch(a)["state"] == "accepted"
+    assert pushing.patch(a)["commit_ref"] == COMMIT
     pushing.assert_settled()
 
 
@@ -445,15 +495,16 @@ def test_undo_leaves_what_a_person_related(pushing: Pushing) -> None:
 
 
 def test_a_patch_that_is_gone_does_not_stop_the_rest(pushing: Pushing) -> None:
-    """Deleted at the server since the last sync: noted as gone; the others are annotated."""
+    """Deleted at the server since the last sync: the others are annotated; it is no trouble."""
     a, b, c, d, e, *_ = pushing.ids()
     pushing.group([a, b, c], [d, e])
     pushing.standin.control.delete([b])
-    done = pushing.run("--yes")
-    assert done.returncode == 1
+    pushing.push()
     assert pushing.relations() == {frozenset({a, c}), frozenset({d, e})}
     assert pushing.rows().keys() == {a, c, d, e}
-    assert pushing.troubles("check") == {b: "gone"}
+    assert pushing.ask_ledger("SELECT * FROM entry WHERE trouble IS NOT NULL") == []
+    assert pushing.ask_ledger(f"SELECT * FROM entry WHERE patch_id = {b}") == []
+    pushing.assert_settled()
 
 
 def test_a_patch_that_is_gone_after_it_was_pushed(pushing: Pushing) -> None:
@@ -464,8 +515,9 @@ def test_a_patch_that_is_gone_after_it_was_pushed(pushing: Pushing) -> None:
     pushing.standin.control.delete([b])
     pushing.installation.sync()
     pushing.group([a, b, c, d])
-    pushing.run("--yes")
+    pushing.push()
     assert pushing.relations() == {frozenset({a, c, d})}
+    assert pushing.ask_ledger("SELECT * FROM entry WHERE trouble IS NOT NULL") == []
     pushing.assert_settled()
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -68,7 +70,8 @@ def test_readme_has_a_configuration_that_works(tmp_path: Path) -> None:
 def test_readme_says_why_each_dependency_is_there() -> None:
     """Each package that is installed with patchsync, or for its tests, is named."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    wanted = [*project["dependencies"], *chain(*project["optional-dependencies"].values())]
+    wanted.remove("patchsync[embedded]")
     names = {re.split(r"[^\w-]", requirement)[0] for requirement in wanted}
     # What types them is told as stubs; the build's own tool needs no reason.
     names -= {"celery-types", "types-PyYAML", "types-requests", "setuptools"}
@@ -89,3 +92,11 @@ def test_contributing_says_where_each_room_is() -> None:
         for name in re.findall(r"`(\w+)`", entry):
             assert any((path / name).is_dir() or (path / f"{name}.py").is_file() for path in paths)
     assert told == rooms
+
+
+def test_make_help_names_each_target() -> None:
+    """It says what a new machine can do."""
+    command = ["make", "--no-print-directory", "-C", ROOT, "help"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    (targets,) = re.findall(r"(?m)^\.PHONY: (.*)$", (ROOT / "Makefile").read_text())
+    assert [target for target in targets.split() if f"make {target}" not in told] == []

@@ -235,3 +235,32 @@ def test_nobody_answers(configured: Callable[..., Config]) -> None:
     assert "localhost:1" in finding.text
     assert finding.text.endswith("; see smtp_host, smtp_port and smtp_security")
     assert "smtp_password_file" in looked(configured(mail + LOGIN)).text
+
+
+def test_who_may_read_a_secret(
+    configured: Callable[..., Config], tmp_path: Path, patchwork: StandinProcess
+) -> None:
+    """All: that is a fault. A group is told of, since containers share one."""
+    configured("")
+    file, token = tmp_path / "patchsync.toml", tmp_path / "token"
+    text = f'[mbox.patchwork]\nurl = "{patchwork.url}"\nproject_ids = ["sample"]\n'
+    assert found(load(file))["secrets"].text == "none is in a file"
+    file.write_text(f'{text}token = "{TOKEN}"\n')
+    file.chmod(0o644)
+    finding = found(load(file))["secrets"]
+    assert (finding.works, finding.text) == (
+        False,
+        f"configuration: {file} may be read by all users of this machine; `chmod 600` it, or 640 "
+        "for a group",
+    )
+    file.chmod(0o600)
+    assert found(load(file))["secrets"].text == "read by nobody else"
+    file.write_text(f'{text}token_file = "token"\n')
+    token.write_text(TOKEN)
+    token.chmod(0o640)
+    finding = found(load(file))["secrets"]
+    assert finding.works
+    assert finding.text.endswith("but the group may read [mbox.patchwork] token_file")
+    token.chmod(0o604)
+    assert "token_file: " in found(load(file))["secrets"].text
+    assert not found(load(file))["secrets"].works

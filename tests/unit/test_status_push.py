@@ -104,6 +104,16 @@ def test_of_each_project_and_sink_its_own_numbers(config: Config, ledger: Ledger
     ]
 
 
+def test_what_people_decided_otherwise_is_no_trouble(config: Config, ledger: Ledger) -> None:
+    """It is counted apart and told as that, and there is no remedy to be taken."""
+    want(ledger, 1, 2)
+    ledger.set_trouble(check(2), TroubleKind.REPORT, "somebody chose otherwise", 6.0)
+    numbers, told_of = push_lines(config)[1:]
+    assert numbers.endswith("1 pending, 0 in trouble; 1 as people have them")
+    assert told_of.startswith("patch 2") and "no trouble" in told_of
+    assert told_of.endswith("somebody chose otherwise")
+
+
 def test_the_latest_troubles_with_their_kind_and_text(config: Config, ledger: Ledger) -> None:
     """Of this project alone, a few, each in one line of bounded length; and how to go on."""
     want(ledger, *range(1, 11))
@@ -211,7 +221,9 @@ def test_as_json(config: Config, ledger: Ledger) -> None:
     want(ledger, 1, 2)
     ledger.set_trouble(check(2), TroubleKind.GONE, "404", 6.0)
     found: dict[str, Any] = json.loads(told(config, "--json").stdout)["projects"][0]["push"]
-    assert found["sinks"]["check"] == {"wanted": 2, "shown": 0, "pending": 1, "trouble": 1}
+    assert found["sinks"]["check"] == {"wanted": 2, "shown": 0, "pending": 1, "trouble": 1} | {
+        "respected": 0
+    }
     assert found["troubles"] == [
         {"patch_id": 2, "sink": "check", "kind": "gone", "text": "404", "at": 6.0}
     ]

@@ -26,7 +26,7 @@ from patchsync.store.sqlite_file import Schema, SqliteFile
 
 SCHEMA = Schema(
     # Also of how mails are read and compared: raised whenever that changes.
-    version=1,
+    version=2,
     pragmas={"cache_size": -64 * 1024},  # KiB
     tables="""
 CREATE TABLE note (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -76,6 +76,8 @@ _Text = TypeVar("_Text")
 
 # The source of a mail that could not be read: it is tried again each time.
 UNREAD = ""
+# So often a long update is to commit what it did: whatever ends it, the next one goes on from there
+COMMIT_SECONDS = 2.0
 
 
 class CachedPatch(NamedTuple):

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from sys import getsizeof
+from typing import NamedTuple
 
 from rapidfuzz.fuzz import ratio
 from rapidfuzz.process import extract
 
-from patchsync.analysis.builtin.cache import CachedPatch, PatchCache
+from patchsync.analysis.builtin.cache import COMMIT_SECONDS, CachedPatch, PatchCache
+from patchsync.analysis.builtin.child import InHand
 from patchsync.analysis.engine import OnProgress
 from patchsync.analysis.rating import (
     Rating,
     Shape,
+    is_too_long,
     lines_ratio,
     near_in_time,
     rate,
     reaches,
     similar,
     sorted_words,
-    too_long_to_compare,
 )
 from patchsync.analysis.settings import Thresholds
 
@@ -29,10 +31,10 @@ from patchsync.analysis.settings import Thresholds
 _MOST_TEXT = 500_000_000
 # A little more than the half per cent that rounding adds to a score at most
 _ROUNDED = 0.51
-# Patches that are read at once, and seconds after which what was compared is committed
+# Patches that are read at once, and messages that one call into C compares
 _AT_ONCE = 100
-_COMMIT_SECONDS = 2.0
-# Keys of notes: the last number that was compared, and by which thresholds
+_SHAPES_AT_ONCE = 20
+# Keys of notes: the `_Position`, and by which thresholds
 _COMPARED = "compared"
 _THRESHOLDS = "thresholds"
 
@@ -71,49 +73,49 @@ class Comparer:
         others = self._cache.patches(numbers)
         return [other.number for other in others if self._comparable(patch, other)]
 
-    def alike(self, patch: CachedPatch, candidates: Iterable[int], total: float) -> list[int]:
-        """Those of the candidates with a weighted rating of at least `total`, from 0 to 1."""
-        limit = self._thresholds
-        numbers = list(candidates)
-        if not numbers:
-            return []  # A commit that nothing can be compared with has no texts.
+    def likely(self, patch: CachedPatch, others: list[int], total: float) -> dict[int, float]:
+        """Of these the ones whose message lets the two have a weighted rating of `total`, 0 to 1.
+
+        With the rating of the two messages. One call into C, which nothing interrupts.
+        """
         self._make_room()
-        self._load_messages([*numbers, patch.number])
+        self._load_messages([*others, patch.number])
         own = self._messages[patch.number]
-        weight = limit.message_diff_weight
+        weight = self._thresholds.message_diff_weight
         least = 100 * (total - (1 - weight)) / weight - _ROUNDED if weight else 0.0
         if least > 100:
-            return []
-        theirs = (self._messages[number] for number in numbers)
-        rated = extract(
-            own,
-            # What is None is passed over.
-            [None if too_long_to_compare(own, message) else message for message in theirs],
-            scorer=ratio,
-            processor=None,
-            score_cutoff=max(0.0, least),
-            limit=None,
-        )
-        if not rated:
-            return []
-        messages = {numbers[at]: round(score) / 100 for _, score, at in rated}
-        self._load_shapes([*messages, patch.number])
-        shape = self._shapes[patch.number]
-        return [
-            number
-            for number, message in messages.items()
-            if reaches(shape, self._shapes[number], message, total, limit)
-        ]
-
-    def ratings(self, patch: CachedPatch, candidates: Iterable[int]) -> dict[int, Rating]:
-        """The full rating of each candidate."""
-        numbers = list(candidates)
-        if not numbers:
             return {}
-        self._make_room()
-        self._load_shapes([*numbers, patch.number])
-        shape = self._shapes[patch.number]
-        return {number: rate(shape, self._shapes[number], self._thresholds) for number in numbers}
+        rated, compared = {}, {}
+        for number in others:
+            message = self._messages[number]
+            if message == own:
+                rated[number] = 1.0
+            elif not is_too_long(own) and not is_too_long(message):
+                compared[number] = message
+            elif least <= 0:
+                rated[number] = 0.0
+        found = extract(
+            own, compared, scorer=ratio, processor=None, score_cutoff=max(0.0, least), limit=None
+        )
+        return rated | {number: round(score) / 100 for _, score, number in found}
+
+    def prepare(self, patch: CachedPatch, others: list[int]) -> None:
+        """Have what is compared next at hand: some, since one of them may be of 10 MB."""
+        self._load_shapes([patch.number, *others])
+
+    def reaches(self, patch: CachedPatch, other: int, message: float, total: float) -> bool:
+        """Whether the weighted rating of the two is at least `total`, from 0 to 1.
+
+        `message`: as `likely` found it.
+        """
+        self._load_shapes([patch.number, other])
+        shapes = self._shapes[patch.number], self._shapes[other]
+        return reaches(*shapes, message, total, self._thresholds)
+
+    def rating(self, patch: CachedPatch, other: int) -> Rating:
+        """The full rating of the two."""
+        self._load_shapes([patch.number, other])
+        return rate(self._shapes[patch.number], self._shapes[other], self._thresholds)
 
     def _comparable(self, patch: CachedPatch, other: CachedPatch) -> bool:
         limit = self._thresholds
@@ -130,7 +132,13 @@ class Comparer:
             self._held += getsizeof(message)
 
     def _load_shapes(self, numbers: list[int]) -> None:
-        for number, shape in self._cache.shapes(set(numbers) - self._shapes.keys()):
+        missing = [number for number in numbers if number not in self._shapes]
+        if not missing:
+            return
+        self._make_room()
+        if not self._shapes:
+            missing = numbers
+        for number, shape in self._cache.shapes(missing):
             self._shapes[number] = shape
             self._held += _size(shape)
 
@@ -173,22 +181,39 @@ def _size(shape: Shape) -> int:
     return sum(map(getsizeof, [shape.message, *texts]))
 
 
+class _Position(NamedTuple):
+    """How far comparing is."""
+
+    # All up to this number are compared with all that came before them.
+    compared: int = 0
+    # This one is with those up to another number.
+    current: int = 0
+    behind: int = 0
+
+
 def link_new(
-    cache: PatchCache, comparer: Comparer, limit: Thresholds, on_progress: OnProgress
+    cache: PatchCache,
+    comparer: Comparer,
+    limit: Thresholds,
+    in_hand: InHand,
+    on_progress: OnProgress,
 ) -> None:
     """Compare what was not compared yet; by other thresholds than before, all of it."""
     _demand_thresholds(cache, limit)
-    compared = int(cache.note(_COMPARED) or 0)
-    done, of = 0, cache.count_after(compared)
-    while patches := cache.after(compared, _AT_ONCE):
-        until = time.monotonic() + _COMMIT_SECONDS
+    position = _Position(*json.loads(cache.note(_COMPARED) or "[]"))
+    done, of = 0, cache.count_after(position.compared)
+    steps, at_end = _steps(cache, comparer, limit, in_hand, position), not of
+    while not at_end:
+        until = time.monotonic() + COMMIT_SECONDS
         with cache.transaction():
-            for patch in patches:
-                _link(cache, comparer, limit, patch)
-                compared, done = patch.number, done + 1
+            at_end = True
+            for now in steps:
+                done += now.compared > position.compared
+                position = now
                 if time.monotonic() > until:
+                    at_end = False
                     break
-            cache.set_note(_COMPARED, str(compared))
+            cache.set_note(_COMPARED, json.dumps(position))
         on_progress("comparing", done, of)
 
 
@@ -205,33 +230,80 @@ def _demand_thresholds(cache: PatchCache, limit: Thresholds) -> None:
         cache.set_note(_THRESHOLDS, now)
 
 
-def _link(cache: PatchCache, comparer: Comparer, limit: Thresholds, patch: CachedPatch) -> None:
-    """Keep which earlier patches a patch is alike with, and which are left to a person."""
-    candidates = comparer.candidates(patch, earlier_only=True)
-    likely = comparer.alike(patch, candidates, min(limit.autoaccept, limit.interactive))
-    alike = set(likely)
-    if limit.interactive < limit.autoaccept:
-        alike = set(comparer.alike(patch, likely, limit.autoaccept))
+def _steps(
+    cache: PatchCache,
+    comparer: Comparer,
+    limit: Thresholds,
+    in_hand: InHand,
+    position: _Position,
+) -> Iterator[_Position]:
+    """Compare what is left from a position on; yields where it is whenever that may be kept."""
+    compared = position.compared
+    while patches := cache.after(compared, _AT_ONCE):
+        for patch in patches:
+            in_hand.take(patch.name)
+            behind = position.behind if patch.number == position.current else 0
+            for reached in _link(cache, comparer, limit, in_hand, patch, behind):
+                yield _Position(compared, patch.number, reached)
+            in_hand.put_down()
+            compared = patch.number
+            yield _Position(compared)
+
+
+def _link(
+    cache: PatchCache,
+    comparer: Comparer,
+    limit: Thresholds,
+    in_hand: InHand,
+    patch: CachedPatch,
+    behind: int,
+) -> Iterator[int]:
+    """Keep which earlier patches a patch is alike with, and which are left to a person.
+
+    Those behind a number; yields how far it is.
+    """
+    picked: set[int] = set()
     if limit.autoaccept <= 1:  # PaStA rates what was picked from a commit 1.
         picks = cache.pickers_of if patch.is_commit else cache.commits_picked_by
-        alike.update(other for other in picks(patch) if other < patch.number)
-    _raise_best_ratings(cache, comparer, patch, candidates)
-    undecided = set(likely) - alike
-    with cache.transaction() as sql:
-        for table, others in (("link", alike), ("undecided", undecided)):
-            sql.executemany(
-                f"INSERT OR IGNORE INTO {table} VALUES (?, ?)",  # noqa: S608
-                [(other, patch.number) for other in others],
-            )
-        sql.executemany("INSERT OR IGNORE INTO regroup VALUES (?)", [(other,) for other in alike])
+        picked.update(other for other in picks(patch) if other < patch.number)
+    least = min(limit.autoaccept, limit.interactive)
+    candidates = comparer.candidates(patch, earlier_only=True)
+    left = sorted(number for number in candidates if number > behind)
+    for some in (left[at : at + _AT_ONCE] for at in range(0, len(left), _AT_ONCE)):
+        in_hand.take(patch.name)
+        likely = comparer.likely(patch, some, least)
+        best = cache.best_ratings(some, upstream=patch.is_commit)
+        wanted = [number for number in some if number in likely or number in best]
+        for at, number in enumerate(wanted):
+            in_hand.take(patch.name)
+            if at % _SHAPES_AT_ONCE == 0:
+                comparer.prepare(patch, wanted[at : at + _SHAPES_AT_ONCE])
+            if number in best:
+                _raise_best_rating(cache, comparer, patch, number, best[number])
+            if number in likely and comparer.reaches(patch, number, likely[number], least):
+                if limit.autoaccept <= least or comparer.reaches(
+                    patch, number, likely[number], limit.autoaccept
+                ):
+                    _keep_link(cache, number, patch.number)
+                elif number not in picked:
+                    cache.sql.execute(
+                        "INSERT OR IGNORE INTO undecided VALUES (?, ?)", (number, patch.number)
+                    )
+            yield number
+    for number in picked:
+        _keep_link(cache, number, patch.number)
 
 
-def _raise_best_ratings(
-    cache: PatchCache, comparer: Comparer, patch: CachedPatch, candidates: list[int]
+def _keep_link(cache: PatchCache, earlier: int, later: int) -> None:
+    cache.sql.execute("INSERT OR IGNORE INTO link VALUES (?, ?)", (earlier, later))
+    cache.sql.execute("INSERT OR IGNORE INTO regroup VALUES (?)", (earlier,))
+
+
+def _raise_best_rating(
+    cache: PatchCache, comparer: Comparer, patch: CachedPatch, number: int, best: float
 ) -> None:
     """Where false positives are, the order of joining follows a mail's best candidate."""
-    best = cache.best_ratings(candidates, upstream=patch.is_commit)
-    for number, rating in comparer.ratings(patch, best).items():
-        if rating.order > best[number]:
-            cache.set_best_rating(number, rating.order, upstream=patch.is_commit)
-            cache.sql.execute("INSERT OR IGNORE INTO regroup VALUES (?)", (number,))
+    order = comparer.rating(patch, number).order
+    if order > best:
+        cache.set_best_rating(number, order, upstream=patch.is_commit)
+        cache.sql.execute("INSERT OR IGNORE INTO regroup VALUES (?)", (number,))

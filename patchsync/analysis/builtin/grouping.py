@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from patchsync.analysis.builtin.cache import CachedPatch, PatchCache
+from patchsync.analysis.builtin.child import InHand
 from patchsync.analysis.builtin.comparing import Comparer
 from patchsync.analysis.components import DisjointSets, components
 from patchsync.analysis.engine import OnProgress
@@ -133,12 +134,13 @@ def regroup(
     comparer: Comparer,
     false_mails: FalsePositives,
     false_commits: FalsePositives,
+    in_hand: InHand,
     on_progress: OnProgress,
 ) -> None:
     """Bring the groups of the cache up to date with its links, and with the false positives."""
 
     def rate_candidates(mail: CachedPatch, linked: set[int], upstream: bool) -> CandidateRatings:
-        return _rate_candidates(cache, comparer, mail, linked, upstream=upstream)
+        return _rate_candidates(cache, comparer, in_hand, mail, linked, upstream=upstream)
 
     with cache.transaction():
         _note_false_positives(cache, false_mails, false_commits)
@@ -223,19 +225,29 @@ def _by_kind(patches: Mapping[int, CachedPatch], pairs: Iterable[tuple[int, int]
 
 
 def _rate_candidates(
-    cache: PatchCache, comparer: Comparer, mail: CachedPatch, linked: set[int], *, upstream: bool
+    cache: PatchCache,
+    comparer: Comparer,
+    in_hand: InHand,
+    mail: CachedPatch,
+    linked: set[int],
+    *,
+    upstream: bool,
 ) -> CandidateRatings:
     """See `RateCandidates`. The best is kept, and raised when a better candidate comes."""
+
+    def order(number: int) -> float:
+        in_hand.take(mail.name)
+        return comparer.rating(mail, number).order
+
     picked = set(cache.commits_picked_by(mail)) if upstream else set()
     best = cache.best_ratings([mail.number], upstream=upstream).get(mail.number)
     if best is None:
         candidates = cache.patches(comparer.candidates(mail))
         numbers = [patch.number for patch in candidates if patch.is_commit == upstream]
-        ratings = comparer.ratings(mail, numbers)
-        best = max((rating.order for rating in ratings.values()), default=0.0)
+        best = max(map(order, numbers), default=0.0)
         cache.set_best_rating(mail.number, best, upstream=upstream)
-    ratings = comparer.ratings(mail, linked - picked)
-    orders = {number: rating.order for number, rating in ratings.items()}
+    orders = {number: order(number) for number in linked - picked}
+    in_hand.put_down()
     orders.update(dict.fromkeys(picked, _PICK))
     return CandidateRatings(max(best, *orders.values()), orders)
 

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from patchsync.analysis.builtin.cache import UNREAD, PatchCache
+from patchsync.analysis.builtin.cache import COMMIT_SECONDS, UNREAD, PatchCache
+from patchsync.analysis.builtin.child import InHand
 from patchsync.analysis.engine import OnProgress
 from patchsync.analysis.groups import read_content
 from patchsync.analysis.mail import NotReadHere, parse_mail
 from patchsync.analysis.patch import NotAPatch, Patch
+from patchsync.analysis.quarantine import FailedMail, names_of
 from patchsync.analysis.settings import AnalysisSettings
-from patchsync.errors import GiveUp
+from patchsync.errors import GiveUp, StoreDamaged
 from patchsync.store.container import MboxPatchwork
 from patchsync.store.identity import list_containers
-from patchsync.store.layout import IndexEntry, Layout
+from patchsync.store.layout import ContainerPaths, IndexEntry, Layout
 
-# Mails that are read between two commits of the cache
-_AT_ONCE = 500
 # Key of a note: which mails were looked for
 _SCOPE = "scope"
 
@@ -47,20 +47,41 @@ class Mails:
     """The mails of a store that an analysis takes in; a context.
 
     Those of all projects in the store, as PaStA has them: by message-id, dated within the window,
-    not in its list of invalid mails (`<mbox>/invalid`), and with a message-id in brackets.
+    not in its list of invalid mails (`<mbox>/invalid`), with a message-id in brackets, and not
+    quarantined.
     """
 
-    def __init__(self, d_mbox: Path, layout: Layout, settings: AnalysisSettings) -> None:
+    def __init__(
+        self,
+        d_mbox: Path,
+        layout: Layout,
+        settings: AnalysisSettings,
+        failed: Collection[FailedMail] = (),
+    ) -> None:
+        """`failed`: what an update could not get through before."""
         self._settings = settings
+        self._quarantined = names_of(failed, quarantined=True)
+        self._tried = names_of(failed, quarantined=False)
         self._invalid_file = d_mbox / "invalid"
         self._open = ExitStack()
-        self._containers = {
-            paths.index_name: self._open.enter_context(
-                MboxPatchwork(paths.listaddr, d_mbox, paths.project_id, layout)
-            )
-            for paths in (container.paths for container in list_containers(d_mbox))
-            if paths.layout == layout and paths.index.exists()
-        }
+        self._containers: dict[str, MboxPatchwork] = {}
+        # Why a project could not be looked at: its mails stay as they were, the others go on.
+        self.trouble: str | None = None
+        try:
+            for container in list_containers(d_mbox):
+                if container.paths.layout == layout and container.paths.index.exists():
+                    self._add(container.paths)
+        except BaseException:
+            self._open.close()
+            raise
+
+    def _add(self, paths: ContainerPaths) -> None:
+        try:
+            container = MboxPatchwork(paths.listaddr, paths.d_mbox, paths.project_id, paths.layout)
+        except StoreDamaged as damage:
+            self.trouble = str(damage)
+        else:
+            self._containers[paths.index_name] = self._open.enter_context(container)
 
     def __enter__(self) -> Mails:
         return self
@@ -68,9 +89,13 @@ class Mails:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def read_new(self, cache: PatchCache, on_progress: OnProgress) -> int:
-        """Bring the cache up to date with the store; returns the number of mails that were read."""
+    def read_new(self, cache: PatchCache, in_hand: InHand, on_progress: OnProgress) -> int:
+        """Bring the cache up to date with the store; returns the number of mails that were read.
+
+        What failed once comes last: others need not wait for it.
+        """
         listed = read_content(self._invalid_file) or b""
+        listed += b"".join(b"%s\n" % name.encode() for name in sorted(self._quarantined))
         invalid = frozenset(listed.decode(errors="replace").splitlines())
         window = f"{self._settings.since} {self._settings.until}"
         scope = f"{window} {hashlib.blake2b(listed).hexdigest()} {' '.join(self._containers)}"
@@ -81,12 +106,13 @@ class Mails:
         if cache.note(_SCOPE) != scope or any(new.complete for new in news.values()):
             # Whoever is stopped in it begins it anew, whatever is configured by then.
             cache.set_note(_SCOPE, None)
-            read = self._compare_all(cache, invalid, on_progress)
+            new_mails = self._compare_all(cache, invalid)
         else:
             names = {entry.message_id for new in news.values() for entry in new.entries}
             names |= cache.unread()
-            mails = ((name, self._mail(name)) for name in names if _counts(name, invalid))
-            read = _read(cache, mails, len(names), on_progress)
+            new_mails = {name: self._mail(name) for name in names if _counts(name, invalid)}
+        order = sorted(new_mails, key=self._tried.__contains__)
+        read = _read(cache, new_mails, order, in_hand, on_progress)
         with cache.transaction():
             cache.set_note(_SCOPE, scope)
             for name, new in news.items():
@@ -104,10 +130,8 @@ class Mails:
         except NotAPatch as reason:
             raise GiveUp(f"{message_id} is no patch to PaStA: {reason}") from None
 
-    def _compare_all(
-        self, cache: PatchCache, invalid: frozenset[str], on_progress: OnProgress
-    ) -> int:
-        """Hold all entries of the indexes against the cache; returns as `read_new`."""
+    def _compare_all(self, cache: PatchCache, invalid: frozenset[str]) -> dict[str, _Mail]:
+        """Hold all entries of the indexes against the cache; returns the mails that are new."""
         by_name: dict[str, list[tuple[MboxPatchwork, IndexEntry]]] = defaultdict(list)
         for container in self._containers.values():
             for entry in container.news(None).entries:
@@ -118,9 +142,9 @@ class Mails:
             if _counts(name, invalid) and (mail := self._mail_of(entries)).in_window
         }
         known = cache.mail_sources()
-        cache.remove(known.keys() - mails.keys())
-        new = [(name, mail) for name, mail in mails.items() if known.get(name) != mail.source]
-        return _read(cache, new, len(new), on_progress)
+        if self.trouble is None:
+            cache.remove(known.keys() - mails.keys())
+        return {name: mail for name, mail in mails.items() if known.get(name) != mail.source}
 
     def _mail(self, message_id: str) -> _Mail:
         return self._mail_of(
@@ -146,21 +170,31 @@ def _counts(name: str, invalid: frozenset[str]) -> bool:
 
 
 def _read(
-    cache: PatchCache, mails: Iterable[tuple[str, _Mail]], number: int, on_progress: OnProgress
+    cache: PatchCache,
+    mails: Mapping[str, _Mail],
+    order: Sequence[str],
+    in_hand: InHand,
+    on_progress: OnProgress,
 ) -> int:
-    """Have `number` mails in the cache as they are now; returns how many were read for that."""
-    left, read = iter(mails), 0
-    while some := list(islice(left, _AT_ONCE)):
+    """Have these mails in the cache as they are now; returns how many were read for that."""
+    at = read = 0
+    while at < len(order):
+        until = time.monotonic() + COMMIT_SECONDS
         with cache.transaction():
-            read += sum(_read_one(cache, name, mail) for name, mail in some)
-        on_progress("reading mails", read, number)
+            while at < len(order):
+                read += _read_one(cache, order[at], mails[order[at]], in_hand)
+                at += 1
+                if time.monotonic() > until:
+                    break
+        on_progress("reading mails", read, len(order))
     return read
 
 
-def _read_one(cache: PatchCache, name: str, mail: _Mail) -> bool:
+def _read_one(cache: PatchCache, name: str, mail: _Mail, in_hand: InHand) -> bool:
     """Have a mail in the cache as it is now; returns whether it was read for that."""
     if not mail.in_window or cache.source_of(name) == mail.source:
         return False
+    in_hand.take(name)
     cache.remove([name])
     try:
         patch = mail.parse()
@@ -172,4 +206,5 @@ def _read_one(cache: PatchCache, name: str, mail: _Mail) -> bool:
         cache.add_not_a_patch(name, mail.source, str(reason))
     else:
         cache.add(name, mail.source, patch)
+    in_hand.put_down()
     return True

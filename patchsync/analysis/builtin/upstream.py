@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from itertools import islice
+import time
 
-from patchsync.analysis.builtin.cache import PatchCache
+from patchsync.analysis.builtin.cache import COMMIT_SECONDS, PatchCache
+from patchsync.analysis.builtin.child import InHand
 from patchsync.analysis.commits import (
     new_commits,
     open_repository,
@@ -14,17 +15,24 @@ from patchsync.analysis.commits import (
     resolve_range,
 )
 from patchsync.analysis.engine import OnProgress
+from patchsync.analysis.false_positives import is_commit
 from patchsync.analysis.patch import NotAPatch
 from patchsync.analysis.settings import AnalysisSettings
 
-# Commits that are read between two commits of the cache
-_AT_ONCE = 500
 # Key of a note: the range that was read, by full hashes, and which commits were left out
 _NOTE = "upstream"
 
 
-def read_new_commits(settings: AnalysisSettings, cache: PatchCache, on_progress: OnProgress) -> int:
+def read_new_commits(
+    settings: AnalysisSettings,
+    cache: PatchCache,
+    quarantined: frozenset[str],
+    in_hand: InHand,
+    on_progress: OnProgress,
+) -> int:
     """Bring the cache up to date with the configured range; returns the number of new commits.
+
+    Those that are quarantined are left out.
 
     Raises:
         ConfigError: the repository or the range cannot be used.
@@ -37,6 +45,7 @@ def read_new_commits(settings: AnalysisSettings, cache: PatchCache, on_progress:
         return 0
     repository = open_repository(settings.repo)
     blacklist = read_blacklist(settings.blacklist) if settings.blacklist else frozenset()
+    blacklist |= {name for name in quarantined if is_commit(name)}
     now = resolve_range(repository, settings.upstream)
     left_out = hashlib.blake2b(" ".join(sorted(blacklist)).encode(), digest_size=8).hexdigest()
     noted = (cache.note(_NOTE) or "").split(" ")
@@ -51,15 +60,22 @@ def read_new_commits(settings: AnalysisSettings, cache: PatchCache, on_progress:
     if commits.complete:
         cache.remove(known.difference(wanted))
     new = [commit for commit in wanted if commit not in known]
-    left, read = iter(new), 0
-    while some := list(islice(left, _AT_ONCE)):
+    read = 0
+    while read < len(new):
+        until = time.monotonic() + COMMIT_SECONDS
         with cache.transaction():
-            for commit in some:
+            while read < len(new):
+                in_hand.take(new[read])
                 try:
-                    cache.add(commit, "", read_commit(repository, commit), is_commit=True)
+                    patch = read_commit(repository, new[read])
                 except NotAPatch:
-                    cache.add_empty_commit(commit)
-        read += len(some)
+                    cache.add_empty_commit(new[read])
+                else:
+                    cache.add(new[read], "", patch, is_commit=True)
+                in_hand.put_down()
+                read += 1
+                if time.monotonic() > until:
+                    break
         on_progress("reading commits", read, len(new))
     cache.set_note(_NOTE, f"{now} {left_out}")
     return read

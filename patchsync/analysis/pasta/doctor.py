@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+from pathlib import Path
 
 from patchsync.analysis.pasta.checkout import PastaCheckout, environment, explain
 from patchsync.analysis.settings import read_settings
 from patchsync.config import Config
 from patchsync.errors import GiveUp
+from patchsync.fleet.process_group import run_group
 
 # It takes two to load what it needs.
 _START_SECONDS = 60
@@ -20,17 +22,15 @@ def check_pasta_start(config: Config) -> str:
     with tempfile.TemporaryDirectory() as folder:
         # It loads all that it needs before it tells that a project's name is missing here.
         try:
-            done = subprocess.run(
+            done = run_group(
                 [*checkout.command, "-c"],
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                Path(folder),
+                _START_SECONDS,
                 stderr=subprocess.STDOUT,
                 env=environment() | {"PYTHONDONTWRITEBYTECODE": "1"},
-                timeout=_START_SECONDS,
             )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise GiveUp(f"PaStA does not start: {error}") from error
+        except subprocess.TimeoutExpired:
+            raise GiveUp(f"PaStA does not start within {_START_SECONDS} s") from None
     if b"usage: " not in done.stdout:
         raise GiveUp(f"PaStA does not start. {explain(done.stdout)}")
     return f"{checkout.root} is a PaStA that starts"

@@ -7,7 +7,7 @@ done: killed anywhere, the next round tells what we did from what a person did s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from patchsync.config.push_tables import RelationTable
 from patchsync.errors import (
@@ -18,7 +18,7 @@ from patchsync.errors import (
     TryAgainLater,
 )
 from patchsync.patchwork.annotator import Annotator
-from patchsync.push.entries import Sink, TroubleKind
+from patchsync.push.entries import Desired, Sink, TroubleKind
 from patchsync.push.jobs import Job
 from patchsync.push.ledger import Ledger
 from patchsync.push.relation.neighbourhood import (
@@ -28,10 +28,13 @@ from patchsync.push.relation.neighbourhood import (
     relation_of,
 )
 from patchsync.push.relation.people import Relations, acts_of_people, arrived
-from patchsync.push.relation.planner import Component, Notice, Terms, plan_steps
+from patchsync.push.relation.planner import Component, Notice, Reason, Terms, plan_steps
 from patchsync.push.relation.steps import Step
 from patchsync.push.relation.under_way import UnderWay
 from patchsync.push.sending import Outcome
+
+# What is noted of a group for these reasons; for all others that a person decided otherwise
+_KINDS = {Reason.NO_RIGHT: TroubleKind.NO_RIGHT, Reason.ABOVE_CAP: TroubleKind.LIMIT}
 
 
 @dataclass(kw_only=True)
@@ -72,7 +75,8 @@ class RelationSender:
         troubles: dict[int, tuple[TroubleKind, str]] = {}
         for component in components:
             for notice in component.notices:
-                troubles |= dict.fromkeys(notice.group, (TroubleKind.REPORT, str(notice)))
+                kind = _KINDS.get(notice.reason, TroubleKind.REPORT)
+                troubles |= dict.fromkeys(notice.group, (kind, str(notice)))
                 yield _noticed(notice)
             try:
                 yield from self._take_all(component.steps, around, relations)
@@ -109,6 +113,7 @@ class RelationSender:
         ownership = self.ledger.ownership
         with self.ledger.transaction():
             self._note_arrived(around)
+            self._forget_gone(around)
             self._note_people(around)
             self._observe(around.present(), around)
             # Also those that are gone
@@ -122,6 +127,19 @@ class RelationSender:
         )
         current = around.relations(ownership.placed_by_us(around.views))
         return plan_steps(current, around.groups(), terms)
+
+    def _forget_gone(self, around: Neighbourhood) -> None:
+        """Forget what is gone from Patchwork, and relate the others without it."""
+        gone = around.observed.keys() - around.views.keys()
+        if gone:
+            self.ledger.forget(gone)
+            self.ledger.set_desired(
+                Desired(each.patch_id, each.project_id, each.sink, _value(each.desired - gone))
+                for each in around.entries.values()
+                if each.desired and each.desired & gone and each.project_id is not None
+                if each.patch_id not in gone
+            )
+            around.entries = self.ledger.entries(Sink.RELATION, around.views)
 
     def _note_people(self, around: Neighbourhood) -> None:
         """Note what people parted and related since we looked: that stays."""
@@ -224,8 +242,7 @@ class RelationSender:
         """Note what each patch has now; where that is not what is desired, why."""
         with self.ledger.transaction():
             self.ledger.ownership.forget_placed(_alone(relations))
-            gone = around.entries.keys() - around.views.keys()
-            self._observe(relations | dict.fromkeys(gone, frozenset()), around)
+            self._observe(relations, around)
             for patch_id, entry in around.entries.items():
                 if _value(relations.get(patch_id, frozenset())) != entry.desired:
                     unsaid = TroubleKind.REPORT, _why_not(patch_id, around)
@@ -234,7 +251,7 @@ class RelationSender:
     def _give_up(self, patch_ids: Iterable[int], error: TooMuch) -> None:
         with self.ledger.transaction():
             for entry in self.ledger.entries(Sink.RELATION, patch_ids).values():
-                self.ledger.set_trouble(entry, TroubleKind.REPORT, str(error), self.clock())
+                self.ledger.set_trouble(entry, TroubleKind.LIMIT, str(error), self.clock())
 
     def _note_arrived(self, around: Neighbourhood) -> None:
         """Have what requests did, that nobody saw the end of, count as observed and ours."""
@@ -289,7 +306,8 @@ def _written(step: Step) -> Outcome:
 
 
 def _noticed(notice: Notice) -> Outcome:
-    return _trouble(notice.patches[0], str(notice))
+    trouble = notice.reason in _KINDS
+    return replace(_trouble(notice.patches[0], str(notice)), trouble=trouble, respected=not trouble)
 
 
 def _trouble(patch_id: int, text: str) -> Outcome:
@@ -299,11 +317,8 @@ def _trouble(patch_id: int, text: str) -> Outcome:
 def _why_not(patch_id: int, around: Neighbourhood) -> str:
     """Why a patch has not all that is desired, where the planner has nothing to say."""
     desired = around.entries[patch_id].desired or frozenset()
-    out, gone = desired & around.left_alone, desired - around.views.keys()
-    if out:
+    if out := desired & around.left_alone:
         return f"a person took patches {_listed(out)} out of their relation: they stay out"
-    if gone:
-        return f"patches {_listed(gone)} are gone from Patchwork"
     return "a person related it to others: that stays"
 
 

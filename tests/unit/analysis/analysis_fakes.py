@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
 
 from patchsync.analysis.builtin.cache import PatchCache
+from patchsync.analysis.builtin.child import InHand
 from patchsync.analysis.engine import OnProgress, Updated
 from patchsync.analysis.update import open_engine
 from patchsync.config import Config, load
@@ -90,6 +91,21 @@ def version(
     """A mail with a version of a patch: `code` of a topic under that topic's subject."""
     text = patch_text(f"Change of topic {topic}", code(topic, changed), file=f"file{topic % 3}.c")
     return mail(patch_id, text, **others)  # type: ignore[arg-type]
+
+
+class InHandHere:
+    """For an update that is to work on mails in the test's own process."""
+
+    def take(self, name: str) -> None:
+        """Any is welcome."""
+
+    def put_down(self) -> None:
+        """It takes what it takes."""
+
+
+def run_here(work: Callable[[InHand, OnProgress], object], on_progress: OnProgress) -> object:
+    """In place of `run_in_child`, for what is stopped or counted in the test's own process."""
+    return work(InHandHere(), on_progress)
 
 
 class Store:

@@ -20,13 +20,14 @@ class Fake:
 
     def __init__(self) -> None:
         self.error: PatchsyncError | None = None
+        self.trouble: str | None = None
         self.given: dict[str, bool] = {}
 
     def update(self, on_progress: OnProgress) -> Updated:
         on_progress("comparing", 1, 3)
         if self.error:
             raise self.error
-        return UPDATED
+        return UPDATED._replace(trouble=self.trouble)
 
 
 @pytest.fixture
@@ -82,6 +83,21 @@ def test_what_failed_is_noted_until_one_goes_through(config: Config, engine: Fak
     after = last_update(config)
     assert after
     assert after.trouble is None
+
+
+def test_what_failed_in_part_is_noted_too(config: Config, engine: Fake) -> None:
+    """Beside what was done."""
+    engine.trouble = "the index is damaged"
+    update_groups(config, ignored)
+    noted = last_update(config)
+    assert noted
+    assert (noted.story, noted.trouble) == (UPDATED.summary, "the index is damaged")
+    assert noted.failed_at == noted.at
+    engine.trouble = None
+    update_groups(config, ignored)
+    noted = last_update(config)
+    assert noted
+    assert noted.trouble is None
 
 
 def test_one_that_finds_another_at_work_notes_nothing(config: Config, engine: Fake) -> None:

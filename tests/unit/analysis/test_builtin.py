@@ -9,7 +9,6 @@ from random import Random
 import pytest
 from analysis_fakes import FakeMail, Store, code, mail, name, patch_text, version
 
-from patchsync.analysis import rating
 from patchsync.analysis.explain import explain
 from patchsync.analysis.mail import parse_mail
 from patchsync.analysis.rating import rate, shape_of
@@ -115,6 +114,26 @@ def test_stopped_while_mails_leave(store: Store) -> None:
         store.update(on_progress)
     invalid.unlink()
     assert updated(store) == ["1 2 3"]
+
+
+def test_a_project_with_a_damaged_index(store: Store) -> None:
+    """The others go on; its own mails stay as they were until it is mended."""
+    store.put(version(1), version(2))
+    store.put(version(3, topic=1), version(9), project=2)
+    store.update()
+    index = store.paths(2).index
+    right = index.read_bytes()
+    index.write_bytes(b"no line of PaStA's\n" + right)
+    for number in (4, 5):
+        store.put(version(number))
+        done = store.update()
+        assert str(index) in (done.trouble or "")
+        assert done.groups == 1
+    assert store.groups == ["1 2 4 5 9", "3"]
+    index.write_bytes(right)
+    store.take_out(name(9), project=2)
+    assert updated(store) == ["1 2 4 5", "3"]
+    assert store.update().trouble is None
 
 
 def test_the_window_of_dates(store: Store) -> None:
@@ -346,12 +365,9 @@ def test_without_filterdiff_and_then_with_it(
     assert store.groups == ["1"]
 
 
-def test_messages_of_giants(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_of_giants(store: Store) -> None:
     """As with hunks it is only seen whether they are the same; so says an explanation, too."""
-    # Real ones, of a million characters, would take minutes if they were compared.
-    assert rating._GIANTS == 10**12
-    monkeypatch.setattr(rating, "_GIANTS", 10**6)
-    giant = "word " * 250
+    giant = "word " * 8000
     text = [patch_text("Giant", code(), body=body) for body in (giant, giant, f"{giant} more")]
     store.put(*(mail(number, each) for number, each in enumerate(text, 1)))
     assert updated(store) == ["1 2", "3"]

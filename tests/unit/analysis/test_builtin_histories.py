@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from analysis_fakes import FakeMail, Store, code, mail, name, patch_text, version
+from analysis_fakes import FakeMail, Store, code, mail, name, patch_text, run_here, version
 from upstream_fakes import Upstream, tables
 
 MAILS = 40
@@ -50,6 +50,7 @@ def stopped_at(call: int) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sqlite3, "connect", connected)
+        patch.setattr("patchsync.analysis.builtin.engine.run_in_child", run_here)
         sys.setprofile(count)
         try:
             yield

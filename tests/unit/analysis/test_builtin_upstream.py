@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from analysis_fakes import Store, code, mail, name, patch_text, version
+from analysis_fakes import Store, code, mail, name, patch_text, run_here, version
 from pygit2 import Repository
 from upstream_fakes import Upstream, tables
 
@@ -218,7 +218,8 @@ def test_stopped_while_commits_are_read(
     store: Store, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
     """And the branch is rewound meanwhile to where it was: nothing of it is left."""
-    monkeypatch.setattr("patchsync.analysis.builtin.upstream._AT_ONCE", 1)
+    monkeypatch.setattr("patchsync.analysis.builtin.upstream.COMMIT_SECONDS", -1)
+    monkeypatch.setattr("patchsync.analysis.builtin.engine.run_in_child", run_here)
     store.put(version(1), version(2, topic=1))
     before = upstream.commit(1)
     assert updated(store) == ["1", f"2 => {before}"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 
-from patchsync.analysis.diff import NoFilterdiff, read_diff
+from patchsync.analysis.diff import FilterdiffTooSlow, NoFilterdiff, read_diff
+from patchsync.analysis.mail import parse_mail
 from patchsync.analysis.patch import FileDiff, FileKey, Hunk
 
 needs_filterdiff = pytest.mark.skipif(
@@ -176,6 +178,23 @@ def test_what_filterdiff_refuses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ValueError, match="filterdiff does not understand"):
         read_diff(CONTEXT_DIFF)
+
+
+def test_a_filterdiff_that_does_not_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is stopped, with all that it started; that says nothing of the mail."""
+    pids = tmp_path / "pids"
+    program = tmp_path / "filterdiff"
+    program.write_text(f"#!/bin/sh\nsleep 600 &\necho $$ $! >{pids}\nwait\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr("patchsync.analysis.diff.FILTERDIFF_SECONDS", 2.0)
+    mail = b"Subject: [PATCH] x\n\ny\n---\n" + "\n".join(["diff -c a b", *CONTEXT_DIFF]).encode()
+    with pytest.raises(FilterdiffTooSlow, match="longer than 2 s"):
+        parse_mail([mail, mail])
+    deadline = time.monotonic() + 60
+    while any(Path(f"/proc/{pid}").exists() for pid in pids.read_text().split()):
+        assert time.monotonic() < deadline, "it is still there"
+        time.sleep(0.01)
 
 
 def test_a_context_diff_without_filterdiff(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

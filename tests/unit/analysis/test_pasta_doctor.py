@@ -47,6 +47,14 @@ def test_a_pasta_that_would_fail(pasta: FakePasta) -> None:
         check_pasta_project(pasta.config())
 
 
+def test_a_pasta_that_hangs(pasta: FakePasta, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`check` does not hang with it."""
+    monkeypatch.setattr("patchsync.analysis.pasta.doctor._START_SECONDS", 0.3)
+    (pasta.root / "pasta").write_text("#!/bin/sh\nsleep 600\n")
+    with pytest.raises(GiveUp, match=r"does not start within 0\.3 s"):
+        check_pasta_start(pasta.config())
+
+
 @pytest.mark.parametrize(
     ("engine", "keys"),
     [("pasta", {"pasta_root", "pasta_project"}), ("builtin", {"engine"}), ("none", {"engine"})],

@@ -235,8 +235,38 @@ def test_no_limit_of_time() -> None:
         assert near_in_time(0, sign * 10**10, 0, other_is_commit=other_is_commit)
 
 
+def patch_of(*, message: str = "subject", insertions: tuple[str, ...] = ()) -> Patch:
+    """With a hunk for each of the insertions."""
+    hunks = {str(number): Hunk((), (text,)) for number, text in enumerate(insertions)}
+    return Patch(
+        message=(message,),
+        author_date=datetime(2020, 1, 1, tzinfo=UTC),
+        is_revert=False,
+        files={("a.c",): FileDiff(0, hunks)},
+        lines=len(insertions),
+    )
+
+
 def test_giants_are_only_seen_to_be_the_same() -> None:
-    """To compare them would take minutes, at each update."""
-    text = "a" * 1_000_001
-    assert score(text, text + "b") == 0
-    assert score(text, text) == 100
+    """To compare two of a million characters takes half a minute; and they are not kept either."""
+    text = "word " * 200_001
+    short, long = patch_of(), patch_of(message=text, insertions=(text,))
+    same, other = (patch_of(message=each, insertions=(each,)) for each in (text, f"{text}x"))
+    limit = Thresholds()
+    assert rate(shape_of(long), shape_of(same), limit)[:2] == (1.0, 1.0)
+    assert rate(shape_of(long), shape_of(other), limit)[:2] == (0.0, 0.0)
+    assert rate(shape_of(long), shape_of(short), limit).message == 0
+    assert reaches(shape_of(long), shape_of(same), 1.0, 0.9, limit)
+    assert not reaches(shape_of(long), shape_of(other), 1.0, 0.9, limit)
+    assert len(repr(shape_of(long))) < 1000
+
+
+def test_many_hunks_are_only_seen_to_be_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a pair takes is bounded as a whole: by itself each of these hunks is compared."""
+    monkeypatch.setattr("patchsync.analysis.rating._MOST_WORK", 10**5)
+    hunks = [f"a{number} " * 80 for number in range(5)]
+    left = shape_of(patch_of(insertions=tuple(hunks)))
+    right = shape_of(patch_of(insertions=(*hunks[:4], f"{hunks[4]}x")))
+    assert rate(left, right, Thresholds()).diff == 0.8
+    one, other = (shape_of(patch_of(insertions=(hunk,))) for hunk in (hunks[4], f"{hunks[4]}x"))
+    assert rate(one, other, Thresholds()).diff == 1.0

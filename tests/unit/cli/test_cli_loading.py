@@ -86,7 +86,10 @@ def test_health_loads_the_configuration_and_little_more(file: Path, service: str
     modules = loaded("health", service, file=file)
     assert foreign(modules) - {"ssl"} == {"click", *PYDANTIC}
     assert ("ssl" in modules) == (service == "flower")
-    assert rooms(modules) == {"cli", "config", "errors", "fleet"}
+    assert {name for name in modules if name.startswith("patchsync.patchwork.")} == {
+        "patchsync.patchwork.foreign_text"
+    }
+    assert rooms(modules) == {"cli", "config", "errors", "fleet", "patchwork"}
     assert "patchsync.fleet.supervisor" not in modules
 
 

@@ -9,6 +9,7 @@ import redis
 
 from patchsync.config import Config, load
 from patchsync.errors import ConfigError
+from patchsync.fleet.services import service_command
 
 MINIMAL = """
 [mbox.patchwork]
@@ -130,4 +131,64 @@ def test_the_key_of_messages(tmp_path: Path) -> None:
         written(tmp_path, table, key="short").signing_key()
     (tmp_path / "key").unlink()
     with pytest.raises(ConfigError, match="signing_key_file"):
-        load(tmp_path / "patchsync.toml").signing_key()
+        service_command(load(tmp_path / "patchsync.toml"), "index")
+
+
+TOKEN = "0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("url", "refused"),
+    [
+        ("https://patchwork.example.org/api/", False),
+        ("http://patchwork.example.org/api/", True),
+        ("HTTP://patchwork:8000", True),
+        ("http://10.0.0.1/", True),
+        ("http://localhost.example.org/", True),
+        ("http://127.0.0.1.example.org/", True),
+        ("http://localhost:8000/api/", False),
+        ("http://127.0.0.1:8000/api/", False),
+        ("http://[::1]:8000/api/", False),
+    ],
+)
+@pytest.mark.parametrize("where", ["token", "token_file", "environment"])
+def test_a_token_goes_unencrypted_to_this_machine_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str, refused: bool, where: str
+) -> None:
+    """Wherever it comes from, unless one says so; who needs no token is not refused."""
+    monkeypatch.delenv("PATCHWORK_TOKEN", raising=False)
+    (tmp_path / "token").write_text(TOKEN)
+    keys = {"token": f"token = '{TOKEN}'", "token_file": "token_file = 'token'", "environment": ""}
+    text = f"[mbox.patchwork]\nurl = '{url}'\nproject_ids = [1]\n"
+    file = tmp_path / "patchsync.toml"
+    file.write_text(text)
+    assert load(file).token() is None
+    if where == "environment":
+        monkeypatch.setenv("PATCHWORK_TOKEN", TOKEN)
+    file.write_text(text + keys[where])
+    if refused:
+        with pytest.raises(ConfigError, match="token_over_http = true") as error:
+            load(file).token()
+        assert TOKEN not in str(error.value)
+    else:
+        assert load(file).token()
+    file.write_text(f"{text}{keys[where]}\ntoken_over_http = true\n")
+    assert load(file).token()
+
+
+def test_which_files_hold_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The configuration too, but not where the environment says what it holds."""
+    assert written(tmp_path).secret_files == {}
+    redis_table = "[redis]\nurl = 'redis://redis:6380/2'\n"
+    files = "password_file = 'password'\nsigning_key_file = 'key'\n[flower]\nlogin_file = 'login'"
+    assert written(tmp_path, f"{redis_table}{files}").secret_files == {
+        "[redis] password_file": tmp_path / "password",
+        "[redis] signing_key_file": tmp_path / "key",
+        "[flower] login_file": tmp_path / "login",
+    }
+    within = {"configuration": tmp_path / "patchsync.toml"}
+    assert written(tmp_path, redis_table.replace("//", "//:secret@")).secret_files == within
+    (tmp_path / "patchsync.toml").write_text(f"{MINIMAL}token = '{TOKEN}'\n")
+    assert load(tmp_path / "patchsync.toml").secret_files == within
+    monkeypatch.setenv("PATCHSYNC_MBOX__PATCHWORK__TOKEN", TOKEN)
+    assert load(tmp_path / "patchsync.toml").secret_files == {}

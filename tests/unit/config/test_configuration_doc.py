@@ -77,6 +77,8 @@ def written(default: Any) -> str:
             return "none"
         case SecretStr():
             return written(default.get_secret_value())
+        case bool():
+            return str(default).lower()
         case int() if default >= 2**20 and default % 2**20 == 0:
             return f"{default // 2**20} MiB"
         case int() | float():

@@ -35,6 +35,10 @@ class Answer:
     hang: bool = False
     # The body comes byte by byte, 0.01 s apart.
     drip: bool = False
+    # The same of its head.
+    drip_head: bool = False
+    # And of what comes before that.
+    before: bytes = b""
 
 
 def as_json(content: Any, status: int = 200, **headers: str) -> Answer:
@@ -102,6 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: FakeServer
+    _headers_buffer: list[bytes]  # http.server's own
 
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -110,22 +115,29 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.closing.wait(10)
             self.close_connection = True
             return
+        self._drip(answer.before)
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
         framed = self._framed(answer)
+        if answer.drip_head:
+            self._drip(b"".join(self._headers_buffer))
+            self._headers_buffer.clear()
         self.end_headers()
         if answer.drip:
-            for byte in framed:
-                self.wfile.write(bytes([byte]))
-                if self.server.closing.wait(0.01):
-                    break
+            self._drip(framed)
         else:
             self.wfile.write(framed if answer.cut_at is None else framed[: answer.cut_at])
         if answer.cut_at is not None or answer.framing == "close":
             self.close_connection = True
 
     do_OPTIONS = do_POST = do_PATCH = do_GET  # noqa: N815 - named by http.server
+
+    def _drip(self, content: bytes) -> None:
+        for byte in content:
+            self.wfile.write(bytes([byte]))
+            if self.server.closing.wait(0.01):
+                break
 
     def _framed(self, answer: Answer) -> bytes:
         if answer.framing == "length":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -340,3 +341,16 @@ def test_a_redirect_elsewhere_or_in_a_circle_is_not(
     with pytest.raises(NotPatchwork, match="leads"):
         client.mbox_by_id("linux", 5, 10)
     assert len(server.requests) <= 4
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+def test_a_page_has_as_many_bytes_as_was_asked_for(
+    server: FakeServer, client: Client, framing: str
+) -> None:
+    """What is longer is not read to its end; a page of one is shorter than one of 250."""
+    body = b"[" + b" " * 2 * 2**20 + json.dumps(patches(1)).encode()[1:]
+    headers = {"Content-Type": "application/json", "Link": link(last=1)}
+    server.says(PATCHES, Answer(200, body, headers, framing=framing))
+    with pytest.raises(TooLarge, match="more than"):
+        client.newest("linux")
+    assert client.list_page("linux", Page("id", 250, 1))

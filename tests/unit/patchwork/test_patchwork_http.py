@@ -28,13 +28,14 @@ from patchsync.errors import (
     ServerUnavailable,
     UnknownProject,
 )
-from patchsync.patchwork import http
+from patchsync.patchwork import http_deadline
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.http import ServerFailed
 from patchsync.patchwork.rate_limit import LocalRateLimiter
 from patchsync.patchwork.schemas import ProjectEntry
 
 PATH = "/series/3/mbox/"
+JSON = {"Content-Type": "application/json"}
 GOOD = mbox(b"x" * 1000)
 TOKEN = "0123456789abcdef"
 
@@ -72,9 +73,27 @@ def test_an_answer_that_drips_in_is_not_waited_for(
     server: FakeServer, client: Client, monkeypatch: pytest.MonkeyPatch, framing: str
 ) -> None:
     """Each drop comes within the read timeout; the whole would take ten seconds."""
-    monkeypatch.setattr(http, "_ANSWER_SECONDS", 0.03)
+    monkeypatch.setattr(http_deadline, "ANSWER_SECONDS", 0.03)
     server.says(PATH, mbox(GOOD.body, framing=framing, drip=True))
     with pytest.raises(ServerUnavailable, match="after"):
+        get(client)
+
+
+DRIPPING_HEADS = {
+    "a header": Answer(200, GOOD.body, {"X-Padding": "a" * 1000}, drip_head=True),
+    "many headers": Answer(200, GOOD.body, {f"X-{n}": "a" for n in range(90)}, drip_head=True),
+    "100 Continue": Answer(200, GOOD.body, before=b"HTTP/1.1 100 Continue\r\n\r\n" * 40),
+}
+
+
+@pytest.mark.parametrize("answer", DRIPPING_HEADS.values(), ids=DRIPPING_HEADS)
+def test_headers_that_drip_in_are_not_waited_for(
+    server: FakeServer, client: Client, monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    """Nothing of requests or urllib3 ends them: here they would take ten seconds."""
+    monkeypatch.setattr(http_deadline, "ANSWER_SECONDS", 0.03)
+    server.says(PATH, answer)
+    with pytest.raises(ServerUnavailable, match="the answer is not there after"):
         get(client)
 
 
@@ -143,6 +162,69 @@ def test_a_retry_after_holds_the_fleet(
     assert limiter.reasons[0] == (
         f"{server.url} asks to be left alone (status 429, Retry-After: 7 s)"
     )
+
+
+THIRTY_YEARS = 1e9
+FAR = {
+    "9999999999999999": THIRTY_YEARS,
+    "9" * 60_000: THIRTY_YEARS,
+    "-5": None,
+    "1e9": None,
+    "nan": None,
+    "inf": None,
+    "": None,
+    "Fri, 31 Dec 9999 23:59:59 GMT": THIRTY_YEARS,
+    "Fri, 31 Dec 9999 23:59:59 -2359": THIRTY_YEARS,
+    "Fri, 31 Dec 9999 23:59:59": THIRTY_YEARS,
+    "Mon, 01 Jan 0001 00:00:00 +2359": 0,
+    "Fri, 31 Dec 1000000000 23:59:59 GMT": None,
+    "Fri, 31 Dec 99999999999999999999 23:59:59 GMT": None,
+    f"Fri, 31 Dec {'9' * 5000} 23:59:59 GMT": None,
+    "Fri, 31 Dec 2026 23:59:59 +99999999999999": None,
+    "Fri, 31 Dec -1 23:59:59 GMT": None,
+}
+
+
+@pytest.mark.parametrize("value", FAR, ids=lambda value: value[:45])
+def test_a_retry_after_of_any_size_is_an_answer_like_others(
+    server: FakeServer, client: Client, limiter: RecordingLimiter, value: str
+) -> None:
+    """Whatever it says, the call ends with an error of ours."""
+    server.says(PATH, Answer(503, headers={"Retry-After": value}))
+    with pytest.raises(ServerUnavailable) as unavailable:
+        get(client)
+    assert unavailable.value.retry_after == FAR[value]
+    assert limiter.holds[:4] == ([] if FAR[value] is None else [FAR[value]] * 4)
+
+
+WORDS = {
+    "nested": b"[" * 60_000,
+    "nested objects": b'{"a":' * 10_000,
+    "nested and closed": b"[" * 900 + b"]" * 900,
+    "a number": b"9" * 60_000,
+    "surrogates": b'{"detail": "\\ud800"}',
+    "no number": b"NaN",
+    "no text": b"\xff\xfe\x00",
+}
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 404, 500])
+@pytest.mark.parametrize("body", WORDS.values(), ids=WORDS)
+def test_json_of_any_form_is_an_answer_like_others(
+    server: FakeServer, client: Client, status: int, body: bytes
+) -> None:
+    """As an answer or as an error: what is raised is of our family, and can be printed."""
+    server.says("/api/1.3/projects/linux/", Answer(status, body, JSON))
+    with pytest.raises(PatchsyncError) as raised:
+        client.project("linux")
+    assert str(raised.value).encode()
+
+
+def test_a_length_of_any_size_is_an_answer_like_others(server: FakeServer, client: Client) -> None:
+    """Python refuses to read a number of 5000 digits."""
+    server.says(PATH, Answer(200, b"", {"Content-Length": "9" * 5000}, framing="close"))
+    with pytest.raises(PatchsyncError):
+        get(client)
 
 
 def test_a_long_retry_after_ends_the_call(server: FakeServer, make_client: MakeClient) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from patchsync.errors import NotPatchwork
 from patchsync.patchwork import schemas
 from patchsync.patchwork.schemas import JsonBody, path_of
 
+ROOT = Path(__file__).parents[3]
 PATCH: dict[str, Any] = {
     "id": 5,
     "msgid": "<5@example.org>",
@@ -163,6 +166,57 @@ def test_the_real_answers_are_read(shared_data: Path) -> None:
     assert [user.username for user in project.maintainers] == ["pasta-bot"]
     assert schemas.PATCH_ENTRY.parse(answers["patch detail"]).id == 3494
     with gzip.open(shared_data / "api" / "patches-jailhouse.json.gz") as file:
-        entries = schemas.PATCH_ENTRIES.parse(file.read())
+        listed = json.load(file)
+    pages = [json.dumps(listed[start : start + 250]) for start in range(0, len(listed), 250)]
+    entries = [entry for page in pages for entry in schemas.PATCH_ENTRIES.parse(page.encode())]
     assert len(entries) == 1535
     assert entries[0].series_mbox_path == "/series/3/mbox/"
+
+
+def of_any_size(unit: bytes, size: int = 32 * 2**20) -> bytes:
+    """A list of so many bytes."""
+    return b"[" + unit * (size // len(unit)) + unit.rstrip(b",") + b"]"
+
+
+SMALL = {
+    "patches": json.dumps(PATCH).encode() + b",",
+    "lists": b"[],",
+    "objects": b"{},",
+    "of one": b'{"a":1},',
+    "numbers": b"1,",
+    "texts": b'"",',
+    "escaped": b'"\\"[{,",',
+}
+
+
+@pytest.mark.parametrize("unit", SMALL.values(), ids=SMALL)
+def test_a_page_of_small_entries_takes_little_memory(unit: bytes) -> None:
+    """It took forty times its bytes, or a thousand; now it is refused before it is parsed."""
+    code = f"""
+import resource
+from patchsync.errors import NotPatchwork
+from patchsync.patchwork.schemas import PATCH_ENTRIES
+from tests.unit.patchwork.test_patchwork_schemas import of_any_size
+body = of_any_size({unit!r})
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    PATCH_ENTRIES.parse(body)
+except NotPatchwork as error:
+    assert "more than" in str(error), error
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    grown = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True)
+    assert int(grown) < 100 * 1024  # KiB
+
+
+def test_a_page_that_is_full_is_read() -> None:
+    """250 patches that are related to two hundred others, and subjects full of brackets."""
+    other = {"id": 7, "name": "[{," * 80, **{f"key{n}": "a" * 40 for n in range(6)}}
+    page = [PATCH | {"state": "new", "commit_ref": None, "related": [other] * 190}] * 250
+    assert len(schemas.PATCH_VIEWS.parse(json.dumps(page).encode())) == 250
+
+
+def test_a_page_has_no_more_than_a_page() -> None:
+    """250, which is what Patchwork gives at most."""
+    with pytest.raises(NotPatchwork, match="a list of patches, but it lists more than 250"):
+        schemas.PATCH_ENTRIES.parse(json.dumps([PATCH] * 251).encode())

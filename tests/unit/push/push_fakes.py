@@ -10,7 +10,14 @@ from typing import Any, NamedTuple
 from relation_server import State, apply
 
 from patchsync.errors import AnswerLost, GoneThere
-from patchsync.patchwork.schemas import Check, CheckEvent, PatchView, RelationEvent, User
+from patchsync.patchwork.schemas import (
+    Check,
+    CheckEvent,
+    PatchView,
+    RelationEvent,
+    StateEvent,
+    User,
+)
 from patchsync.push.annotations import ProjectFacts
 from patchsync.push.identity import Identity, MaintainedProject
 
@@ -76,6 +83,7 @@ class FakePatchwork:
         self.relations: State = frozenset()
         self.checks: dict[int, list[Check]] = {}
         self.states: dict[int, str] = {}
+        self.state_changes: list[StateEvent] = []
         self.events: dict[int, RelationEvent] = {}
         self.writes = 0
         self.reads = 0
@@ -96,7 +104,7 @@ class FakePatchwork:
 
     def set_state(self, key: str, patch_id: int, state: str, commit_ref: str | None) -> None:
         self._begin(patch_id)
-        self.states[patch_id] = state
+        self.choose(patch_id, state, US.id)
         self.lose(self.writes, False)
 
     def newest_check(self, key: str, patch_id: int, user_id: int, context: str) -> Check | None:
@@ -109,6 +117,23 @@ class FakePatchwork:
     def own_checks(self, key: str, user: User) -> dict[tuple[int, str], CheckEvent | None]:
         self.reads += 1
         return {(each, rows[-1].context): None for each, rows in self.checks.items()}
+
+    def choose(self, patch_id: int, state: str, user_id: int) -> None:
+        """Somebody sets a state."""
+        self.states[patch_id] = state
+        event = StateEvent(
+            id=len(self.state_changes) + 1,
+            project_id=1,
+            project_link_name="linux",
+            actor_id=user_id,
+            patch_id=patch_id,
+            state=state,
+        )
+        self.state_changes.append(event)
+
+    def state_events(self, key: str, patch_id: int) -> tuple[StateEvent, ...]:
+        self.reads += 1
+        return tuple(event for event in self.state_changes if event.patch_id == patch_id)
 
     def own_states(self, key: str, user: User, states: tuple[str, ...]) -> dict[int, str]:
         self.reads += 1

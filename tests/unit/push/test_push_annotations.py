@@ -349,3 +349,11 @@ def test_the_order_of_what_is_known_is_of_no_matter(
     expected = desired(group, sorted(commits), facts)
     assert desired(mixed, sorted(commits, reverse=True), facts) == expected
     assert set(expected) == {patch.patch_id for each in group for patch in each.patches}
+
+
+def test_a_message_id_does_not_turn_the_text_around_it() -> None:
+    """What the store takes as one may hold a bidi override; a check shows its escape."""
+    push = ALL | {"check": {"description": "{{ earlier[0].message_id if earlier else 'first' }}"}}
+    group = [revision("01", 1, message_id="<\u202e1@b>"), revision("02", 2)]
+    check = desired(group, push=push)[2].check
+    assert check and check.description == r"<\u202e1@b>"

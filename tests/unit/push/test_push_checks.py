@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -120,11 +119,11 @@ def test_what_certainly_was_not_written_is_sent_at_once(posting: Posting) -> Non
 
 
 def test_a_patch_that_is_gone(posting: Posting) -> None:
-    """It is noted, and not tried again by itself."""
+    """It is told once, and nothing of it is left that somebody would have to mend."""
     posting.patchwork.patch_ids.clear()
     posting.want("text")
     outcome = posting.send()
     assert outcome
-    assert outcome.trouble
-    assert Counter(each.kind for each in posting.ledger.troubles(9)) == {"gone": 1}
-    assert posting.send() is None
+    assert not outcome.trouble
+    assert posting.ledger.entries(Sink.CHECK, [1]) == {}
+    assert posting.ledger.troubles(9) == []

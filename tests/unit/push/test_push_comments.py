@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import email
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from email import policy
@@ -291,15 +290,15 @@ def test_the_configured_address_goes_before_the_stores(tmp_path: Path, world: Wo
 
 
 def test_a_patch_that_is_gone_is_not_written_about(world: World) -> None:
-    """It is trouble of its own kind."""
+    """It is told, and is no trouble."""
     with StoreWriter(world.projects["first"].paths) as writer:
         writer.apply(FetchResult(mails=(), gone=frozenset({1})))
     world.want(1, "hello")
     outcome = world.send(1)
     assert outcome is not None
-    assert outcome.trouble
+    assert not outcome.trouble
     assert world.sent == []
-    assert Counter(each.kind for each in world.ledger.troubles(9)) == {TroubleKind.GONE: 1}
+    assert world.ledger.troubles(9) == []
 
 
 def test_a_dry_run_says_whom_and_what_and_does_nothing(world: World) -> None:

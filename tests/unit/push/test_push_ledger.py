@@ -487,15 +487,18 @@ def test_trouble_holds_back_only_the_value_it_was_about(ledger: Ledger, kind: Tr
     assert pending(ledger) == held
     ledger.set_desired(checks([1]))
     assert pending(ledger) == held
-    (entry,) = ledger.troubles(10)
+    respected = kind is TroubleKind.REPORT
+    assert ledger.troubles(10, respected=not respected) == []
+    (entry,) = ledger.troubles(10, respected=respected)
     assert (entry.patch_id, entry.kind, entry.text, entry.at) == (
         *(1, kind, "why"),
         6.0,
     )
-    assert Counter(each.kind for each in ledger.troubles(9)) == {kind: 1}
+    counts = ledger.counts()[Sink.CHECK]
+    assert (counts.trouble, counts.respected) == ((0, 1) if respected else (1, 0))
     ledger.set_desired(checks([1], B))
     assert pending(ledger) == [1]
-    assert ledger.troubles(10) == []
+    assert ledger.troubles(10, respected=respected) == []
     ledger.set_desired(checks([1]))
     assert pending(ledger) == [1]
     for asked in ([1, 2, 3], None):

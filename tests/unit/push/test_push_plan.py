@@ -12,6 +12,7 @@ import pytest
 from push_fakes import IDENTITY, FakeProject, name_of
 
 from patchsync.config import Config, load
+from patchsync.errors import GiveUp, TryAgainLater
 from patchsync.push.entries import Entry, Sink, Value
 from patchsync.push.jobs import cut
 from patchsync.push.ledger import Ledger
@@ -44,10 +45,11 @@ class Planner:
         self.config, self.ledger = config, ledger
         self.project = FakeProject(config.source.with_name("index"), range(1, patches + 1))
 
-    def plan(self, groups: Iterable[Iterable[int]]) -> Planned:
+    def plan(self, groups: Iterable[Iterable[int]], *, fewer_groups: bool = False) -> Planned:
         lines = (" ".join(map(name_of, group)) for group in groups)
         self.config.patch_groups.write_text("".join(f"{line}\n" for line in lines))
-        return plan(self.config, self.ledger, cast("Any", [self.project]), IDENTITY)
+        projects = cast("Any", [self.project])
+        return plan(self.config, self.ledger, projects, IDENTITY, fewer_groups=fewer_groups)
 
     def pending(self) -> list[Entry[Any]]:
         return self.ledger.pending(("check", "relation"), [1], now=0, answer_seconds=0)
@@ -59,6 +61,60 @@ class Planner:
     def desired(self, patch_id: int, sink: Sink = Sink.RELATION) -> Value | None:
         entry = self.ledger.entries(sink, [patch_id]).get(patch_id)
         return entry.desired if entry else None
+
+
+def test_a_line_that_vanishes_takes_its_annotations_along(config: Config, ledger: Ledger) -> None:
+    """In each sink, also where none but checks are on; the mails are named nowhere else."""
+    push = config.push.model_copy(update={"sinks": ("check",)})
+    for given in (config, config.model_copy(update={"push": push})):
+        planner = Planner(given, ledger, 40)
+        groups = [[1, 2, 3], [4, 5], *([n] for n in range(6, 40))]
+        planner.plan(groups)
+        planner.show_all()
+        assert planner.plan(groups[1:]).changed == 3 * len(given.push.sinks)
+        assert planner.desired(1, Sink.CHECK) is None
+        assert planner.desired(4, Sink.CHECK) is not None
+        assert {entry.patch_id for entry in planner.pending()} == {1, 2, 3}
+        planner.plan(groups)
+        assert planner.desired(1, Sink.CHECK) is not None
+
+
+@pytest.mark.parametrize("left", [0, 1, 30, 85])
+def test_groups_that_were_cut_take_nothing_away(config: Config, ledger: Ledger, left: int) -> None:
+    """It is told, and withdrawn only where somebody says that it is meant."""
+    planner = Planner(config, ledger, 200)
+    groups = [[2 * n + 1, 2 * n + 2] for n in range(100)]
+    planner.plan(groups)
+    planner.show_all()
+    with pytest.raises((GiveUp, TryAgainLater), match=r"--fewer-groups|is empty"):
+        planner.plan(groups[:left])
+    assert planner.pending() == []
+    assert planner.plan(groups) == Planned(groups=0, changed=0)
+    if left:
+        assert planner.plan(groups[:left], fewer_groups=True).changed == 4 * (100 - left)
+
+
+def test_fewer_lines_that_name_all_mails_are_not_cut(config: Config, ledger: Ledger) -> None:
+    """PaStA made one group of many, or many of one."""
+    planner = Planner(config, ledger, 100)
+    pairs = [[2 * n + 1, 2 * n + 2] for n in range(50)]
+    for groups in (pairs, [range(1, 101)], pairs, [[n] for n in range(1, 101)]):
+        planner.plan(groups)
+    assert planner.desired(1) is None
+
+
+def test_a_ledger_of_an_earlier_version_learns_the_lines(config: Config, ledger: Ledger) -> None:
+    """All groups are looked at once more; then one may vanish."""
+    planner = Planner(config, ledger, 40)
+    groups = [[1, 2, 3], [4, 5], *([n] for n in range(6, 40))]
+    planner.plan(groups)
+    ledger.close()
+    with closing(sqlite3.connect(config.source.with_name("ledger.sqlite"))) as sql, sql:
+        sql.execute("DROP TABLE named")
+        sql.execute("DROP TABLE parted")
+        sql.execute("UPDATE note SET text = 'of before' WHERE name = 'rules'")
+    assert planner.plan(groups) == Planned(groups=36, changed=0)
+    assert planner.plan(groups[1:]).changed == 6
 
 
 def test_what_it_costs_follows_the_change(config: Config, ledger: Ledger) -> None:
@@ -109,3 +165,16 @@ def test_who_became_gone_is_wanted_by_nobody(config: Config, ledger: Ledger) -> 
     planner.project.gone_ids.add(3)
     assert planner.plan(groups).groups == 1
     assert [planner.desired(each) for each in (1, 2, 3)] == [{1, 2}, {1, 2}, None]
+
+
+def test_who_came_to_an_old_line_goes_with_it(config: Config, ledger: Ledger) -> None:
+    """A mail of it became a patch after the line was planned."""
+    planner = Planner(config, ledger, 40)
+    planner.project.gone_ids.add(3)
+    groups = [[1, 2, 3], *([n] for n in range(4, 40))]
+    planner.plan(groups)
+    planner.project.gone_ids.clear()
+    planner.plan(groups)
+    assert planner.desired(3, Sink.CHECK) is not None
+    planner.plan(groups[1:])
+    assert [planner.desired(each, Sink.CHECK) for each in (1, 2, 3)] == [None] * 3

@@ -514,5 +514,5 @@ def test_what_links_too_many_is_told_and_left(
     pushed.want({1, 2, 3, 4}, {5, 6})
     pushed.round()
     assert pushed.shown() == {frozenset({5, 6})}
-    assert Counter(each.kind for each in ledger.troubles(9)) == {"report": 4}
+    assert Counter(each.kind for each in ledger.troubles(9)) == {"limit": 4}
     assert ledger.pending(["relation"], now=0, answer_seconds=0) == []

@@ -96,6 +96,15 @@ def test_what_changed_is_planned(
     assert "analysis: 2 groups changed" in workers.log.getvalue()
 
 
+@pytest.mark.parametrize("installation", [SINKS], indirect=True)
+def test_a_project_that_it_could_not_look_at(engine: Engine, workers: Workers) -> None:
+    """It is told, and what changed of the others is planned all the same."""
+    engine(CHANGED._replace(trouble="the index is damaged"))
+    deliver("analyse.update", "sample")
+    assert set(tasks(workers)) == {"push.plan"}
+    assert "ERROR   analysis: the index is damaged" in workers.log.getvalue()
+
+
 def test_while_another_one_is_at_it(engine: Engine, leases: Leases, workers: Workers) -> None:
     """It tries again as the one that is on its way, with its story; it is no error."""
     engine(LockHeld("another analysis is under way"))
