@@ -5,21 +5,31 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import requests
+
 from patchsync.analysis.builtin.doctor import check_builtin
 from patchsync.analysis.pasta.doctor import check_pasta_project, check_pasta_start
 from patchsync.config import TOKEN_VARIABLE, Config, ProjectTable
-from patchsync.errors import ConfigError, GiveUp, PatchsyncError
+from patchsync.errors import ConfigError, GiveUp, PatchsyncError, RedisUnavailable
+from patchsync.fleet.heartbeat import Heartbeats
+from patchsync.fleet.redis_client import RedisReader
 from patchsync.fleet.redis_server import embedded_redis_server, redis_trouble, write_trouble
+from patchsync.fleet.services import demand_free_port, flower_url
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.schemas import ProjectEntry
 from patchsync.push import preconditions
+from patchsync.store.identity import list_containers
 from patchsync.store.layout import ContainerPaths
 from patchsync.sync.connect import connect
+from patchsync.sync.probe import demand_room
 from patchsync.sync.projects import find_project, place_project
+
+FLOWER_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,7 @@ def findings(config: Config) -> Iterator[Finding]:
     yield _finding("[patchwork] contact", lambda: _contact(config))
     yield _finding("[store] mbox", lambda: _store(config))
     yield _finding("[redis] url", lambda: _redis(config))
+    yield _finding("[flower]", lambda: _flower(config))
     yield from _analysis(config)
     yield from _push(config)
 
@@ -171,6 +182,11 @@ def _contact(config: Config) -> str:
 
 def _store(config: Config) -> str:
     folder = _writable_folder(config.d_mbox)
+    for paths in (container.paths for container in list_containers(config.d_mbox)):
+        for place in (paths.index, paths.mails, paths.own):
+            if place.exists() and not os.access(place, os.W_OK):
+                raise GiveUp(f"{place} cannot be written by this user")
+    demand_room(config)
     made = "" if folder == config.d_mbox else "; the first sync makes it"
     return f"{config.d_mbox}, layout {config.store.layout}{made}"
 
@@ -213,6 +229,33 @@ def _redis(config: Config) -> str:
         "answers, and takes what is written; whoever has its password may send tasks: see [redis]"
         " signing_key_file"
     )
+
+
+def _flower(config: Config) -> str:
+    login = config.flower_login()
+    who = "behind a login" if login else "without a login: it only shows, on this machine alone"
+    try:
+        demand_free_port(config)
+    except GiveUp:
+        if _is_alive(config) and _has_dashboard(config):
+            return f"runs at {flower_url(config)}, {who}"
+        raise
+    return f"{flower_url(config)} is free; {who}"
+
+
+def _is_alive(config: Config) -> bool:
+    """Whether a fleet of this configuration runs."""
+    with suppress(RedisUnavailable), RedisReader(config.redis_url) as client:
+        return bool(Heartbeats(client, config.namespace).alive())
+    return False
+
+
+def _has_dashboard(config: Config) -> bool:
+    """Whether what listens at the dashboard's address is a Flower."""
+    with suppress(requests.RequestException), requests.Session() as session:
+        session.trust_env = False
+        return session.get(f"{flower_url(config)}/healthcheck", timeout=FLOWER_SECONDS).ok
+    return False
 
 
 def _for_pasta(paths: ContainerPaths) -> str:

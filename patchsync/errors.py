@@ -6,6 +6,48 @@ change something, and its message says what.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
+# What a connection met, by the name of an error's class and its text, and our words for it. The
+# first that fits any of the errors within each other counts.
+_IN_WORDS = (
+    (
+        r"HELLO must be called|Authentication required|NOAUTH",
+        "it wants a password: set [redis] password_file",
+    ),
+    (
+        r"WRONGPASS|invalid (username-)?password",
+        "it refuses the password of [redis] password_file, or of the url",
+    ),
+    (r"without any password configured", "it has no password, but [redis] gives one"),
+    (r"DB index", "it has no database of the number in [redis] url"),
+    (r"NOPERM|has no permissions", "its user lacks a permission (ACL)"),
+    (r"BusyLoadingError", "it still loads its data"),
+    (r"OutOfMemoryError", "its memory is full (maxmemory)"),
+    (r"MISCONF", "it cannot save to its disk, and takes nothing meanwhile"),
+    (r"ReadOnlyError", "it is a replica, which takes nothing"),
+    (r"max number of clients", "it has too many clients (maxclients)"),
+    (r"InvalidResponse", "what listens there is no Redis"),
+    (r"^ProxyError", "the proxy that the environment names (HTTPS_PROXY) is not to be reached"),
+    (r"^SSLCertVerificationError: .*verify failed: (.*?) \(", r"its certificate: \1"),
+    (r"^SSL\w*Error", "no TLS is spoken there"),
+    (r"^ConnectionRefusedError", "nothing listens there: connection refused"),
+    (r"^gaierror: \[Errno -3\]", "its name cannot be looked up now"),
+    (r"^gaierror", "there is no host of that name"),
+    (r"^(ConnectTimeout|TimeoutError: .*connecting)", "no connection in time"),
+    (r"^(\w*Timeout|Timeout\w*|\w*TimeoutError)", "no answer in time"),
+    (r"^FileNotFoundError", "there is no such socket"),
+    (r"^(IncompleteRead|ChunkedEncodingError)", "the answer was cut"),
+    (
+        r"^(RemoteDisconnected|ConnectionResetError|BrokenPipeError|ConnectionAbortedError"
+        r"|SMTPServerDisconnected)|Connection closed by server",
+        "the connection was cut",
+    ),
+    (r"^(BadStatusLine|LineTooLong|UnknownProtocol)", "what answers speaks no HTTP"),
+)
+_SHOWN_CHARACTERS = 200
+
 
 class PatchsyncError(Exception):
     """Anything that patchsync itself reports as wrong."""
@@ -80,6 +122,10 @@ class PushShareSpent(ServerUnavailable):
     """Push has sent its share of the day's requests; the rest is for sync."""
 
 
+class Unreachable(ServerUnavailable):
+    """Nothing answers at the url; where it never did, the url or the machine is to blame."""
+
+
 class RedisUnavailable(TryAgainLater):
     """Redis does not answer, or refuses."""
 
@@ -98,3 +144,28 @@ class StaleWriter(TryAgainLater):
 
 class StoreUnavailable(TryAgainLater):
     """The disk is full, or the store cannot be written right now."""
+
+
+class StoreNotWritable(StoreUnavailable):
+    """No room, or no right to write: it does not pass until somebody does something."""
+
+
+def in_words(error: BaseException) -> str:
+    """What went wrong with a connection, without the jargon of the libraries it passed through."""
+    texts = [f"{type(part).__name__}: {part}" for part in _parts(error)]
+    for pattern, words in _IN_WORDS:
+        for text in texts:
+            if match := re.search(pattern, text):
+                return match.expand(words)
+    *_, innermost = _parts(error)
+    words = getattr(innermost, "strerror", None) or str(innermost) or type(innermost).__name__
+    return words[:_SHOWN_CHARACTERS]
+
+
+def _parts(error: BaseException, depth: int = 8) -> Iterator[BaseException]:
+    """An error, and those that it says it comes from."""
+    yield error
+    inner = (error.__cause__, error.__context__, getattr(error, "reason", None), *error.args)
+    for part in {id(part): part for part in inner if isinstance(part, BaseException)}.values():
+        if depth:
+            yield from _parts(part, depth - 1)

@@ -163,6 +163,8 @@ def analysis_status(config: Config) -> AnalysisStatus | None:
     if config.analysis.engine == "none":
         return None
     record = last_update(config) or UpdateRecord(engine=config.analysis.engine)
+    if config.analysis.engine != "builtin":
+        return AnalysisStatus(**asdict(record))
     quarantined = tuple(AnalysisQuarantine(config).quarantined())
     return AnalysisStatus(**asdict(record), quarantined=quarantined)
 

@@ -16,6 +16,7 @@ from kombu.exceptions import OperationalError
 from patchsync.analysis.engine import Stopped
 from patchsync.analysis.update import update_groups
 from patchsync.errors import LockHeld
+from patchsync.sync.projects import name_of
 from workers import context, enqueue
 from workers.celery import app
 from workers.task_base import ProjectTask
@@ -60,10 +61,11 @@ def update(self: ProjectTask, project: str) -> None:
     try:
         updated = update_groups(config, on_progress)
     except LockHeld as busy:
+        name = name_of(config, project)
         if self.request.retries >= (self.max_retries or 0) or not debounce.ask():
-            log.info("%s: %s; beat asks again", project, busy)
+            log.info("%s: %s; beat asks again", name, busy)
             return
-        log.info("%s: %s; again in %g s", project, busy, BUSY_AGAIN_SECONDS)
+        log.info("%s: %s; again in %g s", name, busy, BUSY_AGAIN_SECONDS)
         self.come_again(busy, BUSY_AGAIN_SECONDS)
     except (Stopped, SoftTimeLimitExceeded):
         log.warning("analysis: not through in its time; goes on from what is done")

@@ -12,6 +12,7 @@ from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.push.jobs import Job
 from patchsync.sync.compare import PageToFetch
 from patchsync.sync.fetch import lease_of
+from patchsync.sync.projects import name_of
 from workers.celery import app
 from workers.context import config, debounce
 
@@ -131,4 +132,4 @@ def planning(project: str) -> str:
 
 def _called(project: str) -> str:
     """A configured project's name for people."""
-    return config().project(project).called
+    return name_of(config(), project)

@@ -22,7 +22,7 @@ from patchsync.sync.fetch import fetch_page as fetch_listed
 from patchsync.sync.fetch import fetch_patches as fetch_singly
 from patchsync.sync.fetch import lease_of
 from patchsync.sync.probe import probe as compare_with_store
-from patchsync.sync.projects import Project, open_project
+from patchsync.sync.projects import Project, name_of, open_project
 from patchsync.sync.request_count import keep_count
 from workers import context, enqueue
 from workers.celery import app
@@ -149,4 +149,5 @@ def _hand_over(task: ProjectTask, key: str, lease: str, results: Iterable[FetchR
     except PatchsyncError:
         leases.release(lease)
         raise
-    log.info("%s: %s: %d mails, %d quarantined", key, lease, mails, quarantined)
+    name = name_of(context.config(), key)
+    log.info("%s: %s: %d mails, %d quarantined", name, lease, mails, quarantined)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from patchsync.errors import LockHeld, StaleWriter
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.store.redis_lock import project_lock
-from patchsync.sync.projects import synced_project
+from patchsync.sync.projects import name_of, synced_project
 from patchsync.sync.store_result import store_result
 from workers import context, enqueue
 from workers.broker import borne_when_full
@@ -43,7 +43,7 @@ def index_mails(self: ProjectTask, project: str, result: dict[str, Any]) -> None
         self, project, lambda: store_result(synced_project(config, project), fetched, limiter)
     )
     if stored:
-        log.info("%s: %s", project, stored)
+        log.info("%s: %s", name_of(config, project), stored)
     with borne_when_full():  # Leases run out then, and beat enqueues what follows.
         if fetched.lease and leases.release(fetched.lease) == 0:
             enqueue.probe(project)
@@ -57,5 +57,6 @@ def _under_lock(task: ProjectTask, key: str, work: Callable[[], _Done]) -> _Done
         with project_lock(context.redis_client(), context.config(), key, wait=LOCK_WAIT_SECONDS):
             return work()
     except (LockHeld, StaleWriter) as busy:
-        log.info("%s: %s; again in %g s", key, busy, BUSY_AGAIN_SECONDS)
+        name = name_of(context.config(), key)
+        log.info("%s: %s; again in %g s", name, busy, BUSY_AGAIN_SECONDS)
         task.come_again(busy, BUSY_AGAIN_SECONDS)

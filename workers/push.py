@@ -7,7 +7,7 @@ import logging
 from patchsync.errors import AnswerLost
 from patchsync.patchwork.rate_limit_state import key_prefix, read_push_total
 from patchsync.push.jobs import Job
-from patchsync.sync.projects import find_project
+from patchsync.sync.projects import find_project, name_of
 from workers import context, enqueue
 from workers.celery import app
 from workers.task_base import ProjectTask
@@ -56,17 +56,18 @@ def plan(project: str, audit: bool = True) -> None:
 def send(project: str, sink: str, patch_ids: list[int]) -> None:
     """Show what is desired of some patches; all that a relation links goes together."""
     job = Job.from_message(project, sink, patch_ids)
+    name = name_of(context.config(), project)
     with context.push() as service:
         stored = service.projects.get(project)
         if not stored or not service.may_push(stored.paths.project_id):
-            log.info("%s of %s: nobody agrees to push any more", sink, project)
+            log.info("%s of %s: nobody agrees to push any more", sink, name)
             return
         try:
             for outcome in service.do(job):
                 level = logging.WARNING if outcome.trouble else logging.INFO
                 log.log(level, "%s: patch %d: %s", sink, outcome.patch_id, outcome.text)
         except AnswerLost as error:
-            log.warning("%s of %s: %s; it is looked up later", sink, project, error)
+            log.warning("%s of %s: %s; it is looked up later", sink, name, error)
 
 
 def _share_is_spent() -> bool:

@@ -14,6 +14,7 @@ from kombu.exceptions import OperationalError
 from patchsync.errors import PatchsyncError, PushShareSpent, TryAgainLater
 from patchsync.fleet.redis_client import plain_words
 from patchsync.fleet.trouble import note_trouble
+from patchsync.sync.projects import name_of
 from workers import context
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class ProjectTask(Task[Any, None]):
             log.info("%s", error)  # It is as it should be, and `patchsync status` says it.
         except PatchsyncError as error:
             task = self.name.rpartition(".")[2]
-            log.error("%s of %s: %s", task, project, error)
+            log.error("%s of %s: %s", task, name_of(context.config(), project), error)
             if self.notes_trouble:
                 with suppress(redis.RedisError):
                     note_trouble(

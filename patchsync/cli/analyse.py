@@ -26,7 +26,7 @@ from patchsync.store.identity import list_containers
     help="Forget what is kept between updates, and compare all mails anew.",
 )
 def analyse(overwrite: bool, rebuild: bool) -> None:
-    """Find which mails are revisions of one patch, and write PaStA's patch-groups.
+    """Find the revisions of patches; write PaStA's patch-groups.
 
     Looks at what came into the store since the last update: `patchsync sync` first brings what is
     new. The fleet's service `analyse` does the same by itself, after each batch of mails; then

@@ -65,12 +65,13 @@ port = {port}
 )
 @click.option("--stay", is_flag=True, help="Go on until Ctrl-C, so that one can look around.")
 def demo(patches: int, folder: Path, stay: bool) -> None:
-    """Show the whole circle on a sample Patchwork, from nothing, in about a minute.
+    """Show the whole circle at work on a sample Patchwork.
 
-    A small stand-in for Patchwork with generated patches of two projects, and the whole fleet, as
-    `patchsync up` starts it: it brings the patches into a store that PaStA reads, groups those that
-    are revisions of one another, and shows the groups as relations and checks. Then, while you
-    watch, a revision of a patch arrives, another one arrives late, and a patch is deleted.
+    From nothing, in about a minute. A small stand-in for Patchwork with generated patches of two
+    projects, and the whole fleet, as `patchsync up` starts it: it brings the patches into a store
+    that PaStA reads, groups those that are revisions of one another, and shows the groups as
+    relations and checks. Then, while you watch, a revision of a patch arrives, another one arrives
+    late, and a patch is deleted.
 
     All that is told was seen: in the store, in patch-groups, in the answers of Patchwork's API.
     Exit status 1 if something that should come does not.

@@ -13,10 +13,10 @@ from patchsync.doctor import findings
 
 @click.command()
 def check() -> None:
-    """Look at the configuration line by line: what works, what does not, and how to mend it.
+    """Say line by line what of the configuration works.
 
-    Asks the Patchwork a few requests and leaves nothing behind. Exit status 1 if anything does
-    not work.
+    And how to mend what does not. Asks the Patchwork a few requests and leaves nothing behind. Exit
+    status 1 if anything does not work.
     """
     works = True
     for finding in findings(load()):

@@ -9,6 +9,8 @@ import click
 from patchsync.cli.output import echo
 from patchsync.config import load
 from patchsync.errors import GiveUp
+from patchsync.fleet.heartbeat import Heartbeats
+from patchsync.fleet.redis_client import RedisReader
 from patchsync.sync.projects import configured
 
 
@@ -16,10 +18,11 @@ from patchsync.sync.projects import configured
 @click.argument("task", required=False)
 @click.argument("arguments", nargs=-1)
 def enqueue(task: str | None, arguments: tuple[str, ...]) -> None:
-    """Enqueue one task for the running fleet; without TASK, list them.
+    """Enqueue one task by hand; without TASK, list them.
 
-    ARGUMENTS begin with the project, by number or link name. The others are JSON where they
-    parse as it, else text.
+    The running fleet does it. ARGUMENTS begin with the project, by number or link name. The others
+    are JSON where they parse as it, else text. Prints the task's id, and says where nobody runs who
+    would take it.
 
     \b
     patchsync enqueue fetch.probe linuxppc-dev         look for new patches now
@@ -33,13 +36,23 @@ def enqueue(task: str | None, arguments: tuple[str, ...]) -> None:
         for name, what in ad_hoc.tasks().items():
             echo(f"{name:<22} {what}")
         return
+    ad_hoc.demand_task(task)
     if not arguments:
         raise GiveUp(
             f"{task} wants a project; there are: {', '.join(p.id for p in config.projects)}"
+            f"; usage: {ad_hoc.usage(task)}"
         )
     project, *others = arguments
     key = configured(config, project).id
     echo(ad_hoc.enqueue(task, key, *(_value(text) for text in others)))
+    service = ad_hoc.queue_of(task)
+    with RedisReader(config.redis_url) as client:
+        alive = Heartbeats(client, config.namespace).alive()
+    if all(member.service != service for member in alive):
+        echo(
+            f"it waits: no {service} runs; start the fleet (`patchsync up`, or `run {service}`)",
+            err=True,
+        )
 
 
 def _value(text: str) -> object:

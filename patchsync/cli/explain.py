@@ -19,11 +19,12 @@ from patchsync.config import load
 @click.option("-p", "--project", metavar="P", help="Where to look for the mails; default: in all.")
 @click.option("--lines", is_flag=True, help="Show the lines that are compared, too.")
 def explain_command(left: str, right: str, project: str | None, lines: bool) -> None:
-    """Show how two patches are rated: message and diff, each hunk compared, and the thresholds.
+    """Show why two patches are one, or are not.
 
-    An ID is a message-id, a patchwork id or a commit's hash. Nothing is written. The rating is
-    computed anew, as both engines do it; whether the two are in one group is what the builtin
-    engine made of it at its last update.
+    How message and diff are rated, each hunk compared, and the thresholds. An ID is a message-id, a
+    patchwork id or a commit's hash. Nothing is written. The rating is computed anew, as both
+    engines do it; whether the two are in one group is what the builtin engine made of it at its
+    last update.
     """
     config = load()
     names = [look_up(config, text, project) for text in (left, right)]

@@ -9,7 +9,7 @@ import click
 
 from patchsync.cli.output import echo
 from patchsync.config import Config, load
-from patchsync.errors import RedisUnavailable
+from patchsync.errors import RedisUnavailable, in_words
 from patchsync.fleet.heartbeat import Heartbeats
 from patchsync.fleet.redis_client import RedisReader, plain_words, redis_memory
 from patchsync.fleet.services import SERVICES, flower_url
@@ -20,10 +20,11 @@ SECONDS = 5.0
 @click.command()
 @click.argument("service", type=click.Choice(SERVICES))
 def health(service: str) -> None:
-    """Say whether SERVICE runs and is alive on this host: exit status 0, else 1.
+    """Say whether SERVICE is alive on this host.
 
-    Workers and beat note a heartbeat in Redis every few seconds, but not a worker that takes
-    nothing for a minute though messages wait for it; the dashboard is asked by HTTP.
+    Exit status 0 if it is, else 1. Workers and beat note a heartbeat in Redis every few seconds,
+    but not a worker that takes nothing for a minute though messages wait for it; the dashboard is
+    asked by HTTP.
     """
     config = load()
     trouble = _flower_trouble(config) if service == "flower" else _trouble(config, service)
@@ -57,7 +58,7 @@ def _flower_trouble(config: Config) -> str | None:
         connection.request("GET", "/healthcheck")
         status = connection.getresponse().status
     except (OSError, HTTPException) as error:
-        return f"{url} does not answer: {error}"
+        return f"{url} does not answer: {in_words(error)}"
     finally:
         connection.close()
     return None if status == 200 else f"{url}/healthcheck answers with status {status}"

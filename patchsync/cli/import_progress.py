@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
 
 from rich import progress as columns
 
@@ -32,14 +31,9 @@ class Bar(Bars):
         self._began = time.monotonic()
         self._last = ImportProgress()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        super().__exit__(kind, error, trace)
-        if not self.on_terminal and error is None:
+    def __exit__(self, *raised: object) -> None:
+        super().__exit__(*raised)
+        if not self.on_terminal and raised[0] is None:
             self._line()
 
     def update(self, now: ImportProgress) -> None:

@@ -62,10 +62,11 @@ NAMED = 10
 def import_archives(
     archives: tuple[Path, ...], project: str | None, dry_run: bool, offline: bool, patience: float
 ) -> None:
-    """Take in archives of `manage.py dumparchive`, of any size, instead of fetching each mail.
+    """Take in a dumparchive of any size, instead of each mail.
 
-    ARCHIVES are what it wrote (a tar, gzipped or not) or single .mbox files out of it; without any
-    the configuration's initial_archives. Each project in a tar is known by its link name.
+    ARCHIVES are what `manage.py dumparchive` wrote (a tar, gzipped or not) or single .mbox files
+    out of it; without any the configuration's initial_archives. Each project in a tar is known by
+    its link name.
 
     The archive is read twice: first all of it is looked through, and held against Patchwork's list,
     a request for 250 patches; then what the store does not have is stored, piece by piece.
@@ -83,7 +84,7 @@ def import_archives(
         all_in = command.run(wanted)
     except KeyboardInterrupt:
         later = "nothing was written" if dry_run else "the same command goes on"
-        echo(f"patchsync: interrupted; {later}", err=True)
+        echo(f"Interrupted: {later}", err=True)
         all_in = False
     if not all_in:
         sys.exit(1)
@@ -163,14 +164,14 @@ class _Import:
             return self._take_in(archive, open_store)
         except ServerUnavailable as error:
             echo(
-                f"patchsync: {archive.path}: Patchwork does not answer, or may not be asked now: "
+                f"Error: {archive.path}: Patchwork does not answer, or may not be asked now: "
                 f"{error}; `--offline` does without",
                 err=True,
             )
             return False
         except PatchsyncError as error:
             again = "; start it again to go on" if isinstance(error, TryAgainLater) else ""
-            echo(f"patchsync: {error}{again}", err=True)
+            echo(f"Error: {error}{again}", err=True)
             return False
 
     def _take_in(self, archive: _Wanted, open_store: OpenStore | None) -> bool:
@@ -233,9 +234,13 @@ class _Import:
         with suppress(redis.RedisError):  # Else beat asks for it.
             alive = Heartbeats(client, self._config.namespace).alive()
             if any(member.service == "analyse" for member in alive):
-                from workers import enqueue  # Celery takes half a second to load.
+                # Celery takes half a second to load.
+                from kombu.exceptions import OperationalError
 
-                enqueue.analyse(key)
+                from workers import enqueue
+
+                with suppress(OperationalError):
+                    enqueue.analyse(key)
 
 
 def _opens(path: Path) -> bool:
@@ -243,7 +248,7 @@ def _opens(path: Path) -> bool:
     try:
         Archive(path).close()
     except GiveUp as error:
-        echo(f"patchsync: {error}", err=True)
+        echo(f"Error: {error}", err=True)
         return False
     return True
 

@@ -15,64 +15,27 @@ from patchsync.errors import PatchsyncError
 # In the order in which one needs them: where each is to be loaded from, and the first sentence of
 # its help, so that the help of the group loads none.
 COMMANDS = {
-    "check": (
-        "doctor:check",
-        "Look at the configuration line by line: what works, what does not, and how to mend it.",
-    ),
+    "check": ("doctor:check", "Say line by line what of the configuration works."),
     "import": (
         "importing:import_archives",
-        "Take in archives of `manage.py dumparchive`, of any size, instead of fetching each mail.",
+        "Take in a dumparchive of any size, instead of each mail.",
     ),
     "sync": ("sync:sync", "Bring all projects in step, once."),
-    "analyse": (
-        "analyse:analyse",
-        "Find which mails are revisions of one patch, and write PaStA's patch-groups.",
-    ),
-    "explain": (
-        "explain:explain_command",
-        "Show how two patches are rated: message and diff, each hunk compared, and the thresholds.",
-    ),
+    "analyse": ("analyse:analyse", "Find the revisions of patches; write PaStA's patch-groups."),
+    "explain": ("explain:explain_command", "Show why two patches are one, or are not."),
     "mark-false": (
         "mark_false:mark_false_command",
-        "Mark two mails, or a mail and a commit, as not the same patch.",
+        "Mark two mails, or a mail and a commit, as not one patch.",
     ),
-    "pasta": (
-        "pasta:pasta",
-        "Run a command of PaStA's, as `patchsync pasta -- rate`, under the store's lock.",
-    ),
-    "push": (
-        "push:push",
-        "Show PaStA's groups in Patchwork, once: what is there already is not written again.",
-    ),
-    "up": (
-        "up:up",
-        "Run everything on this machine until Ctrl-C: Redis if none is set, workers, beat, Flower.",
-    ),
-    "status": (
-        "status:status",
-        "Show who is alive, how the last analysis went, per project what the server had at the last"
-        " round and what we have, and what of it is pushed.",
-    ),
-    "resume": (
-        "resume:resume",
-        "Lift what stops the fleet: a hold of all requests, or with -p the halt of a project.",
-    ),
-    "enqueue": (
-        "enqueue:enqueue",
-        "Enqueue one task for the running fleet; without TASK, list them.",
-    ),
-    "run": (
-        "run:run",
-        "Run one service of the fleet in the foreground: for containers, systemd, another machine.",
-    ),
-    "health": (
-        "health:health",
-        "Say whether SERVICE runs and is alive on this host: exit status 0, else 1.",
-    ),
-    "demo": (
-        "demo:demo",
-        "Show the whole circle on a sample Patchwork, from nothing, in about a minute.",
-    ),
+    "pasta": ("pasta:pasta", "Run a command of PaStA's under the store's lock."),
+    "push": ("push:push", "Show PaStA's groups in Patchwork, once."),
+    "up": ("up:up", "Run the whole fleet on this machine until Ctrl-C."),
+    "status": ("status:status", "Show who is alive, and how far each project is."),
+    "resume": ("resume:resume", "Lift what stops the fleet, or with -p a project."),
+    "enqueue": ("enqueue:enqueue", "Enqueue one task by hand; without TASK, list them."),
+    "run": ("run:run", "Run one service of the fleet in the foreground."),
+    "health": ("health:health", "Say whether SERVICE is alive on this host."),
+    "demo": ("demo:demo", "Show the whole circle at work on a sample Patchwork."),
 }
 
 EPILOG = """
@@ -124,7 +87,7 @@ class _Commands(click.Group):
         except PatchsyncError as error:
             from patchsync.cli.output import echo  # The list of commands loads nothing.
 
-            echo(f"patchsync: {error}", err=True)
+            echo(f"Error: {error}", err=True)  # As click says of its own.
             sys.exit(1)
 
 

@@ -17,7 +17,7 @@ from patchsync.config import load
 @click.option("-p", "--project", metavar="P", help="Where to look for the mails; default: in all.")
 @click.option("--dry-run", is_flag=True, help="Say what would be written; write nothing.")
 def mark_false_command(left: str, right: str, project: str | None, dry_run: bool) -> None:
-    """Mark two mails, or a mail and a commit, as not the same patch.
+    """Mark two mails, or a mail and a commit, as not one patch.
 
     An ID is a message-id, a patchwork id or a commit's hash. The mark goes to PaStA's false
     positives; from the next update on the two are not joined by each other's rating.

@@ -24,10 +24,11 @@ from patchsync.store.lock import store_lock
 )
 @click.argument("arguments", metavar="ARGS...", nargs=-1, required=True, type=click.UNPROCESSED)
 def pasta(arguments: tuple[str, ...]) -> None:
-    """Run a command of PaStA's, as `patchsync pasta -- rate`, under the store's lock.
+    """Run a command of PaStA's under the store's lock.
 
-    PaStA is that of [analysis] pasta_root, and runs there; `-c` and pasta_project are put in
-    unless ARGS have a `-c`. It can ask on the terminal, and its exit status becomes this one's.
+    As `patchsync pasta -- rate`. PaStA is that of [analysis] pasta_root, and runs there; `-c` and
+    pasta_project are put in unless ARGS have a `-c`. It can ask on the terminal, and its exit
+    status becomes this one's.
 
     Meanwhile nothing is added to the store and patch-groups is nobody else's: the fleet goes on
     afterwards.

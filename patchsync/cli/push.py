@@ -70,11 +70,12 @@ def push(
     fewer_groups: bool,
     undo: bool,
 ) -> None:
-    """Show PaStA's groups in Patchwork, once: what is there already is not written again.
+    """Show PaStA's groups in Patchwork, once.
 
-    What is shown, and how, says [push] in the configuration: checks, relations, states, comments.
-    What people set by hand stays, until they say otherwise (--take-back). The first push to a
-    project asks; once somebody agreed, the fleet's service `push` goes on by itself.
+    What is there already is not written again. What is shown, and how, says [push] in the
+    configuration: checks, relations, states, comments. What people set by hand stays, until they
+    say otherwise (--take-back). The first push to a project asks; once somebody agreed, the fleet's
+    service `push` goes on by itself.
 
     Exit status 0 if Patchwork took all of it; what it refused is told, and in `patchsync status`.
     Where people decided otherwise is told too, and is no failure.
@@ -201,7 +202,7 @@ def _run(service: PushService, jobs: list[Job], *, dry_run: bool, show_all: bool
     )
     if failed:
         again = "; the next round goes on" if isinstance(failed, TryAgainLater) else ""
-        echo(f"patchsync: {failed}{again}", err=True)
+        echo(f"Error: {failed}{again}", err=True)
     return failed is None and not troubles
 
 

@@ -9,7 +9,7 @@ import click
 
 from patchsync.cli.output import echo
 from patchsync.config import Config, load
-from patchsync.errors import GiveUp, RedisUnavailable
+from patchsync.errors import GiveUp, RedisUnavailable, in_words
 from patchsync.fleet.redis_client import RedisReader
 from patchsync.patchwork.rate_limit_state import (
     key_prefix,
@@ -28,7 +28,9 @@ from patchsync.sync.projects import configured, find_project, find_projects
 )
 @click.option("--yes", is_flag=True, help="Lift also what the server itself asked for.")
 def resume(projects: tuple[str, ...], yes: bool) -> None:
-    """Lift what stops the fleet: a hold of all requests, or with -p the halt of a project.
+    """Lift what stops the fleet, or with -p a project.
+
+    A hold of all requests, or the halt of a project.
 
     A hold is "NOT ASKING" in `patchsync status`, which tells its end and its reason. Nobody who
     shares this Redis asks that Patchwork until then, for an hour at most. It ends by itself. The
@@ -79,7 +81,9 @@ def _lift(config: Config, *, yes: bool) -> bool:
             of_push = read_push_total(reader.execute_command, prefix)
     except RedisUnavailable as error:
         where = "the embedded Redis" if config.embedded_redis else "the Redis of [redis] url"
-        raise RedisUnavailable(f"no fleet runs, or {where} does not answer: {error}") from None
+        raise RedisUnavailable(
+            f"no fleet runs, or {where} does not answer: {in_words(error)}"
+        ) from None
     for project in find_projects(config):
         if reason := halted(project.paths):
             echo(f"{project.name}: is halted, see `resume -p {project.key}`: {reason}")

@@ -7,7 +7,7 @@ import os
 import click
 
 from patchsync.config import FILE_VARIABLE, load, make_run_dir
-from patchsync.fleet.services import QUEUES, SERVICES, node_name, service_command
+from patchsync.fleet.services import QUEUES, SERVICES, demand_free_port, node_name, service_command
 
 
 @click.command()
@@ -18,7 +18,9 @@ from patchsync.fleet.services import QUEUES, SERVICES, node_name, service_comman
     help="Of a worker; default [fleet] fetch_processes for fetch, 2 for probe, else 1.",
 )
 def run(service: str, processes: int | None) -> None:
-    """Run one service of the fleet in the foreground: for containers, systemd, another machine.
+    """Run one service of the fleet in the foreground.
+
+    For containers, systemd, another machine.
 
     \b
     probe   compares projects with Patchwork      where the store is
@@ -35,6 +37,8 @@ def run(service: str, processes: int | None) -> None:
     command = service_command(config, service, processes)
     if service in QUEUES:
         command += node_name(service)
+    if service == "flower":
+        demand_free_port(config)
     os.environ[FILE_VARIABLE] = str(config.source)
     # Python looks for modules in the working folder first, and must find no foreign `workers`.
     os.chdir(make_run_dir(config))

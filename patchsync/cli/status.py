@@ -45,9 +45,9 @@ WITHOUT = {
 @click.option("-p", "--project", "projects", multiple=True, metavar="P", help="Only this one.")
 @click.option("--json", "as_json", is_flag=True, help="For machines.")
 def status(projects: tuple[str, ...], as_json: bool) -> None:
-    """Show who is alive, how the last analysis went, per project what the server had at the last
-    round and what we have, and what of it is pushed.
+    """Show who is alive, and how far each project is.
 
+    Also how the last analysis went, what the server had at the last round, and what is pushed.
     Asks the server nothing. What ends with exit status 1 stands at the end, after WRONG:
 
     \b

@@ -12,7 +12,7 @@ from patchsync.cli.output import echo
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.cli.sync_progress import SyncProgress
 from patchsync.config import Config, load
-from patchsync.errors import GiveUp, TryAgainLater
+from patchsync.errors import GiveUp, TryAgainLater, in_words
 from patchsync.fleet.missing_services import LOOK_AGAIN_SECONDS, MissingServices
 from patchsync.fleet.services import SYNC_QUEUES
 from patchsync.fleet.supervisor import Supervisor
@@ -56,22 +56,26 @@ def run(config: Config, keys: list[str], patience: float) -> bool:
             while any(driver.outcome is None for driver in drivers):
                 for driver in drivers:
                     _step(driver)
+                _end_unreachable(drivers)
                 # One project may wait for another's pages: any progress is progress.
                 quiet = time.monotonic() - max(driver.moved_at for driver in drivers)
                 if quiet > patience:
                     for driver in drivers:
-                        driver.give_up(f"nothing new for {patience:g} s")
+                        doing = driver.trouble or driver.doing
+                        driver.give_up(f"nothing new for {patience:g} s: {doing}")
                 progress.update()
                 time.sleep(POLL_SECONDS)
                 missing.ensure(moving=quiet < LOOK_AGAIN_SECONDS)
         for driver in drivers:
             echo(driver.outcome)
         agreed = all(driver.agreed for driver in drivers)
+        logs = fleet.logs()
+        if agreed or not any(driver.heard for driver in drivers):
+            fleet.kill()  # They idle, or wait in vain; to ask them politely takes seconds.
         if agreed:
-            fleet.kill()  # They idle; to ask them politely takes seconds.
             fleet.remove_files()
-        elif fleet.logs():
-            echo("what the workers said: " + " ".join(map(str, fleet.logs())), err=True)
+        elif logs:
+            echo("what the workers said: " + " ".join(map(str, logs)), err=True)
         return agreed
 
 
@@ -80,5 +84,14 @@ def _step(driver: Driver) -> None:
         driver.step()
     except GiveUp as error:
         driver.give_up(str(error))
-    except (TryAgainLater, redis.RedisError):
-        return  # It passes, or patience runs out.
+    except (TryAgainLater, redis.RedisError) as error:
+        # It passes, or patience runs out.
+        driver.trouble = in_words(error) if isinstance(error, redis.RedisError) else str(error)
+
+
+def _end_unreachable(drivers: list[Driver]) -> None:
+    """Wait for no server that nothing was heard of: the url is wrong, or it is down."""
+    trouble = next((driver.unreachable for driver in drivers if driver.unreachable), None)
+    if trouble and not any(driver.heard for driver in drivers):
+        for driver in drivers:
+            driver.give_up(f"{trouble}; see [mbox.patchwork] url")

@@ -20,14 +20,24 @@ class SyncProgress(Bars):
             columns.TextColumn("{task.fields[doing]}", markup=False),
             columns.TimeElapsedColumn(),
         )
+        # The trouble of each that was shown last
+        self._told: dict[columns.TaskID, str | None] = {}
         self._rows = {
             self.progress.add_task(driver.key, total=None, doing=""): driver for driver in drivers
         }
 
     def update(self) -> None:
-        """Show how far each is now."""
+        """Show how far each is now, and at once what is in its way."""
         lines = self.line_is_due()
         for row, driver in self._rows.items():
+            if driver.outcome is None and driver.trouble not in (None, self._told.get(row)):
+                self.progress.console.print(
+                    visible(f"{driver.name}: {driver.trouble}"),
+                    markup=False,
+                    highlight=False,
+                    soft_wrap=True,
+                )
+            self._told[row] = driver.trouble
             if self.on_terminal:
                 self.progress.update(
                     row,

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import click
 import redis
 
 from patchsync.cli.output import echo
 from patchsync.cli.signals import end_as_by_ctrl_c
-from patchsync.config import Config, load
-from patchsync.errors import PatchsyncError
+from patchsync.config import Config, load, make_run_dir
+from patchsync.errors import GiveUp, LockHeld, PatchsyncError
 from patchsync.fleet.heartbeat import Heartbeats
 from patchsync.fleet.services import SERVICES, demand_free_port, flower_url, wanted_services
 from patchsync.fleet.supervisor import Supervisor
+from patchsync.store.lock import store_lock
 
 LOOK_SECONDS = 0.5
 # After a start that failed
@@ -25,15 +28,44 @@ WIDTH = max(map(len, SERVICES))
 @click.command()
 @click.argument("services", nargs=-1, type=click.Choice(SERVICES))
 def up(services: tuple[str, ...]) -> None:
-    """Run everything on this machine until Ctrl-C: Redis if none is set, workers, beat, Flower.
+    """Run the whole fleet on this machine until Ctrl-C.
 
-    With SERVICES only these, such as `patchsync up fetch` on a second machine. A process that
-    ends is started again. All log to stdout, a line each with the service's name before it.
+    Redis if none is set, workers, beat and Flower. With SERVICES only these, such as `patchsync up
+    fetch` on a second machine. A process that ends is started again. All log to stdout, a line each
+    with the service's name before it. A second one here, with the same configuration, ends at once.
     """
     config = load()
     wanted = services or wanted_services(config)
-    if "flower" in wanted:
-        demand_free_port(config)
+    with ExitStack() as alone:
+        for service in wanted:
+            alone.enter_context(_only_one(config, service))
+        if "flower" in wanted:
+            demand_free_port(config)
+        _until_ctrl_c(config, wanted)
+
+
+@contextmanager
+def _only_one(config: Config, service: str) -> Iterator[None]:
+    """Refuse a service that an `up` with this configuration runs already.
+
+    The file says nothing, the lock on it does: it ends with its process, however that ends.
+    """
+    # Not in the folder itself, which who started Redis removes at the end.
+    path = make_run_dir(config).with_suffix(f".{service}")
+    try:
+        with store_lock(path, wait=0):
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+    except LockHeld:
+        raise GiveUp(
+            f"a fleet with this configuration runs already on this machine: its `patchsync up` has"
+            f" {service}; `patchsync status` shows it"
+        ) from None
+
+
+def _until_ctrl_c(config: Config, wanted: tuple[str, ...]) -> None:
     end_as_by_ctrl_c()
     log = _Log()
     with Supervisor(config, log.write) as fleet:

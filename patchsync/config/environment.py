@@ -40,11 +40,11 @@ def read_environment(model: type[BaseModel], environment: Mapping[str, str]) -> 
         if not variable.lower().startswith(PREFIX):
             continue
         path = variable.lower().removeprefix(PREFIX).split(SEPARATOR)
-        if _field(model, path[0]) is None:
+        if field_of(model, path[0]) is None:
             continue  # No setting: where the file is, what tests want.
         kind: Any = model
         for name in path:
-            field = _field(kind, name)
+            field = field_of(kind, name)
             kind = field.annotation if field else None
         value: Any = _value(variable, environment[variable], kind)
         for name in reversed(path):
@@ -65,7 +65,7 @@ def merge(tables: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _field(table: Any, name: str) -> FieldInfo | None:
+def field_of(table: Any, name: str) -> FieldInfo | None:
     """The field that is written as `name` in a table; None where there is none, or no table."""
     fields: dict[str, FieldInfo] = getattr(table, "model_fields", {})
     for field_name, field in fields.items():
@@ -80,5 +80,8 @@ def _value(variable: str, text: str, kind: Any) -> Any:
         return text
     try:
         return json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f'{variable}: wants JSON, like [1, "netdev"]: {error}') from None
+    except (ValueError, RecursionError) as error:
+        place = getattr(error, "pos", 0) + 1
+        raise ConfigError(
+            f'{variable}: wants JSON, like [1, "netdev"]; see character {place}'
+        ) from None

@@ -3,19 +3,54 @@
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from patchsync.config.environment import merge, names_of, read_environment
+from patchsync.config.environment import (
+    PREFIX,
+    SEPARATOR,
+    field_of,
+    merge,
+    names_of,
+    read_environment,
+)
 from patchsync.config.settings import Config
 from patchsync.errors import ConfigError
 
 DEFAULT_FILE = "patchsync.toml"
 FILE_VARIABLE = "PATCHSYNC_CONFIG"
+
+# What is wrong, by pydantic's name for it; a ValueError of ours brings its own words.
+_TABLE = "wants a table, written below a line with its name in [ ], or as {{ key = value }}"
+_WHOLE_NUMBER = "wants a whole number"
+_NUMBER = "wants a number"
+_WORDS = {
+    "missing": "is missing",
+    "extra_forbidden": "is no setting of patchsync; is it misspelt?",
+    "model_type": _TABLE,
+    "tuple_type": "wants a list, in [ ]",
+    "too_long": "has more values than it takes ({max_length})",
+    "string_type": 'wants text, in " "',
+    "string_too_long": "has more than {max_length} characters",
+    "path_type": 'wants a path, in " "',
+    "int_type": _WHOLE_NUMBER,
+    "int_parsing": _WHOLE_NUMBER,
+    "int_parsing_size": _WHOLE_NUMBER + " of fewer digits",
+    "int_from_float": _WHOLE_NUMBER,
+    "float_type": _NUMBER,
+    "float_parsing": _NUMBER,
+    "bool_type": "wants true or false",
+    "bool_parsing": "wants true or false",
+    "finite_number": _NUMBER + " that is not infinite",
+    "greater_than": "wants a number above {gt}",
+    "greater_than_equal": "wants a number of at least {ge}",
+    "less_than": "wants a number below {lt}",
+    "less_than_equal": "wants a number of at most {le}",
+    "literal_error": "wants {expected}",
+}
 
 
 def load(file: str | Path | None = None) -> Config:
@@ -26,51 +61,93 @@ def load(file: str | Path | None = None) -> Config:
     """
     named = file or os.environ.get(FILE_VARIABLE)
     path = Path(named or DEFAULT_FILE).absolute()
-    tables: dict[str, Any] | None
+    tables, absent = _read(path)
+    if absent and named:
+        raise ConfigError(absent)
+    environment = read_environment(Config, os.environ)
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        if named:
-            raise ConfigError(f"{path}: there is no such file") from None
-        tables = None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: {error}") from error
-    settings = merge(_ours(tables or {}), read_environment(Config, os.environ))
-    try:
-        return Config(**settings | {"source": path})
+        return Config.read_from(path, merge(_ours(tables), environment))
     except ValidationError as error:
-        problems = "\n".join(_problem(fault) for fault in error.errors())
-        absent = f"\n  (there is no {path}; name a file by -c or {FILE_VARIABLE})"
-        hint = absent if tables is None else ""
-        raise ConfigError(f"{path}:\n{problems}{hint}") from None
+        problems = "\n".join(
+            _problem(fault) + _variable_of(environment, fault["loc"]) for fault in error.errors()
+        )
+    if absent and not environment:
+        raise ConfigError(absent)
+    raise ConfigError(f"{absent or path}:\n{problems}")
+
+
+def _read(path: Path) -> tuple[dict[str, Any], str]:
+    """The tables of a file, and what to say where there is none; raises ConfigError."""
+    try:
+        # Editors of Windows put a mark before the text.
+        return tomllib.loads(path.read_text(encoding="utf-8-sig")), ""
+    except FileNotFoundError:
+        return {}, (
+            f"there is no {path}: write one (the README shows how it begins), or name another one"
+            f" by -c or {FILE_VARIABLE}"
+        )
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is no UTF-8 text: see byte {error.start}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is no TOML: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"{path} is no TOML that can be read: too deep in itself") from None
 
 
 def _ours(tables: dict[str, Any]) -> dict[str, Any]:
     """The tables that are meant for us, the mistyped ones included. In PaStA's own file (it has a
     table `PaStA`) all others are PaStA's."""
-    if "PaStA" not in tables:
+    pasta = tables.get("PaStA")
+    if not isinstance(pasta, dict):
         return tables
     fields = Config.model_fields.items()
     known = {spelt for name, field in fields for spelt in names_of(name, field)}
     ours = {key: value for key, value in tables.items() if key in known}
-    pasta_mbox = tables["PaStA"].get("MBOX")
-    if pasta_mbox:
-        ours["store"] = {"mbox": pasta_mbox} | ours.get("store", {})
-    pasta_groups = tables["PaStA"].get("PATCH_GROUPS")
-    if pasta_groups:
-        ours["push"] = {"groups": pasta_groups} | ours.get("push", {})
+    if pasta.get("MBOX"):
+        ours = merge({"store": {"mbox": pasta["MBOX"]}}, ours)
+    if pasta.get("PATCH_GROUPS"):
+        ours = merge({"push": {"groups": pasta["PATCH_GROUPS"]}}, ours)
     return ours
 
 
 def _problem(error: Any) -> str:
     """One line of pydantic's report, in the words of the file."""
-    *tables, key = (str(part) for part in error["loc"])
-    where = f"[{'.'.join(tables)}] {key}" if tables else key
-    if where == "mbox":
-        where = "[mbox.patchwork]"
-    message = re.sub(r"^Value error, ", "", error["msg"])
-    if error["type"] == "missing":
-        message = "is missing"
-    elif error["type"] == "extra_forbidden":
-        message = "is no setting of patchsync; is it misspelt?"
-    return f"  {where}: {message}"
+    context = error.get("ctx", {})
+    kind = error["type"]
+    message = _WORDS.get(kind, "cannot be used").format(**context)
+    if kind == "value_error":
+        message = str(context["error"])
+    return f"  {_place(error['loc'])}: {message}"
+
+
+def _variable_of(environment: dict[str, Any], loc: tuple[str | int, ...]) -> str:
+    """That a value came from the environment, where it did: nobody would find it in the file."""
+    names: list[str] = []
+    value: Any = environment
+    for part in loc:
+        if not isinstance(value, dict) or part not in value:
+            break
+        names.append(str(part))
+        value = value[part]
+    if not names or isinstance(value, dict):
+        return ""
+    return f" (set by {PREFIX.upper()}{SEPARATOR.join(names).upper()})"
+
+
+def _place(loc: tuple[str | int, ...]) -> str:
+    """What is wrong, as in `[mbox.patchwork] projects, entry 2, id`; entries are counted from 1."""
+    tables: list[str] = []
+    table: Any = Config
+    for part in loc:
+        field = field_of(table, str(part))
+        table = field.annotation if field else None
+        if not hasattr(table, "model_fields"):
+            break
+        tables.append(str(part))
+    if tables == ["mbox"]:
+        tables = ["mbox", "patchwork"]
+    key = [f"entry {part + 1}" if isinstance(part, int) else part for part in loc[len(tables) :]]
+    table_name = [f"[{'.'.join(tables)}]"] if tables else []
+    return " ".join([*table_name, *([", ".join(key)] if key else [])])

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from patchsync.config.tables import ProjectKey, Table
+from patchsync.config.tables import ProjectKey, Table, text_like
 
 SinkName = Literal["check", "relation", "state", "comment"]
 # The slug of a state in Patchwork's REST API, as in `under-review`.
-StateSlug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+$")]
+StateSlug = Annotated[
+    str, text_like("[a-z0-9_-]{1,255}", "wants a state's slug: small letters, digits and _ -")
+]
 
 # By what a later revision supersedes an earlier one: `patchsync.push.authorship`.
 SupersededBy = Literal["author-or-thread", "author", "anyone"]
@@ -48,7 +50,9 @@ PaStA finds that this is upstream:
 class CheckTable(Table):
     """`[push.check]`: a check on each patch that has other revisions or is upstream."""
 
-    context: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,255}$")] = "pasta"
+    context: Annotated[
+        str, text_like("[A-Za-z0-9_-]{1,255}", "wants at most 255 letters, digits and _ -")
+    ] = "pasta"
     description: str = Field(default=DESCRIPTION, description="template; becomes one line")
     state: str = Field(
         default=CHECK_STATE,
@@ -92,7 +96,9 @@ class CommentTable(Table):
     smtp_user: str = ""
     smtp_password_file: Path | None = None
     smtp_security: Literal["starttls", "tls", "none"] = "starttls"
-    sender: Annotated[str, StringConstraints(pattern=r"^([^@\s]+@[^@\s]+)?$")] = ""
+    sender: Annotated[
+        str, text_like(r"([^@\s]+@[^@\s]+)?", "wants an address, like patchsync@example.org")
+    ] = ""
     max_age_days: int = Field(default=30, ge=1, description="nothing is said of older patches")
     per_hour: int = Field(default=20, ge=1, description="mails, over all projects")
     template: str = Field(default=COMMENT, description="template; nothing is no mail")

@@ -8,7 +8,7 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 from pydantic import (
@@ -16,7 +16,6 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
-    StringConstraints,
     ValidationInfo,
     field_validator,
 )
@@ -31,6 +30,7 @@ from patchsync.config.tables import (
     GuestTable,
     ImportTable,
     MboxTable,
+    Name,
     ProjectTable,
     RedisTable,
     ScheduleTable,
@@ -54,8 +54,8 @@ class Config(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: Path = Field(description="the file this was read from; what it names is relative to it")
-    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = None
+    _source: Path
+    name: Name | None = None
     mbox: MboxTable
     store: StoreTable = StoreTable()
     redis: RedisTable = RedisTable()
@@ -67,6 +67,22 @@ class Config(BaseModel):
     flower: FlowerTable = FlowerTable()
     push: PushTable = PushTable()
     analysis: AnalysisTable = AnalysisTable()
+
+    @classmethod
+    def read_from(cls, source: Path, settings: dict[str, Any]) -> Self:
+        """The configuration with these tables, as they stand in the file `source`.
+
+        Raises:
+            pydantic.ValidationError: they cannot be used.
+        """
+        config = cls.model_validate(settings)
+        config._source = source
+        return config
+
+    @property
+    def source(self) -> Path:
+        """The file this was read from; what it names is relative to it."""
+        return self._source
 
     @field_validator("push")
     @classmethod
@@ -104,7 +120,7 @@ class Config(BaseModel):
         """
         table = self.mbox.patchwork
         named = [(project.id, project.initial_archive) for project in self.projects]
-        named += [(str(key), path) for key, path in table.initial_archives]
+        named += table.initial_archives
         return tuple((key, self._absolute(Path(path))) for key, path in named if path)
 
     @property

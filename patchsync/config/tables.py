@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from contextlib import suppress
 from functools import cached_property
@@ -10,12 +11,13 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
-    StringConstraints,
     field_validator,
     model_validator,
 )
@@ -24,31 +26,77 @@ TOKEN_VARIABLE = "PATCHWORK_TOKEN"  # noqa: S105 - the variable's name, not a to
 # However it is spelt: as a key of the file it can stand in the environment, too.
 TOKEN_VARIABLES = (TOKEN_VARIABLE, "PATCHSYNC_MBOX__PATCHWORK__TOKEN")
 
-ProjectKey = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")]
+
+def text_like(pattern: str, words: str) -> AfterValidator:
+    """Text that `pattern` fits whole; else an error that says `words`."""
+
+    def fits(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(words)
+        return text
+
+    return AfterValidator(fits)
+
+
+def _printable(value: object) -> object:
+    # It would end up in file names and on terminals. Templates have lines.
+    if isinstance(value, str) and re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", value):
+        raise ValueError("holds a control character")
+    return value
+
+
+Printable = Annotated[str, AfterValidator(_printable)]
+
+
+def _number_as_text(value: object) -> object:
+    return str(value) if type(value) is int else value
+
+
+# As long as Patchwork lets a link name be; `name` stands in the names of keys and queues.
+Name = Annotated[
+    str,
+    text_like(
+        "[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
+        "wants at most 64 letters, digits and . _ -, a letter or digit first",
+    ),
+]
+ProjectKey = Annotated[
+    str,
+    BeforeValidator(_number_as_text),
+    text_like(
+        "[A-Za-z0-9][A-Za-z0-9._+-]{0,254}",
+        "wants a project's number or link name: at most 255 letters, digits and . _ + -",
+    ),
+]
 
 
 class Table(BaseModel):
     """A table of ours: frozen, and without a key that we do not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False
+    )
+
+    _ = field_validator("*", mode="before")(_printable)
 
 
 class ProjectTable(Table):
     """One project to keep in step: its number or link name, and if known the list's address."""
 
     id: ProjectKey = Field(description="number or link name in Patchwork")
-    list_email: str | None = None
+    # As long as Patchwork lets it be; PaStA makes it part of a file name.
+    list_email: (
+        Annotated[
+            str, text_like(r"[^\s/]{0,200}", "wants an address of at most 200 characters, no slash")
+        ]
+        | None
+    ) = None
     initial_archive: str | None = None
 
     @property
     def called(self) -> str:
         """What people read of it where its link name is not at hand."""
         return f"project {self.id}" if self.id.isdecimal() else self.id
-
-    @field_validator("id", mode="before")
-    @classmethod
-    def _number_or_name(cls, value: object) -> object:
-        return str(value) if isinstance(value, int) else value
 
 
 class PatchworkTable(Table):
@@ -61,8 +109,8 @@ class PatchworkTable(Table):
         default=False, description="true sends the token unencrypted to another machine"
     )
     projects: tuple[ProjectTable, ...] = ()
-    project_ids: tuple[int | ProjectKey, ...] = ()
-    initial_archives: tuple[tuple[int | ProjectKey, str], ...] = ()
+    project_ids: tuple[ProjectKey, ...] = ()
+    initial_archives: tuple[tuple[ProjectKey, Printable], ...] = ()
     # PaStA's key. We always ask for 250, which is what Patchwork gives at most.
     page_size: int | None = None
 
@@ -86,7 +134,7 @@ class PatchworkTable(Table):
         twice = {key for key, number in Counter(keys).items() if number > 1}
         if twice:
             raise ValueError(f"names a project twice: {', '.join(sorted(twice))}")
-        for key in (str(key) for key, _ in self.initial_archives):
+        for key, _ in self.initial_archives:
             if key not in keys:
                 raise ValueError(
                     f"has initial_archives for project {key}, which is not configured; "
@@ -99,7 +147,7 @@ class PatchworkTable(Table):
     @cached_property
     def all_projects(self) -> tuple[ProjectTable, ...]:
         """The projects of both spellings."""
-        return self.projects + tuple(ProjectTable(id=str(key)) for key in self.project_ids)
+        return self.projects + tuple(ProjectTable(id=key) for key in self.project_ids)
 
     @cached_property
     def by_key(self) -> dict[str, ProjectTable]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from patchsync.errors import RedisUnavailable
+from patchsync.errors import RedisUnavailable, in_words
 
 if TYPE_CHECKING:
     import redis
@@ -82,9 +82,9 @@ def plain_words(error: Exception, config: Config) -> str:
         )
     if "no permissions" in text:
         return f"the Redis at {place} refuses: {text}; docs/deploy.md has the user's rights"
+    reason = in_words(error)
     if " connecting to " not in text:
-        return f"the Redis at {place} does not serve us: {text.removesuffix('.')}"
-    reason = text.removesuffix(".").rpartition(". ")[2]
+        return f"the Redis at {place} does not serve us: {reason}"
     if not config.embedded_redis:
         return f"no Redis answers at {place} ({reason}): does it run, and is [redis] url right?"
     if was_killed(config):

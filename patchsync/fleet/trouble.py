@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from patchsync.errors import GiveUp
+from patchsync.errors import GiveUp, StoreNotWritable, Unreachable
 from patchsync.fleet.redis_client import RedisClient
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ class Trouble:
     message: str
     # Whether somebody has to change something before it can go on
     lasting: bool
+    # Whether nothing answers at the url: that may pass, but not where it never did
+    unreachable: bool = False
 
 
 def note_trouble(
@@ -35,7 +37,11 @@ def note_trouble(
     `namespace`: the configuration's; `project`: as the configuration spells it.
     """
     trouble = Trouble(
-        at=time.time(), task=task, message=str(error), lasting=isinstance(error, GiveUp)
+        at=time.time(),
+        task=task,
+        message=str(error),
+        lasting=isinstance(error, GiveUp | StoreNotWritable),
+        unreachable=isinstance(error, Unreachable),
     )
     client.set(_key(namespace, project), json.dumps(asdict(trouble)), ex=KEPT_SECONDS)
 

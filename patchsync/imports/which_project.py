@@ -87,10 +87,8 @@ class ProjectMatch:
 
 def _place_unknown(keys: list[str]) -> str:
     return (
-        f"without asking Patchwork the place of {', '.join(keys)} in the store is not known; leave "
-        "out --offline, or sync once before, or give it by [mbox.patchwork] projects = "
-        "[{ id = <number>, list_email = ... }], `--project <number>` and a tar of this project "
-        "alone (docs/import.md, Without Patchwork)"
+        f"the place of {', '.join(keys)} in the store is not known yet: leave out --offline, or"
+        " give id and list_email in [mbox.patchwork] projects, and --project"
     )
 
 

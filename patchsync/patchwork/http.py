@@ -19,10 +19,9 @@ import requests
 import urllib3
 from pydantic import SecretStr
 from tenacity import (
+    RetryCallState,
     Retrying,
     retry_if_exception_type,
-    stop_after_attempt,
-    stop_after_delay,
     wait_random_exponential,
 )
 
@@ -33,6 +32,8 @@ from patchsync.errors import (
     NotPatchwork,
     Refused,
     ServerUnavailable,
+    Unreachable,
+    in_words,
 )
 from patchsync.patchwork.breaker import CircuitBreaker
 from patchsync.patchwork.http_deadline import AnswerTooSlow
@@ -49,6 +50,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 3
 # One call ends after so many attempts, and starts none after so many seconds.
 _ATTEMPTS = 4
+_ATTEMPTS_IN_VAIN = 2
 _RETRY_SECONDS = 120.0
 # What a bad connection or a bad answer raises. InvalidHeader: of the answer, ours are looked at.
 _BROKEN = (
@@ -242,7 +244,7 @@ class HttpClient:
         """One answer, after as many attempts as it takes."""
         retrying = Retrying(
             retry=retry_if_exception_type(_AttemptFailed),
-            stop=stop_after_attempt(_ATTEMPTS) | stop_after_delay(_RETRY_SECONDS),
+            stop=_enough,
             wait=wait_random_exponential(multiplier=0.5, max=8),
             sleep=self._sleep,
             reraise=True,
@@ -254,6 +256,8 @@ class HttpClient:
             self._breaker.failed(problem, answered=failure.status == 500)
             if failure.status == 500:
                 raise ServerFailed(problem) from None
+            if failure.unreachable:
+                raise Unreachable(problem) from None
             raise ServerUnavailable(problem, retry_after=failure.retry_after) from None
         self._breaker.succeeded()
         return response
@@ -274,12 +278,12 @@ class HttpClient:
                 return self._bounded(response, request)
         except _BROKEN as error:
             problem: _AttemptFailed | NotPatchwork = _AttemptFailed(
-                f"{type(error).__name__}: {error}", unread=_not_connected(error)
+                in_words(error),
+                unread=_not_connected(error),
+                unreachable=_not_connected(error) and not isinstance(error, requests.Timeout),
             )
         except requests.RequestException as error:
-            problem = NotPatchwork(
-                f"{request.url} cannot be asked: {type(error).__name__}: {error}"
-            )
+            problem = NotPatchwork(f"{request.url} cannot be asked: {in_words(error)}")
         # Outside of the except block: requests' errors carry the request, and with it the token.
         raise problem
 
@@ -335,17 +339,30 @@ class _AttemptFailed(Exception):
         status: int | None = None,
         retry_after: float | None = None,
         unread: bool = False,
+        unreachable: bool = False,
     ) -> None:
-        """`unread`: the server certainly did nothing of what the request said."""
+        """`unread`: the server certainly did nothing of what the request said.
+
+        `unreachable`: there was nobody who could have.
+        """
         super().__init__(problem)
         self.status = status
         self.retry_after = retry_after
         self.unread = unread
+        self.unreachable = unreachable
+
+
+def _enough(state: RetryCallState) -> bool:
+    """Whether a call is not tried again; where nobody is, what is started anew takes longer."""
+    error = state.outcome.exception() if state.outcome else None
+    in_vain = isinstance(error, _AttemptFailed) and error.unreachable
+    attempts = _ATTEMPTS_IN_VAIN if in_vain else _ATTEMPTS
+    return state.attempt_number >= attempts or (state.seconds_since_start or 0) >= _RETRY_SECONDS
 
 
 def _not_connected(error: Exception) -> bool:
     """Whether there was no connection, so that nothing of the request can have arrived."""
-    if isinstance(error, requests.ConnectTimeout):
+    if isinstance(error, requests.ConnectTimeout | requests.exceptions.SSLError):
         return True
     # requests wraps what urllib3 gave up for; urllib3 wraps it once more for a proxy.
     reason = getattr(error.args[0], "reason", None) if error.args else None

@@ -1,4 +1,4 @@
-"""Connections whose answers come in time or end, however they drip in.
+"""Connections whose answers come in time or end, however they drip in; and their heads in bounds.
 
 The timeout of a socket counts from one piece to the next: a byte each few seconds passes it for
 ever, be it of the body, of a header, or of the status line.
@@ -17,6 +17,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 # From the request's end to the answer's; a piece that is waited for then may take its own timeout.
 ANSWER_SECONDS = 300.0
+# Of the head. Python parses a Content-Type in quadratic time: one of 64 kB takes seconds.
+_LONGEST_LINE = 16 * 1024
 
 
 class AnswerTooSlow(Exception):
@@ -59,10 +61,21 @@ class _UntilDeadline(io.RawIOBase):
         super().close()
 
 
+class _Lines(io.BufferedReader):
+    """What an answer is read from: its head, and the sizes of chunks, by lines."""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        # Whatever is asked for: urllib3 wants the size of a chunk however long it is.
+        line = super().readline(_LONGEST_LINE + 1)
+        if len(line) > _LONGEST_LINE:
+            raise http.client.LineTooLong("header line")
+        return line
+
+
 class _Answer(http.client.HTTPResponse):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fp = io.BufferedReader(_UntilDeadline(self.fp.detach()))
+        self.fp = _Lines(_UntilDeadline(self.fp.detach()))
 
 
 class _Connection(HTTPConnection):

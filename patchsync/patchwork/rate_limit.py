@@ -18,7 +18,7 @@ import redis
 from redis.commands.core import Script
 
 from patchsync.config import Config
-from patchsync.errors import PushShareSpent, ServerUnavailable
+from patchsync.errors import PushShareSpent, ServerUnavailable, in_words
 from patchsync.patchwork import rate_limit_scripts as scripts
 from patchsync.patchwork.rate_limit_state import LONGEST_HOLD, NO_PROJECT, PUSH, key_prefix
 
@@ -373,7 +373,7 @@ class RedisRateLimiter:
             return script(keys=[self._key(name) for name in keys], args=args)
         except redis.RedisError as error:
             raise ServerUnavailable(
-                f"no request without Redis, which keeps the pace: {type(error).__name__}: {error}"
+                f"no request without Redis, which keeps the pace: {in_words(error)}"
             ) from error
 
     def _key(self, name: str) -> str:

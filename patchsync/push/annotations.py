@@ -233,8 +233,8 @@ def _first_usable(urls: Iterable[str]) -> str:
 
 
 def _is_usable(url: str) -> bool:
-    match = _URL.fullmatch(url)
-    if match is None or len(url) > LONGEST_URL:
+    match = _URL.fullmatch(url) if len(url) <= LONGEST_URL else None
+    if match is None:
         return False
     try:
         if match["ipv4"]:

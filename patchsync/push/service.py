@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 from patchsync.config import Config
-from patchsync.errors import ConfigError, GiveUp
+from patchsync.errors import ConfigError, GiveUp, TryAgainLater
 from patchsync.patchwork.annotator import Annotator
 from patchsync.patchwork.rate_limit import PATIENCE
 from patchsync.patchwork.schemas import PatchView
@@ -133,6 +133,7 @@ class PushService:
 
         Raises:
             GiveUp: a patch is not there, or in no project that we maintain.
+            TryAgainLater: what became of a request about one is not known yet.
         """
         key = next(iter(self.identity.keys.values()))
         views = {patch_id: self._annotator.view(key, patch_id) for patch_id in patch_ids}
@@ -144,6 +145,8 @@ class PushService:
             sender = self._relation_sender(dry_run=True)
             job = Job(key=key, sink=Sink.RELATION, patch_ids=tuple(patch_ids))
             deque(sender.send(job), maxlen=0)
+            if UnderWay(self.ledger).relations().keys() & set(patch_ids):
+                raise TryAgainLater("an answer about these patches was lost: it is waited for")
             with self.ledger.transaction():
                 for view in filter(None, views.values()):
                     self._take_back(view)

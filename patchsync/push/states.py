@@ -29,9 +29,7 @@ class StateSender(PatchSender[StateValue]):
             return self._send(key, entry, None)
         claim = self.ledger.claim(entry, self.clock(), self.answer_seconds)
         if isinstance(claim, Unsure):
-            outcome = self._look_up(key, entry, claim)
-            if outcome:
-                return outcome
+            self._look_up(key, entry, claim)
             entry = self.ledger.entries(self.sink, [entry.patch_id])[entry.patch_id]
             # Reading may have taken long, and a claim counts from when something is sent.
             claim = self.ledger.claim(entry, self.clock(), self.answer_seconds)
@@ -40,19 +38,18 @@ class StateSender(PatchSender[StateValue]):
             return self.outcome(entry, text)
         return self._send(key, entry, claim.claim) if isinstance(claim, Claimed) else None
 
-    def _look_up(
-        self, key: str, entry: Entry[StateValue], claim: Unsure[StateValue]
-    ) -> Outcome | None:
-        """End a claim by what the server has; an outcome where a person changed it since."""
+    def _look_up(self, key: str, entry: Entry[StateValue], claim: Unsure[StateValue]) -> None:
+        """End a claim by what the server has."""
         view = self.annotator.view(key, entry.patch_id)
         sent = claim.value
-        if view is None or sent is None or not _is_as(view, sent):
+        if (
+            view
+            and sent
+            and (_is_as(view, sent) or self._was_changed_since(key, entry.patch_id, sent))
+        ):
+            self.ledger.arrived(entry, claim.claim, sent, self.clock())
+        else:
             self.ledger.release(entry, claim.claim)
-            if view and sent and self._was_changed_since(key, entry.patch_id, sent):
-                return self._respect(entry, view)
-            return None
-        self.ledger.arrived(entry, claim.claim, sent, self.clock())
-        return None
 
     def _was_changed_since(self, key: str, patch_id: int, sent: StateValue) -> bool:
         """Whether somebody changed the state after we had set it so."""
@@ -75,7 +72,8 @@ class StateSender(PatchSender[StateValue]):
         # ledger takes for ours somebody may have set with the same account.
         ours = before is not None and unchanged and entry.sent_by_us
         if not ours and not (unchanged and view.state in self.only_from):
-            return self._respect(entry, view, claim)
+            text = f"somebody set it to {view.state}: it stays so"
+            return self.note_trouble(entry, TroubleKind.REPORT, text, claim)
         # A commit that a person named stays.
         named_by_us = before is not None and view.commit_ref == before.commit_ref
         commit_ref = desired.commit_ref if not view.commit_ref or named_by_us else None
@@ -91,12 +89,6 @@ class StateSender(PatchSender[StateValue]):
                 raise
         self._observe(entry, claim, sent_by_us=True)
         return self.outcome(entry, f"{view.state} -> {desired.state}", written=True)
-
-    def _respect(
-        self, entry: Entry[StateValue], view: PatchView, claim: int | None = None
-    ) -> Outcome:
-        text = f"somebody set it to {view.state}: it stays so"
-        return self.note_trouble(entry, TroubleKind.REPORT, text, claim)
 
     def _observe(self, entry: Entry[StateValue], claim: int | None, *, sent_by_us: bool) -> None:
         """Note that it is as desired, unless somebody else looked since; nothing for a dry run."""

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from patchsync.errors import StoreDamaged, StoreUnavailable
+from patchsync.errors import StoreDamaged, StoreNotWritable, StoreUnavailable
 
 REMEDY = {
     errno.ENOSPC: "the disk is full; free some space",
     errno.EDQUOT: "the quota is used up; raise it or free some space",
     errno.EFBIG: "the file would exceed the limit of this process; raise it (ulimit -f)",
     errno.EROFS: "the file system is read-only; mount it writable",
+    errno.ENOTDIR: "a file is where a folder should be; see [store] mbox",
     errno.EACCES: "no permission; let the user that runs patchsync read and write there",
     errno.EPERM: "no permission; let the user that runs patchsync read and write there",
 }
@@ -24,12 +25,15 @@ REMEDY = {
 
 @contextmanager
 def storing(path: Path | str) -> Iterator[None]:
-    """Report what the system refuses at `path` as StoreUnavailable, with the remedy."""
+    """Report what the system refuses at `path` as StoreUnavailable; with the remedy, if known."""
     try:
         yield
     except OSError as error:
-        remedy = REMEDY.get(error.errno or 0, error.strerror or str(error))
-        raise StoreUnavailable(f"{error.filename or path}: {remedy}") from error
+        where = error.filename or path
+        remedy = REMEDY.get(error.errno or 0)
+        if remedy:
+            raise StoreNotWritable(f"{where}: {remedy}") from error
+        raise StoreUnavailable(f"{where}: {error.strerror or error}") from error
 
 
 def may_write(folder: Path) -> bool:
@@ -108,7 +112,7 @@ def read_file(path: Path) -> bytes | None:
 def numbered_lines(path: Path) -> list[tuple[int, str]]:
     """Return the lines of a small text file with their numbers, from 1; none where it is absent.
 
-    Raises StoreDamaged, StoreUnavailable.
+    Raises StoreDamaged, StoreNotWritable, StoreUnavailable.
     """
     content = read_file(path) or b""
     try:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from patchsync.errors import GiveUp, StoreDamaged, StoreUnavailable
+from patchsync.errors import GiveUp, StoreDamaged, StoreNotWritable, StoreUnavailable
 from patchsync.store.files import REMEDY, make_folder, may_write, storing
 
 BUSY_SECONDS = 60.0  # to wait for another process' transaction: a first plan takes its time
@@ -217,9 +217,10 @@ class SqliteFile:
             raise
         except sqlite3.DatabaseError as error:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+            if code == sqlite3.SQLITE_FULL:
+                raise StoreNotWritable(f"{self._path}: {REMEDY[errno.ENOSPC]}") from error
             if code in _PASSING:
-                reason = REMEDY[errno.ENOSPC] if code == sqlite3.SQLITE_FULL else error
-                raise StoreUnavailable(f"{self._path}: {reason}") from error
+                raise StoreUnavailable(f"{self._path}: {error}") from error
             if self._schema.remedy is not None:
                 raise StoreDamaged(
                     f"{self._path} is damaged ({error}); {self._schema.remedy}"

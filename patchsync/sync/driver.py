@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 import redis
@@ -15,8 +16,9 @@ import redis
 from patchsync.config import Config
 from patchsync.fleet.leases import Leases
 from patchsync.fleet.trouble import last_trouble
+from patchsync.patchwork.rate_limit_state import key_prefix, read_hold
 from patchsync.sync.holdings import holdings
-from patchsync.sync.projects import Project, find_project
+from patchsync.sync.projects import Project, find_project, name_of
 from patchsync.sync.records import AuditRecord, RoundRecord, last_audit, last_round
 
 # A message may be lost: when nothing was heard for so long it is sent again, then less often.
@@ -30,7 +32,7 @@ class Driver:
     def __init__(self, config: Config, key: str, enqueue: Callable[..., Any]) -> None:
         """`enqueue(task, project, ...)` enqueues a task for a project."""
         self.key = key
-        self.name = key
+        self.name = name_of(config, key)
         self.known = 0
         self.count: int | None = None
         self.doing = "starting"
@@ -47,7 +49,13 @@ class Driver:
         )
         # What there was before is not what we wait for, whatever clock it was noted by.
         self._former_trouble = last_trouble(self._redis, config.namespace, key)
+        # What is wrong now, and what it waits for; None where nothing is
+        self.trouble: str | None = None
         self._trouble: str | None = None
+        # How a task saw that nothing answers at the url
+        self.unreachable: str | None = None
+        # Whether anything came of what was asked
+        self.heard = False
         self._seen: object = None
         # When something was last seen to happen, on the monotonic clock
         self.moved_at = time.monotonic()
@@ -60,9 +68,15 @@ class Driver:
         trouble = last_trouble(self._redis, self._config.namespace, self.key)
         if trouble and trouble != self._former_trouble:
             self._trouble = f"{trouble.task}: {trouble.message}"
+            self.unreachable = self._trouble if trouble.unreachable else None
             if trouble.lasting:
-                self.outcome = f"{self.name}: not in step: {self._trouble}"
+                self.give_up(self._trouble)
                 return
+        self.trouble = self._trouble
+        hold = read_hold(self._redis.execute_command, key_prefix(self._config))
+        if hold:
+            until = datetime.fromtimestamp(hold.until, UTC)
+            self.trouble = f"Patchwork is not asked until {until:%H:%M:%S} UTC: {hold.why}"
         project = find_project(self._config, self.key)
         if project:
             self._follow(project)
@@ -70,10 +84,8 @@ class Driver:
             self._enqueue_question()
 
     def give_up(self, why: str) -> None:
-        """Set the outcome of a project that is not in step."""
-        self.outcome = (
-            self.outcome or f"{self.name}: not in step: {why}: {self._trouble or self.doing}"
-        )
+        """Set the outcome of a project that is not in step, unless it has one."""
+        self.outcome = self.outcome or f"{self.name}: not in step: {why}"
 
     def _follow(self, project: Project) -> None:
         round_, audit = records = _records(project)
@@ -81,6 +93,7 @@ class Driver:
         ours = holdings(project)
         self.name, self.known = project.name, ours.known
         self.count = round_.count if round_ else None
+        self.heard = self.heard or bool(in_flight) or round_ != self._former_round
         self._note((self.known, in_flight, records))
         if in_flight:
             self.doing = f"{in_flight} pages in flight"
@@ -107,6 +120,7 @@ class Driver:
     def _note(self, seen: object) -> None:
         if seen != self._seen:
             self._seen = seen
+            self._trouble = None
             self.moved_at = time.monotonic()
             self._ask_again_at = self.moved_at + ASK_AGAIN_SECONDS
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 from patchsync.config import Config
-from patchsync.errors import StoreUnavailable
+from patchsync.errors import StoreNotWritable
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.rate_limit import RedisRateLimiter
 from patchsync.store.json_file import write_record
@@ -35,11 +35,11 @@ def probe(
 
     Raises:
         GiveUp: the project is halted.
-        StoreUnavailable: there is no room for what would be fetched.
+        StoreNotWritable: there is no room for what would be fetched.
         UnknownProject: the server does not know the project any more.
     """
     project.demand_not_halted()
-    _demand_room(config)
+    demand_room(config)
     # Here too, for it must be kept also when the budget is spent and no request follows.
     keep_count(project, limiter)
     remote = RememberingRemote(client, project.key)
@@ -64,13 +64,17 @@ def probe(
     return Differences(want=comparison.want, seen=seen, due=tuple(retry), summary=summary)
 
 
-def _demand_room(config: Config) -> None:
-    """Refuse to fetch what could not be stored: it would be fetched again each round."""
+def demand_room(config: Config) -> None:
+    """Refuse to fetch what could not be stored: it would be fetched again each round.
+
+    Raises:
+        StoreNotWritable: there is room for less than two messages of mails.
+    """
     folder = next(path for path in (config.d_mbox, *config.d_mbox.parents) if path.exists())
     free = shutil.disk_usage(folder).free
     needed = 2 * config.fleet.batch_bytes
     if free < needed:
-        raise StoreUnavailable(
+        raise StoreNotWritable(
             f"{folder}: {free} bytes are free, less than two batches of mails ({needed}); "
-            "free some space"
+            "free some space, or see [store] mbox"
         )

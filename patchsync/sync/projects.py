@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from patchsync.config import Config, ProjectTable
-from patchsync.errors import ConfigError, GiveUp, UnknownProject
+from patchsync.errors import ConfigError, GiveUp, PatchsyncError, UnknownProject
 from patchsync.store.container import MboxPatchwork
 from patchsync.store.halt import halted
 from patchsync.store.identity import Origin, claim, list_containers, read_origin
@@ -63,6 +63,19 @@ def find_project(config: Config, key: str) -> Project | None:
     if paths and origin and origin.is_at(config.base_url) and key.lower() in _names(origin):
         return Project(key=key, name=origin.link_name, paths=paths)
     return _project(key, _containers(config))
+
+
+def name_of(config: Config, key: str) -> str:
+    """What people read of the project that the configuration spells `key`.
+
+    Its link name where the store knows it, else what the configuration says.
+    """
+    with suppress(PatchsyncError):
+        project = find_project(config, key)
+        if project:
+            return project.name
+    table = config.mbox.patchwork.by_key.get(key)
+    return table.called if table else key
 
 
 def find_projects(config: Config) -> list[Project]:
@@ -150,9 +163,8 @@ def locate_project_offline(config: Config, key: str, link_name: str | None) -> P
     if project is None:
         if not table.id.isdecimal() or not table.list_email or not link_name:
             raise ConfigError(
-                f"project {table.id}: without asking Patchwork its place in the store is known "
-                "only from [mbox.patchwork] projects = [{ id = <number>, list_email = ... }] and "
-                "an archive that is called <link name>.mbox"
+                f"the place of project {table.id} in the store is not known yet: leave out"
+                " --offline, or give id and list_email in [mbox.patchwork] projects"
             )
         project = place_project(config, table, int(table.id), link_name, table.list_email)
     _demand_once(config, project)

@@ -374,6 +374,10 @@ def test_own_writes_raise_events_with_the_actor(
     newest = _newest_event(server, "patch-state-changed")
     assert newest["actor"] == check["user"]
     assert newest["payload"]["current_state"] == "rfc"
+    filters = f"project={server.project}&patch={patch_id}&order=date"
+    of_patch = server.api(f"events/?category=patch-state-changed&{filters}&per_page=250").json()
+    assert of_patch[-1] == newest
+    assert {event["payload"]["patch"]["id"] for event in of_patch} == {patch_id}
     _relate(server, writer, unrelated[0], unrelated[1:3])
     newest = _newest_event(server, "patch-relation-changed")
     assert newest["payload"]["patch"]["id"] in unrelated[:3]

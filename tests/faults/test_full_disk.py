@@ -53,7 +53,7 @@ def test_a_sync_says_so(installation: Installation, tmp_path: Path, quiet: Conte
     disk = tmp_path / "disk"
 
     def test() -> None:
-        done = installation.patchsync("sync", "--patience", "3")
+        done = installation.patchsync("sync")
         assert done.returncode == 1
         assert str(disk) in done.stdout
         assert "full" in done.stdout or "free some space" in done.stdout, done.stdout

@@ -54,6 +54,10 @@ def test_all_of_it_until_ctrl_c(installation: Installation) -> None:
     with up(installation) as process:
         wait_until(lambda: set(alive(installation)) == everybody, "all signed in")
         assert installation.patchsync("health", "index").stdout == "index: alive\n"
+        for services in ([], ["beat"]):
+            second = installation.patchsync("up", *services)
+            assert second.returncode == 1
+            assert "runs already on this machine" in second.stderr
         wait_until(lambda: installation.status("sample")["in_sync"], "beat's probe had its effect")
         wait_until(
             lambda: installation.patchsync("health", "flower").returncode == 0, "flower answers"
@@ -80,6 +84,11 @@ def test_killed_it_takes_all_with_it(installation: Installation) -> None:
         assert len(processes_of(installation)) > 5
         process.kill()
     wait_until(lambda: processes_of(installation) == {}, "all have ended")
+    with up(installation) as process:  # Nothing of it is in the way of the next one.
+        wait_until(lambda: "index" in alive(installation), "it works again")
+        process.terminate()
+        assert process.wait(60) == 0
+    assert not list(installation.config.run_dir.parent.glob(f"{installation.config.run_dir.name}*"))
 
 
 def test_a_service_with_the_configuration_that_lies_here(installation: Installation) -> None:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 
 import pytest
+import redis
 
+from patchsync.fleet.heartbeat import Heartbeats, Member
 from standin.process import NOBODY_TOKEN, TOKEN
 from tests.support.inprocess import Workers
-from tests.support.installation import Installation, processes_of
+from tests.support.installation import Installation, free_port, processes_of
 
 
 def test_check_of_a_good_configuration(installation: Installation) -> None:
     """All lines are ok, each project is found, and PaStA's own setting for it is spelt out."""
+    installation = installation.changed("[redis]", f"[flower]\nport = {free_port()}\n[redis]")
     done = installation.patchsync("check", PATCHWORK_TOKEN=TOKEN)
     assert done.returncode == 0, done.stdout
     assert "FAIL" not in done.stdout
@@ -39,15 +47,75 @@ def test_check_of_a_good_configuration(installation: Installation) -> None:
             "FAIL  patch-groups: `analyse` is to write ",
         ),
         ("unix://", "unix:///nowhere", TOKEN, "FAIL  [redis] url: no Redis answers"),
+        (
+            "[redis]",
+            "[flower]\naddress = '0.0.0.0'\n[redis]",
+            TOKEN,
+            "FAIL  [flower]: [flower] add",
+        ),
     ],
 )
 def test_check_of_a_bad_one(
     installation: Installation, old: str, new: str, token: str, expected: str
 ) -> None:
     """What does not work is named by its key, and the exit status says so."""
-    done = installation.changed(old, new).patchsync("check", PATCHWORK_TOKEN=token)
+    free = {"PATCHSYNC_FLOWER__PORT": str(free_port())}
+    done = installation.changed(old, new).patchsync("check", PATCHWORK_TOKEN=token, **free)
     assert expected in done.stdout, done.stdout + done.stderr
     assert done.returncode == ("FAIL" in expected)
+
+
+def test_check_fails_where_a_sync_would(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No room on the disk, or a part of the store that another user owns."""
+    installation.sync()
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5))
+        done = installation.patchsync("check")
+    assert "FAIL  [store] mbox: " in done.stdout
+    assert "5 bytes are free, less than" in done.stdout
+    index = installation.config.d_mbox / "index"
+    (file,) = index.glob("*.1")
+    with monkeypatch.context() as foreign:
+        foreign.setattr(os, "access", lambda path, _: path != file)
+        done = installation.patchsync("check")
+    assert f"FAIL  [store] mbox: {file} cannot be written by this user" in done.stdout
+
+
+def test_check_of_the_dashboard_s_port(
+    installation: Installation, shared_redis: redis.Redis
+) -> None:
+    """Taken it is told, unless it is our own fleet's Flower that listens."""
+    with HTTPServer(("127.0.0.1", 0), Flower) as server:
+        threading.Thread(target=server.serve_forever).start()
+        port = server.server_port
+        taken = installation.changed("[redis]", f"[flower]\nport = {port}\n[redis]")
+        try:
+            done = taken.patchsync("check")
+            line = f"FAIL  [flower]: [flower] address, port: 127.0.0.1:{port}: Address already in"
+            assert line in done.stdout
+            run = taken.process("run", "flower")
+            Heartbeats(shared_redis, installation.config.namespace).note(Member(service="fetch"))
+            assert f"ok    [flower]: runs at http://127.0.0.1:{port}," in (
+                taken.patchsync("check").stdout
+            )
+        finally:
+            server.shutdown()
+    assert run.returncode == 1
+    assert run.stderr.count("\n") == 1
+    assert "set another port" in run.stderr
+
+
+class Flower(BaseHTTPRequestHandler):
+    """Answers the health check."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
 
 
 def test_sync_of_an_unknown_project_fails_at_once(installation: Installation) -> None:
@@ -63,32 +131,53 @@ def test_sync_of_an_unknown_project_fails_at_once(installation: Installation) ->
     ("arguments", "expected"),
     [
         (["fetch.prob", "sample"], "there is no task 'fetch.prob'; there are: analyse.update"),
-        (["fetch.probe"], "wants a project"),
+        (["nosuch"], "there is no task 'nosuch'; there are: analyse.update"),
+        (
+            ["fetch.probe"],
+            "wants a project; there are: sample, neighbour; usage: patchsync enqueue",
+        ),
         (["fetch.probe", "nosuch"], "project 'nosuch' is not in"),
-        (["fetch.probe", "sample", "1", "2"], "too many positional arguments"),
+        (["fetch.probe", "sample", "1", "2"], "too many positional arguments; usage: patchsync "),
+        (["fetch.audit", "sample", "now"], "since: 'now' is no float; usage: "),
+        (["fetch.fetch_patches", "sample"], "missing a required argument: 'ids'"),
+        (
+            ["fetch.fetch_patches", "sample", "17"],
+            "ids: 17 is no list[int]; usage: patchsync enqueue fetch.fetch_patches"
+            " PROJECT IDS:list[int]\n",
+        ),
     ],
 )
 def test_enqueue_says_what_is_wrong(
-    installation: Installation, arguments: list[str], expected: str
+    installation: Installation, workers: Workers, arguments: list[str], expected: str
 ) -> None:
-    """A bad task, project or argument, or no fleet, is told apart, with exit status 1."""
+    """A bad task, project or argument is told apart, with exit status 1, and nothing is sent."""
     done = installation.patchsync("enqueue", *arguments)
     assert done.returncode == 1
     assert expected in done.stderr, done.stderr
+    assert workers.sent == []
 
 
 def test_enqueue_without_redis(installation: Installation) -> None:
     """It does not wait for one, and names the setting."""
     alone = installation.changed("unix://", "unix:///nowhere")
-    done = alone.process("enqueue", "fetch.probe", "sample")
+    line = ("enqueue", "fetch.probe", "sample")
+    done = alone.process(*line)
     assert done.returncode == 1
     assert "no Redis answers at /nowhere/" in done.stderr
+    embedded = alone.changed(alone.config.redis.url.get_secret_value(), "")
+    assert "`patchsync up` starts it" in embedded.process(*line).stderr
 
 
-def test_enqueue_sends_one_message(installation: Installation, workers: Workers) -> None:
-    """The task with its project, and its other arguments as JSON."""
+def test_enqueue_sends_one_message(
+    installation: Installation, workers: Workers, shared_redis: redis.Redis
+) -> None:
+    """The task with its project, and its other arguments as JSON; it says where nobody takes it."""
     done = installation.patchsync("enqueue", "fetch.fetch_patches", "sample", "[17, 18]")
     assert done.returncode == 0
+    assert "it waits: no fetch runs" in done.stderr
+    Heartbeats(shared_redis, installation.config.namespace).note(Member(service="fetch"))
+    assert installation.patchsync("enqueue", "fetch.fetch_patches", "sample", "[1]").stderr == ""
+    assert workers.sent.pop().args == ["sample", [1]]
     assert [(sent.task, sent.args) for sent in workers.sent] == [
         ("fetch.fetch_patches", ["sample", [17, 18]])
     ]

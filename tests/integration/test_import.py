@@ -8,11 +8,12 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import redis
 import requests
+from kombu.exceptions import OperationalError
 
 from patchsync.config import load
 from patchsync.fleet.heartbeat import Heartbeats, Member
@@ -489,6 +490,24 @@ def test_a_fleet_beside_it_is_asked_for_an_analysis(
     workers.sent.clear()
     imported(installation, archive)
     assert not workers.sent
+
+
+def test_redis_is_lost_when_the_analysis_is_asked_for(
+    installation: Installation,
+    tmp_path: Path,
+    workers: Workers,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All is in all the same; beat asks for it later."""
+
+    def lost(*_: object, **__: object) -> NoReturn:
+        raise OperationalError("Error 111 connecting to x:1. Connection refused.")
+
+    archive = dump(tmp_path / "dump.tar.gz", installation.patchwork, *PROJECTS)
+    heartbeats = Heartbeats(redis.Redis.from_url(workers.redis_url), installation.config.namespace)
+    heartbeats.note(Member(service="analyse"))
+    monkeypatch.setattr(Workers, "send_task", lost)
+    imported(installation, archive)
 
 
 # What goes through Redis

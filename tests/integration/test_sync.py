@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from patchsync.sync.projects import synced_project
+from tests.support.inprocess import Workers
 from tests.support.installation import Installation
 
 
@@ -82,3 +86,57 @@ def test_after_a_clock_was_set_back(installation: Installation, ahead: float) ->
     audit = json.loads(paths.audit.read_bytes())
     assert audit["agreed"]
     assert audit["began"] <= time.time()
+
+
+def test_the_reason_at_once(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where waiting is no help it ends with the reason, the setting and exit status 1."""
+    url = str(installation.config.url)
+    away = installation.changed(url, "http://127.0.0.1:1/api/").patchsync("sync")
+    assert away.returncode == 1
+    for project in ("sample", "neighbour"):
+        assert (
+            f"{project}: not in step: probe: http://127.0.0.1:1/api/1.4/: nothing listens there: "
+            "connection refused; see [mbox.patchwork] url\n"
+        ) in away.stdout
+    wrong = installation.changed("127.0.0.1:1/api/", url[7:].replace("/api/", "/no/api/"))
+    done = wrong.patchsync("sync")
+    assert done.returncode == 1
+    assert "sample: not in step: probe: " in done.stdout
+    installation = installation.changed("/no/api/", "/api/")
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5))
+        done = installation.patchsync("sync")
+    assert done.returncode == 1
+    assert "sample: not in step: probe: " in done.stdout
+    assert "5 bytes are free, less than" in done.stdout
+    assert "nothing new" not in done.stdout + away.stdout
+    installation.sync()
+
+
+def test_what_is_waited_for_is_said(installation: Installation) -> None:
+    """A server that asks for time gets it: until when, and why, is said before patience ends."""
+    installation.patchwork.control.fault("status", times=-1, status=503, retry_after="77")
+    done = installation.patchsync("sync", "--patience", "30")
+    assert done.returncode == 1
+    first, *_ = done.stdout.splitlines()
+    assert re.match(r"sample: Patchwork is not asked until \d\d:\d\d:\d\d UTC: ", first), (
+        done.stdout
+    )
+    assert "Retry-After: 77 s" in first
+    assert "not in step: nothing new for 30 s: Patchwork is not asked until" in done.stdout
+
+
+def test_a_project_has_one_name(installation: Installation, workers: Workers) -> None:
+    """Configured by its number it is called by its link name, once that is known, wherever."""
+    installation = installation.changed('"sample"', "1")
+    done = installation.patchsync("sync")
+    assert done.stdout.startswith("sample: in step: ")
+    logs = installation.logs()
+    assert "sample: " in logs
+    assert not re.search(r"( of| INFO   ) 1: ", logs), logs
+    shown = [str(sent.options.get("argsrepr", "")) for sent in workers.sent]
+    assert {text.strip("()").partition(":")[0] for text in shown if text} == {"sample", "neighbour"}
+    installation.patchwork.control.fault("status", times=-1, status=403)
+    failed = installation.patchsync("sync")
+    assert failed.stdout.startswith("sample: not in step: probe: ")
+    assert "probe of sample: " in installation.logs()

@@ -10,6 +10,7 @@ import pytest
 from patchsync.config import Config, load
 from patchsync.doctor import Finding, findings
 from standin.process import NEIGHBOUR_TOKEN, NOBODY_TOKEN, TOKEN, StandinProcess
+from tests.support.installation import free_port
 from tests.support.mail_server import PASSWORD, MailServer, make_certificate, secured
 
 COMMENT = 'sinks = ["comment"]'
@@ -41,7 +42,8 @@ def configured(tmp_path: Path, patchwork: StandinProcess) -> Callable[..., Confi
 
     def made(push: str, projects: str = '["sample", "neighbour"]') -> Config:
         (tmp_path / "patchsync.toml").write_text(
-            f'[mbox.patchwork]\nurl = "{patchwork.url}"\nproject_ids = {projects}\n[push]\n{push}\n'
+            f'[mbox.patchwork]\nurl = "{patchwork.url}"\nproject_ids = {projects}\n'
+            f"[flower]\nport = {free_port()}\n[push]\n{push}\n"
         )
         return load(tmp_path / "patchsync.toml")
 

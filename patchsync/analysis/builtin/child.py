@@ -40,6 +40,7 @@ WAITING_SECONDS = 120
 MEMORY_BYTES = 2 * 2**30
 
 _LOOK_SECONDS = 1.0
+_LONGEST_REASON = 200  # characters: it may have words of the mail
 _HEAD = struct.Struct("=QI")  # how often something was taken in hand; the length of its name
 _Result = TypeVar("_Result")
 
@@ -218,8 +219,7 @@ def _told(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return f"it took more than {MEMORY_BYTES // 2**20} MiB of memory"
     told = str(error) if isinstance(error, PatchsyncError) else f"{type(error).__name__}: {error}"
-    # It may have words of the mail.
-    return "".join(char if char.isprintable() else "?" for char in told[:200])
+    return told[:_LONGEST_REASON]
 
 
 def _limit_memory() -> None:

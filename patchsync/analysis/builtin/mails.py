@@ -125,8 +125,11 @@ class Mails:
         Raises:
             GiveUp: it is not in the store, or is no patch.
         """
+        mail = self._mail(message_id)
+        if not mail.paths and self.trouble:
+            raise GiveUp(self.trouble)
         try:
-            return self._mail(message_id).parse()
+            return mail.parse()
         except NotAPatch as reason:
             raise GiveUp(f"{message_id} is no patch to PaStA: {reason}") from None
 

@@ -21,6 +21,7 @@ from patchsync.errors import (
     PatchsyncError,
     Refused,
     ServerUnavailable,
+    in_words,
 )
 
 # Characters of what a server says
@@ -116,7 +117,7 @@ class SmtpServer:
         except smtplib.SMTPDataError as error:  # It did not want to hear it.
             answer = error.smtp_code, _bytes(error.smtp_error)
         except OSError as error:
-            raise AnswerLost(f"{self}: no answer to a mail ({error})") from error
+            raise AnswerLost(f"{self}: no answer to a mail ({in_words(error)})") from error
         self._demand("the mail", answer, Mistake)
 
     def _demand(self, what: str, answer: tuple[int, bytes], refusal: type[PatchsyncError]) -> None:
@@ -136,7 +137,7 @@ class SmtpServer:
         if isinstance(error, smtplib.SMTPResponseException):
             kind = Refused if error.smtp_code >= 500 else ServerUnavailable
             return kind(f"{self}: {error.smtp_code} {_readable(_bytes(error.smtp_error))}")
-        return ServerUnavailable(f"{self}: {error or error.__class__.__name__}")
+        return ServerUnavailable(f"{self}: {in_words(error)}")
 
     def __str__(self) -> str:
         return f"SMTP server {self.host}:{self.port}"

@@ -14,6 +14,7 @@ from patchsync.analysis.mail import parse_mail
 from patchsync.analysis.rating import rate, shape_of
 from patchsync.analysis.settings import Thresholds
 from patchsync.config import load
+from patchsync.errors import GiveUp
 
 PASTA = '[PaStA]\nMODE = "mbox"\nAUTOACCEPT_THRESHOLD = 0.82\nINTERACTIVE_THRESHOLD = 1.1\n'
 PASTA += "DIFF_LINES_RATIO = 0.4\nMESSAGE_DIFF_WEIGHT = 0.3\n"
@@ -130,6 +131,8 @@ def test_a_project_with_a_damaged_index(store: Store) -> None:
         assert str(index) in (done.trouble or "")
         assert done.groups == 1
     assert store.groups == ["1 2 4 5 9", "3"]
+    with pytest.raises(GiveUp, match="line 1"):
+        explain(store.config, name(1), name(9))
     index.write_bytes(right)
     store.take_out(name(9), project=2)
     assert updated(store) == ["1 2 4 5", "3"]

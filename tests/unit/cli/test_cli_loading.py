@@ -11,8 +11,9 @@ from pathlib import Path
 import click
 import pytest
 import redis
+from click.testing import CliRunner
 
-from patchsync.cli.main import COMMANDS, load_command
+from patchsync.cli.main import COMMANDS, load_command, main
 from patchsync.config import DEFAULT_FILE, FILE_VARIABLE
 
 PROGRAM = """
@@ -116,6 +117,24 @@ def test_the_list_says_of_a_command_what_its_help_says(name: str) -> None:
     for width in range(10, 200):
         listed = click.Command(name, help=COMMANDS[name][1]).get_short_help_str(width)
         assert listed == command.get_short_help_str(width)
+
+
+def test_the_list_cuts_no_sentence() -> None:
+    """On a terminal of 80 columns each command's sentence is whole, in a line."""
+    listed = CliRunner().invoke(main, ["--help"], terminal_width=80).output
+    for _, sentence in COMMANDS.values():
+        assert f" {sentence}\n" in listed
+    assert "..." not in listed.partition("COMMAND [ARGS]...")[2]
+
+
+@pytest.mark.parametrize(
+    "line", [["nosuch"], ["sync", "--nosuch"], ["-c", "/nosuch.toml", "sync"]], ids=" ".join
+)
+def test_each_error_begins_alike(line: list[str]) -> None:
+    """Click's own, and ours."""
+    done = CliRunner().invoke(main, line)
+    assert done.exit_code
+    assert done.stderr.splitlines()[-1].startswith("Error: ")
 
 
 def test_the_help_names_the_file_that_is_read() -> None:

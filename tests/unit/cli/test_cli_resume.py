@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -75,6 +77,9 @@ def test_the_breakers_hold_is_lifted(run: Run, limiter: RedisRateLimiter) -> Non
     limiter.hold(300, "the breaker is open, 2 calls in a row failed", by_server=False)
     assert not asks(limiter)
     assert "resume" in run("status").output
+    hold = json.loads(run("status", "--json").output)["fleet"]["hold"]
+    assert hold["until"] == pytest.approx(time.time() + 300, abs=60)
+    assert (hold["by_server"], hold["why"][:19]) == (False, "the breaker is open")
     done = run("resume")
     assert done.exit_code == 0, done.output
     assert "lifted; nobody was to ask until 20" in done.output

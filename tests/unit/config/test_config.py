@@ -123,12 +123,20 @@ def test_the_token_shows_nowhere(tmp_path: Path) -> None:
         (MINIMAL.replace("https:", "ftp:"), "[mbox.patchwork] url: wants an address"),
         (MINIMAL.replace("https://", "https://me:pw@"), "must not hold a user or password"),
         (MINIMAL.replace('"linuxppc-dev"', "1"), "names a project twice: 1"),
-        (MINIMAL.replace('"linuxppc-dev"', '"../x"'), "projects.1] id"),
+        (MINIMAL.replace('"linuxppc-dev"', '"../x"'), "[mbox.patchwork] projects, entry 2, id"),
         (MINIMAL + "[stoer]\n", "stoer: is no setting of patchsync"),
+        ('source = "x"\n' + MINIMAL, "source: is no setting of patchsync"),
+        ("PaStA = 3\n" + MINIMAL, "PaStA: is no setting of patchsync"),
+        ('store = 3\n[PaStA]\nMBOX = "m"\n' + MINIMAL, "[store]: wants a table"),
+        (f'name = "{65 * "n"}"\n' + MINIMAL, "name: wants at most 64 letters"),
+        ('name = "a\\nb"\n' + MINIMAL, "name: wants at most 64 letters"),
+        (MINIMAL.replace("linuxppc-dev", 256 * "p"), "entry 2, id: wants a project's number"),
+        (MINIMAL.replace("list@", 200 * "l" + "@"), "entry 1, list_email: wants an address of"),
+        (MINIMAL.replace("list@", "../list@"), "entry 1, list_email: wants an address of"),
         (MINIMAL + '[store]\nlayout = "other"', "[store] layout"),
         (MINIMAL + '[redis]\nurl = "http://redis"', "[redis] url: wants redis://"),
         (MINIMAL + "[fleet]\nwindow = 0", "[fleet] window"),
-        ("[mbox", "patchsync.toml: "),
+        ("[mbox", "patchsync.toml is no TOML: "),
     ],
 )
 def test_a_mistake_is_named(tmp_path: Path, text: str, expected: str) -> None:
@@ -140,12 +148,30 @@ def test_a_mistake_is_named(tmp_path: Path, text: str, expected: str) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that is not there is an error, and without a name the error says how to give one."""
-    with pytest.raises(ConfigError, match=r"absent\.toml: there is no such file"):
+    """What is missing comes first, with what to do; what the environment sets is looked at too."""
+    with pytest.raises(ConfigError, match=r"^there is no .*/absent\.toml: write one .* by -c or"):
         load(tmp_path / "absent.toml")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match="name a file by -c or PATCHSYNC_CONFIG"):
+    with pytest.raises(ConfigError, match=r"^there is no .*/patchsync\.toml: .*CONFIG$"):
         load()
+    monkeypatch.setenv("PATCHSYNC_FLEET__WINDOW", "many")
+    with pytest.raises(ConfigError, match=r"^there is no (?s:.*)\[fleet\] window: wants a whole"):
+        load()
+
+
+def test_what_is_no_toml_is_said_plainly(tmp_path: Path) -> None:
+    """In a sentence with the file's name, whatever stands in it; a mark before it is no fault."""
+    file = tmp_path / "patchsync.toml"
+    for content, expected in (
+        (MINIMAL.encode("utf-16"), "is no UTF-8 text: see byte 0"),
+        (b"x = " + b"[" * 100_000, "is no TOML that can be read"),
+        (b"url https://", "is no TOML: Expected '=' after a key"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(ConfigError, match=f"^{file} {expected}"):
+            load(file)
+    file.write_bytes(b"\xef\xbb\xbf" + MINIMAL.encode())
+    assert load(file).url == "https://patchwork.example.org/api/"
 
 
 def test_a_missing_token_file_is_an_error_only_when_the_token_is_needed(tmp_path: Path) -> None:

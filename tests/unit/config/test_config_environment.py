@@ -66,10 +66,13 @@ def test_a_variable_sets_its_key(
 @pytest.mark.parametrize(
     ("environment", "complaint"),
     [
-        ({"FLEET__WINDOW": "many"}, r"\[fleet\] window: "),
-        ({"FLEET__WINDOWS": "8"}, r"\[fleet\] windows: is no setting"),
-        ({"PUSH__SINKS": "check"}, r"PATCHSYNC_PUSH__SINKS: wants JSON"),
+        ({"FLEET__WINDOW": "many"}, r"\] window: .* number \(set by PATCHSYNC_FLEET__WINDOW\)$"),
+        ({"FLEET__WINDOWS": "8"}, r"\[fleet\] windows: is no setting .*\(set by PATCHSYNC_FLEET__"),
+        ({"PUSH__SINKS": '["x"]'}, r"\[push\] sinks, entry 1: .*\(set by PATCHSYNC_PUSH__SINKS\)$"),
+        ({"REDIS__PASSWORD_FILE": "x"}, r"\[redis\]: has password_file but no url[^()]*$"),
+        ({"PUSH__SINKS": "check"}, r"PATCHSYNC_PUSH__SINKS: wants JSON, .* see character 1$"),
         ({"PUSH": "{"}, r"PATCHSYNC_PUSH: wants JSON"),
+        ({"PUSH": "[" * 100_000}, r"PATCHSYNC_PUSH: wants JSON"),
         ({"FLEET": "[]", "FLEET__WINDOWS": "8"}, r"\[fleet\] windows: is no setting"),
         ({"NAME__FIRST": "ppc"}, r"name: "),
     ],

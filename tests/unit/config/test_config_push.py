@@ -98,7 +98,7 @@ def test_a_comment_needs_its_keys(tmp_path: Path, key: str) -> None:
 @pytest.mark.parametrize(
     ("tables", "complaint"),
     [
-        ('[push]\nsinks = ["checks"]', "[push.sinks] 0: "),
+        ('[push]\nsinks = ["checks"]', "[push] sinks, entry 1: "),
         ("[push]\nsink = []", "[push] sink: is no setting of patchsync"),
         ("[push.check]\ncontext = 'pasta bot'", "[push.check] context: "),
         ("[push.check]\ncontext = ''", "[push.check] context: "),

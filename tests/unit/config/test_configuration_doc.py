@@ -43,8 +43,6 @@ def configured(model: type[BaseModel] = Config, table: str = "") -> dict[Key, Fi
     keys: dict[Key, FieldInfo] = {}
     for name, field in model.model_fields.items():
         spelt = names_of(name, field)[0]
-        if (table, name) == ("", "source"):
-            continue  # The file itself.
         if below := table_of(field):
             keys |= configured(below, f"{table}.{spelt}".removeprefix("."))
         # A list of tables is a key as well.

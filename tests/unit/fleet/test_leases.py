@@ -7,7 +7,7 @@ import time
 import pytest
 import redis
 
-from patchsync.errors import GiveUp, ServerUnavailable
+from patchsync.errors import GiveUp, ServerUnavailable, StoreNotWritable, Unreachable
 from patchsync.fleet import leases as module
 from patchsync.fleet.debounce import Debounce
 from patchsync.fleet.heartbeat import Heartbeats, Member
@@ -126,6 +126,14 @@ def test_trouble_is_told_with_its_kind(client: redis.Redis) -> None:
     trouble = last_trouble(client, "n", "project")
     assert trouble is not None
     assert trouble.lasting
+    note_trouble(client, "n", "project", "probe", StoreNotWritable("no room"))
+    trouble = last_trouble(client, "n", "project")
+    assert trouble is not None
+    assert (trouble.lasting, trouble.unreachable) == (True, False)
+    note_trouble(client, "n", "project", "probe", Unreachable("nobody"))
+    trouble = last_trouble(client, "n", "project")
+    assert trouble is not None
+    assert (trouble.lasting, trouble.unreachable) == (False, True)
 
 
 def test_what_many_ask_for_is_sent_once_until_it_begins(client: redis.Redis) -> None:

@@ -67,7 +67,7 @@ def test_an_interruption_is_told(
     monkeypatch.setattr(importing, "ProjectMatch", raising(KeyboardInterrupt()))
     done = run(*arguments, archive)
     assert done.exit_code == 1
-    assert f"interrupted; {said}" in done.stderr
+    assert f"Interrupted: {said}" in done.stderr
     assert "Aborted" not in done.stderr
 
 

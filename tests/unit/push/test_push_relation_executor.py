@@ -6,13 +6,14 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import combinations
 from pathlib import Path
 from random import Random
 from typing import Any, cast
 
 import pytest
 from push_fakes import FakePatchwork, answer_lost
-from relation_server import apply, visible
+from relation_server import Refused, State, apply, visible
 
 from patchsync.config.push_tables import RelationTable
 from patchsync.errors import AnswerLost, TryAgainLater
@@ -67,6 +68,7 @@ class Pushed:
 
     def look_at_all(self) -> None:
         """As the audit does it."""
+        self.now += 10
         list(self._sender.send(Job(key="linux", sink=Sink.RELATION, patch_ids=tuple(ALL))))
 
     def by_hand(self, patch_id: int, *related: int) -> None:
@@ -210,6 +212,58 @@ def test_killed_anywhere(tmp_path: Path, killer: Killer, random: Random, case: i
         pushed.round()
         pushed.round()
         assert_ours(pushed, groups)
+
+
+def pairs_of(relations: State) -> set[frozenset[int]]:
+    return {frozenset(pair) for part in relations for pair in combinations(part, 2)}
+
+
+def act_at_random(pushed: Pushed, random: Random) -> None:
+    """A person takes a patch out, relates two, or moves one."""
+    one, other = random.sample(ALL, 2)
+    with suppress(Refused):
+        if random.random() < 0.6:
+            pushed.by_hand(one)
+        if random.random() < 0.6:
+            pushed.by_hand(one, other)
+
+
+@pytest.mark.parametrize("case", range(60))
+def test_what_a_person_does_after_a_kill_anywhere_stays(
+    tmp_path: Path, killer: Killer, random: Random, case: int
+) -> None:
+    """But for what undoes or does just what the killed request was to do: nobody can tell it."""
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        ledger.set_complete()
+        pushed = Pushed(ledger)
+        pushed.want(*partition(random))
+        pushed.round()
+        # As it was before and after each request of the round
+        shown = [pushed.patchwork.relations]
+
+        def chance(number: int, before: bool) -> None:
+            shown.append(pushed.patchwork.relations)
+            killer.chance()
+
+        pushed.patchwork.lose = chance
+        pushed.want(*partition(random))
+        with killer.kill(random.randint(1, 60)):
+            pushed.round()
+        before = pairs_of(pushed.patchwork.relations)
+        act_at_random(pushed, random)
+        after = pairs_of(pushed.patchwork.relations)
+        there = {each: part for part in pushed.patchwork.relations for each in part}
+        noted = UnderWay(ledger).relations()
+        done = all(there.get(each, frozenset({each})) == noted[each] for each in noted)
+        if pushed.patchwork.relations in shown or (noted and done):
+            return
+        pushed.look_at_all()
+        for _ in range(2):
+            now = pairs_of(pushed.patchwork.relations)
+            assert not (before - after) & now, "what a person parted was related"
+            assert after - before <= now, "what a person related was parted"
+            pushed.want(*partition(random))
+            pushed.round()
 
 
 def killed_at_the_next_write(pushed: Pushed, *, arrived: bool) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Set
+from dataclasses import replace
+from itertools import combinations
 from random import Random
 
 import pytest
@@ -168,6 +170,31 @@ def test_any_plan_is_lawful_shortest_and_can_be_interrupted(
         assert notices_of(components) == reported
     assert total == fewest[visible(state)]
     assert_as_wanted(state, groups, given_terms, kept, fixed, reported)
+
+
+@settings(max_examples=100)
+@given(situations(), st.sets(st.tuples(st.integers(1, 6), st.integers(1, 6)), max_size=4))
+def test_no_plan_brings_together_what_a_person_parted(
+    situation: tuple[list[Relation], list[frozenset[int]], Terms], drawn: set[tuple[int, int]]
+) -> None:
+    """Not for one request either; and from any state on the way just the rest is left to do."""
+    relations, groups, given_terms = situation
+    together = {pair for r in relations for pair in combinations(sorted(r.members), 2)}
+    parted = {(low, high) for low, high in drawn if low < high} - together
+    given_terms = replace(given_terms, parted=parted)
+    state = as_state(relations)
+    ledger = {relation.members: relation for relation in relations}
+    todo = steps_of(plan_steps(relations, groups, given_terms))
+    while todo:
+        step = todo[0]
+        state = apply(state, step.patch_id, step.related, given_terms.may)
+        assert not any(set(pair) <= part for pair in parted for part in state)
+        if step.leaves is not None:
+            ledger[step.leaves.members] = step.leaves
+        assert all(any(r.kept <= part for part in state) for r in relations if r.kept)
+        left = steps_of(plan_steps([ledger[part] for part in state], groups, given_terms))
+        assert len(left) == len(todo) - 1
+        todo = left
 
 
 @pytest.mark.long

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from push_fakes import US, FakePatchwork, answer_lost
+from push_fakes import IDENTITY, US, FakePatchwork, answer_lost
 
 from patchsync.errors import AnswerLost, ServerUnavailable
 from patchsync.push.entries import Desired, Sink, StateValue
 from patchsync.push.ledger import Ledger
+from patchsync.push.relation.audit import audit
 from patchsync.push.sending import Outcome
 from patchsync.push.states import StateSender
 
@@ -79,18 +80,23 @@ def test_a_lost_answer_is_looked_up(setting: Setting, arrived: bool) -> None:
 
 @pytest.mark.parametrize("chosen", ["new", "rejected", "superseded"])
 def test_what_a_person_chose_after_a_lost_answer_stays(setting: Setting, chosen: str) -> None:
-    """Also one that we might change: it was chosen after ours."""
+    """Also one that we might change: it was chosen after ours, whatever more is known."""
     setting.want("superseded")
     setting.lose(arrived=True)
     setting.patchwork.choose(1, chosen, SOMEBODY)
     setting.now += SECONDS
-    outcome = setting.send()
+    setting.send()
     assert setting.state == chosen
-    assert setting.patchwork.writes == 1
     if chosen != "superseded":
+        setting.want("accepted")
+        audit(setting.ledger, cast("Any", setting.patchwork), 1, IDENTITY.projects[1], 1, ("new",))
+        outcome = setting.send()
         assert outcome is not None
         assert (outcome.respected, outcome.trouble) == (True, False)
-        assert setting.ledger.pending(["state"], now=setting.now, answer_seconds=SECONDS) == []
+        audit(setting.ledger, cast("Any", setting.patchwork), 1, IDENTITY.projects[1], 1, ("new",))
+    assert setting.ledger.pending(["state"], now=setting.now, answer_seconds=SECONDS) == []
+    assert setting.state == chosen
+    assert setting.patchwork.writes == 1
 
 
 def test_what_a_person_chose_before_a_request_that_never_arrived(setting: Setting) -> None:
