@@ -24,7 +24,7 @@ _IN_WORDS = (
     (r"DB index", "it has no database of the number in [redis] url"),
     (r"NOPERM|has no permissions", "its user lacks a permission (ACL)"),
     (r"BusyLoadingError", "it still loads its data"),
-    (r"OutOfMemoryError", "its memory is full (maxmemory)"),
+    (r"OutOfMemoryError|used memory > 'maxmemory'", "its memory is full (maxmemory)"),
     (r"MISCONF", "it cannot save to its disk, and takes nothing meanwhile"),
     (r"ReadOnlyError", "it is a replica, which takes nothing"),
     (r"max number of clients", "it has too many clients (maxclients)"),
@@ -44,7 +44,8 @@ _IN_WORDS = (
         r"|SMTPServerDisconnected)|Connection closed by server",
         "the connection was cut",
     ),
-    (r"^(BadStatusLine|LineTooLong|UnknownProtocol)", "what answers speaks no HTTP"),
+    (r"^LineTooLong", "a line of its head, or the size of a chunk, is too long"),
+    (r"^(BadStatusLine|UnknownProtocol)", "what answers speaks no HTTP"),
 )
 _SHOWN_CHARACTERS = 200
 
@@ -71,6 +72,14 @@ class NotPatchwork(GiveUp):
 
 class UnknownProject(GiveUp):
     """The Patchwork, or the configuration, has no such project."""
+
+    def __init__(
+        self,
+        message: str = "Patchwork has no such project (any more); if it was renamed, "
+        "[mbox.patchwork] projects wants its number or its new name",
+    ) -> None:
+        """`message`: in a round, whose project is known, the default says it all."""
+        super().__init__(message)
 
 
 class Refused(GiveUp):

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 # Where a fleet runs, a round should not be longer ago than this, and than so many of its intervals.
 LATE_SECONDS = 600.0
 LATE_ROUNDS = 5
+# A trouble of push that did not come again for so many of its intervals is over.
+PUSH_ROUNDS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,12 +152,21 @@ def faults(
             lines.append(f"{name} never had a whole round")
         elif not project.in_sync:
             lines.append(f"{name} is not in step")
+        elif project.trouble and _stays(project.trouble, project, config, now):
+            lines.append(f"{name}: {project.trouble.task}: {project.trouble.message}")
         age = now - (project.last_round or now)
         if (fleet.expected or fleet.members) and age > late:
             lines.append(f"the last round of {name} was {age / 60:.0f} minutes ago")
         elif age < -LATE_SECONDS:
             lines.append(f"the clock was set back, and {name} had no round since")
     return lines
+
+
+def _stays(trouble: Trouble, project: ProjectStatus, config: Config, now: float) -> bool:
+    """Whether somebody has to change something, and nothing went well since."""
+    pushes = trouble.task in ("plan", "send")
+    since = now - PUSH_ROUNDS * config.schedule.push_seconds if pushes else project.last_round or 0
+    return trouble.lasting and trouble.at > since
 
 
 def analysis_status(config: Config) -> AnalysisStatus | None:

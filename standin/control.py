@@ -110,6 +110,13 @@ def move(standin: Standin, arguments: Arguments) -> dict[str, object]:
     return {"ids": arguments["ids"]}
 
 
+def rename(standin: Standin, arguments: Arguments) -> dict[str, object]:
+    """POST {project, link_name}: an admin gives a project another link name."""
+    project = _project(standin, arguments["project"])
+    standin.state.rename(project, str(arguments["link_name"]))
+    return {"id": project.id}
+
+
 def reply(standin: Standin, arguments: Arguments) -> dict[str, object]:
     """POST {id, tag}: a reply such as "Acked-by: A <a@example.org>" comes in; the mbox changes."""
     patch = _patch(standin, arguments["id"])
@@ -188,6 +195,7 @@ CONTROLS: tuple[tuple[str, dict[str, Control]], ...] = (
     (r"/_control/patches/commit", {"post": commit}),
     (r"/_control/patches/delete", {"post": delete}),
     (r"/_control/patches/move", {"post": move}),
+    (r"/_control/projects/rename", {"post": rename}),
     (r"/_control/patches/reply", {"post": reply}),
     (r"/_control/patches/replace", {"post": replace}),
     (r"/_control/patches/rewrite", {"post": rewrite}),

@@ -115,6 +115,10 @@ class Control:
         """Put patches into another project."""
         self._post("patches/move", ids=list(ids), project=project)
 
+    def rename(self, project: str, link_name: str) -> None:
+        """Give a project another link name."""
+        self._post("projects/rename", project=project, link_name=link_name)
+
     def reply(self, patch_id: int, tag: str) -> None:
         """Let a reply come in whose tag Patchwork folds into the mbox."""
         self._post("patches/reply", id=patch_id, tag=tag)

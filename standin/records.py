@@ -26,7 +26,7 @@ PATCH_STATES = (
 """The states of a fresh Patchwork, in its order."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(eq=False, kw_only=True)
 class Project:
     """A project: one mailing list."""
 

@@ -189,6 +189,12 @@ class PatchworkState:
         self._by_message[patch.project.id, msgid] = patch
         self.changed(patch)
 
+    def rename(self, project: Project, link_name: str) -> None:
+        """Give a project another link name."""
+        project.link_name = link_name
+        for patch in self.in_order(project):
+            self.changed(patch)
+
     def changed(self, patch: Patch) -> None:
         """Forget how a patch, and whatever shows it, was rendered."""
         patch.rendered.clear()

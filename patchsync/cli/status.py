@@ -51,7 +51,7 @@ def status(projects: tuple[str, ...], as_json: bool) -> None:
     Asks the server nothing. What ends with exit status 1 stands at the end, after WRONG:
 
     \b
-    - a project is not in step, is halted, or never had a round
+    - a project is not in step, is halted, never had a round, or its trouble waits for somebody
     - where a fleet should run, since beat does or was killed: a service has no living process
     - where anything of it runs, or should: the last round is older than ten minutes, or five
       intervals of [schedule] probe_seconds

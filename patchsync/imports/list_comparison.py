@@ -58,7 +58,7 @@ def compare_with_list(
     """
     _, count = remote.newest()
     if not count and not remote.exists():
-        raise UnknownProject("the server has no such project (it would list as an empty one)")
+        raise UnknownProject
     pages = max(1, -(-count // LARGEST_PAGE))
     comparison = ListComparison()
     highest = 0

@@ -19,6 +19,7 @@ from patchsync.errors import (
 )
 from patchsync.patchwork import schemas
 from patchsync.patchwork.client import MAIL_JSON_BYTES, Client, demand_own, list_bytes
+from patchsync.patchwork.http import TOKEN_TO_CHANGE
 from patchsync.patchwork.paging import LARGEST_PAGE
 from patchsync.patchwork.schemas import (
     Check,
@@ -280,7 +281,7 @@ class Annotator(Client):
         if response.status == 401 or (
             response.status == 403 and response.reason.startswith(_TOKEN_AT_FAULT)
         ):
-            raise Refused(refusal)
+            raise Refused(f"{refusal.removesuffix('.')}; {TOKEN_TO_CHANGE}")
         if response.status in _REFUSALS and "json" in response.content_type:
             raise _REFUSALS[response.status](refusal)
         raise response.unexpected("JSON")

@@ -48,6 +48,8 @@ _REQUEST_TIMEOUT = 408
 _GOOD = frozenset({200, 201})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 3
+# What to change where the server does not take it.
+TOKEN_TO_CHANGE = "see [mbox.patchwork] token, token_file and PATCHWORK_TOKEN"  # noqa: S105 - none
 # One call ends after so many attempts, and starts none after so many seconds.
 _ATTEMPTS = 4
 _ATTEMPTS_IN_VAIN = 2
@@ -170,7 +172,9 @@ class HttpClient:
         for _ in range(_MAX_REDIRECTS + 1):
             response = self._with_retries(request)
             if response.status in (401, 403):
-                raise Refused(f"{request.url}: status {response.status}: {response.reason}")
+                see = f"; {TOKEN_TO_CHANGE}" if authenticated else ""
+                why = response.reason.removesuffix(".")
+                raise Refused(f"{request.url}: status {response.status}: {why}{see}")
             if response.location is None:
                 return response
             if authenticated or not response.location.startswith(self._origin + "/"):

@@ -113,7 +113,7 @@ def audit(
     if record is None:
         return Differences(ended=True, summary="audit: ended already")
     if count == 0 and not remote.exists():
-        raise UnknownProject(f"{config.base_url} has no project {project.key!r} any more")
+        raise UnknownProject
     all_pages = max(1, -(-count // LARGEST_PAGE))
     progress = AuditProgress(**record.state)
     pages = _next_pages(progress, all_pages, config.schedule.audit_pages)

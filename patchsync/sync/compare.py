@@ -108,9 +108,7 @@ class _Look:
             self.count = 0
             self.requests += 1
             if not remote.exists():
-                raise UnknownProject(
-                    "the server has no such project (it would list as an empty one)"
-                )
+                raise UnknownProject
             self._note(known.see_none())
         elif self.highest in known.gone or (known.highest or 0) > self.highest:
             self.see(Page("-id", 1, 1))  # the proof; the two numbers are none

@@ -18,6 +18,7 @@ from patchsync.errors import GiveUp
 from patchsync.fleet.heartbeat import Heartbeats, Member
 from patchsync.fleet.redis_client import Memory, RedisReader
 from patchsync.fleet.services import QUEUES
+from patchsync.fleet.trouble import Trouble
 from patchsync.status import FleetStatus, ProjectStatus, faults, fleet_status
 
 NOW = 1_000_000.0
@@ -132,6 +133,25 @@ def test_projects() -> None:
     never = ProjectStatus(project="2")
     lines = faults(load_nothing(), FleetStatus(), (IN_STEP, halted, behind, never), NOW)
     assert lines == ["one is halted", "one is not in step", "2 never had a whole round"]
+
+
+@pytest.mark.parametrize(
+    ("task", "at", "lasting", "is_wrong"),
+    [
+        ("probe", NOW - 30, True, True),
+        ("probe", NOW - 30, False, False),
+        ("probe", NOW - 90, True, False),
+        ("plan", NOW - 90, True, True),
+        ("plan", NOW - 1000, True, False),
+    ],
+)
+def test_a_trouble_that_waits_for_somebody(
+    task: str, at: float, lasting: bool, is_wrong: bool
+) -> None:
+    """It is wrong until a round, or a push, goes through again; what passes by itself is not."""
+    trouble = Trouble(at=at, task=task, message="why", lasting=lasting)
+    lines = faults(load_nothing(), FleetStatus(), [replace(IN_STEP, trouble=trouble)], NOW)
+    assert lines == ([f"one: {task}: why"] if is_wrong else [])
 
 
 def load_nothing() -> Config:
