@@ -172,9 +172,10 @@ class HttpClient:
         for _ in range(_MAX_REDIRECTS + 1):
             response = self._with_retries(request)
             if response.status in (401, 403):
-                see = f"; {TOKEN_TO_CHANGE}" if authenticated else ""
-                why = response.reason.removesuffix(".")
-                raise Refused(f"{request.url}: status {response.status}: {why}{see}")
+                refusal = f"{request.url}: status {response.status}: {response.reason}"
+                if authenticated:
+                    refusal = f"{refusal.removesuffix('.')}; {TOKEN_TO_CHANGE}"
+                raise Refused(refusal)
             if response.location is None:
                 return response
             if authenticated or not response.location.startswith(self._origin + "/"):

@@ -61,8 +61,9 @@ def stopped_in(installation: Installation, path: Path) -> Iterator[None]:
     # For reading too, or to open it would wait for the reader.
     fifo = os.open(path, os.O_RDWR)
     try:
-        wait_until(lambda: readers(installation, path), f"the writer reads {path.name}")
-        (victim,) = {os.getpgid(pid) for pid in readers(installation, path)}
+        # An audit may read it too.
+        wait_until(lambda: writers(installation, path), f"the writer reads {path.name}")
+        (victim,) = writers(installation, path)
         stop_group(victim, signal.SIGSTOP)
         path.unlink()
         try:
