@@ -581,7 +581,9 @@ def test_a_patch_that_is_gone_after_it_was_pushed(pushing: Pushing) -> None:
 
 
 @pytest.mark.parametrize(
-    "extra", [SINKS + '[push.check]\ndescription = "{{ \'\\\\u0000\' }}{{ number }}"'], indirect=True
+    "extra",
+    [SINKS + "[push.check]\ndescription = \"{{ '\\\\u0000' }}{{ number }}\""],
+    indirect=True,
 )
 def test_a_mistake_is_told_and_does_not_stop_the_rest(pushing: Pushing) -> None:
     """400 for each check: noted per patch, relations are made; --retry tries again."""

@@ -212,10 +212,17 @@ def model(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Model]:
         yield model
 
 
-@pytest.mark.parametrize("groups", [FOUR, TWO_PAIRS], ids=["four", "two pairs"])
-def test_what_people_did_stays(model: Model, groups: Groups) -> None:
-    """Whatever they do, in up to three acts, to one group or two, also with a patch of none."""
-    for world in histories(model, groups, 3):
+@pytest.mark.parametrize(
+    ("groups", "most"),
+    [
+        pytest.param(FOUR, 3, id="four"),
+        pytest.param(TWO_PAIRS, 2, id="two pairs"),
+        pytest.param(TWO_PAIRS, 3, id="two pairs, three acts", marks=pytest.mark.long),
+    ],
+)
+def test_what_people_did_stays(model: Model, groups: Groups, most: int) -> None:
+    """Whatever they do, in so many acts, to one group or two, also with a patch of none."""
+    for world in histories(model, groups, most):
         model.push(world)
 
 
