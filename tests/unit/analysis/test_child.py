@@ -15,6 +15,7 @@ import pytest
 from analysis_fakes import Store, mail, name, run_here, version
 
 from patchsync.analysis.builtin import child, comparing, mails
+from patchsync.analysis.builtin.cache import CachedPatch, PatchCache
 from patchsync.analysis.engine import Stopped
 from patchsync.analysis.explain import explain
 from patchsync.analysis.mail import parse_mail
@@ -220,6 +221,43 @@ def test_one_with_a_quarantined_message_id_in_another_project(
     store.put(version(HOSTILE), version(9), project=2)
     store.update()
     assert store.groups == ["1 2 9", "4"]
+
+
+def crashes_when_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hostile mail does, where it is compared with others."""
+    really = comparing.Comparer.candidates
+
+    def candidates(comparer: comparing.Comparer, patch: CachedPatch, **others: bool) -> list[int]:
+        if patch.name == name(HOSTILE):
+            crashes()
+        return really(comparer, patch, **others)
+
+    monkeypatch.setattr(comparing.Comparer, "candidates", candidates)
+
+
+def test_it_is_quarantined_beside_a_damaged_project(
+    store: Store, monkeypatch: pytest.MonkeyPatch, patient: None
+) -> None:
+    """Whose mails stay as they were, while a mail that was read before goes."""
+    store.put(mail(8), project=2)
+    store.update(rebuild=True)
+    index = store.paths(2).index
+    index.write_bytes(b"no line\n" + index.read_bytes())
+    crashes_when_compared(monkeypatch)
+    store.configure("[analysis.thresholds]\nautoaccept = 0.8\n")
+    assert store.update().trouble
+    assert store.groups == ["1 2", "4", "8"]
+    assert list(quarantined(store)) == [name(HOSTILE)]
+
+
+def test_a_quarantined_mail_that_fails_all_the_same(
+    store: Store, monkeypatch: pytest.MonkeyPatch, patient: None
+) -> None:
+    """A fault of ours, which ends the update; it is not tried for ever."""
+    crashes_when_compared(monkeypatch)
+    monkeypatch.setattr(PatchCache, "remove", lambda *_: None)
+    with pytest.raises(GiveUp, match="though it is quarantined.*--rebuild"):
+        store.update()
 
 
 class Limit(Exception):
