@@ -16,7 +16,7 @@ from analysis_fakes import Store, mail, name, run_here, version
 
 from patchsync.analysis.builtin import child, comparing, mails
 from patchsync.analysis.builtin.cache import CachedPatch, PatchCache
-from patchsync.analysis.engine import Stopped
+from patchsync.analysis.engine import OnProgress, Stopped
 from patchsync.analysis.explain import explain
 from patchsync.analysis.mail import parse_mail
 from patchsync.analysis.patch import Patch
@@ -256,7 +256,7 @@ def test_a_quarantined_mail_that_fails_all_the_same(
     """A fault of ours, which ends the update; it is not tried for ever."""
     crashes_when_compared(monkeypatch)
     monkeypatch.setattr(PatchCache, "remove", lambda *_: None)
-    with pytest.raises(GiveUp, match="though it is quarantined.*--rebuild"):
+    with pytest.raises(GiveUp, match=r"though it is quarantined.*--rebuild"):
         store.update()
 
 
@@ -297,6 +297,33 @@ def test_a_limit_of_the_task_is_not_the_mails_fault(
         os.kill(int(pid.read_text()), 0)
     assert AnalysisQuarantine(store.config).read() == {}
     assert name(HOSTILE) not in store.not_patches()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_who_is_told_to_end_is_not_the_mails_fault(
+    store: Store, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """As by a service that is stopped: nothing is noted of it, and the next update goes on."""
+    with monkeypatch.context() as patch:
+        hostile_does(patch, lambda: os.kill(os.getpid(), number))
+        with pytest.raises(TryAgainLater, match="its process was ended"):
+            store.update()
+    assert AnalysisQuarantine(store.config).read() == {}
+    store.update()
+    assert store.groups == ["1 2 3", "4"]
+
+
+def test_a_name_of_any_length() -> None:
+    """The store has none that long, but an index may."""
+
+    def work(in_hand: child.InHand, on_progress: OnProgress) -> None:
+        in_hand.take("\U0001f600" * 5000)
+        raise ZeroDivisionError
+
+    with pytest.raises(child.Failed) as failed:
+        child.run_in_child(work, lambda what, done, of: None)
+    assert set(failed.value.name) == {"\U0001f600"}
+    assert len(failed.value.name) > 998
 
 
 def test_a_store_that_fails_is_not_the_mails_fault(
