@@ -87,6 +87,20 @@ def test_a_dry_run_counts_as_status_does(pushing: Pushing, monkeypatch: pytest.M
     assert "of these wait" in pushing.run("--dry-run").stderr
 
 
+def test_a_dry_run_decides_nothing(pushing: Pushing) -> None:
+    """What --fewer-groups lets through wants a real push: until then it is refused."""
+    ids = pushing.ids()
+    pushing.group(*zip(ids[:24:2], ids[1:24:2], strict=True))
+    pushing.push()
+    lines = pushing.groups_file.read_text().splitlines(keepends=True)
+    pushing.groups_file.write_text("".join(lines[12:]))
+    done = pushing.run("--dry-run", "--fewer-groups")
+    assert done.returncode == 2
+    assert "leave --fewer-groups and --retry out" in " ".join(done.stderr.split())
+    assert "is it whole?" in pushing.run("--yes").stderr
+    assert len(pushing.relations()) == 12
+
+
 def test_what_is_pushed_is_pushed_once(pushing: Pushing) -> None:
     """Relations are those of the groups, each check is there once; again: nothing is written."""
     a, b, c, d, e, f, *_ = pushing.ids()
@@ -595,6 +609,8 @@ def test_a_mistake_is_told_and_does_not_stop_the_rest(pushing: Pushing) -> None:
     assert pushing.troubles("check") == {a: "mistake", b: "mistake"}
     assert pushing.relations() == {frozenset({a, b})}
     pushing.assert_settled()
+    assert pushing.run("--dry-run", "--retry").returncode == 2
+    assert pushing.troubles("check") == {a: "mistake", b: "mistake"}
     pushing.standin.control.reset_stats()
     pushing.run("--yes", "--retry")
     assert pushing.written() == {"POST": 2}
