@@ -60,10 +60,14 @@ class StateSender(PatchSender[StateValue]):
     def _send(self, key: str, entry: Entry[StateValue], claim: int | None) -> Outcome | None:
         """Set what may be set; `claim`: None for a dry run."""
         desired, before = entry.desired, entry.observed
+        if desired is None:
+            if claim is not None:
+                self.ledger.leave(entry, claim)
+            return None
         view = self.annotator.view(key, entry.patch_id)
         if view is None:
             return self.note_trouble(entry, TroubleKind.GONE, "it is gone from Patchwork")
-        if desired is None or _is_as(view, desired):
+        if _is_as(view, desired):
             # Whose it is does not change by that.
             self._observe(entry, claim, sent_by_us=entry.sent_by_us)
             return None
