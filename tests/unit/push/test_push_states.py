@@ -112,6 +112,27 @@ def test_what_a_person_chose_before_a_request_that_never_arrived(setting: Settin
     assert setting.state == "superseded"
 
 
+@pytest.mark.parametrize("chosen", [None, "superseded"])
+def test_a_state_that_we_set_once_before_is_no_sign_of_arrival(
+    setting: Setting, chosen: str | None
+) -> None:
+    """Only our last change may be the one that was sent; whatever a person chose in between."""
+    for state in ("superseded", "accepted"):
+        setting.want(state)
+        setting.send()
+    if chosen:
+        setting.patchwork.choose(1, chosen, SOMEBODY)
+        setting.patchwork.choose(1, "accepted", SOMEBODY)
+    setting.want("superseded")
+    setting.lose(arrived=False)
+    setting.now += SECONDS
+    setting.send()
+    assert setting.state == "superseded"
+    setting.want("accepted")
+    setting.send()
+    assert setting.state == "accepted"
+
+
 def test_whose_a_state_is_stays_known_while_none_is_desired(setting: Setting) -> None:
     """As a group that is taken apart, and put together again: what a person chose then stays."""
     setting.want("superseded")
