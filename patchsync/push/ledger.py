@@ -451,6 +451,12 @@ class Ledger:
             sql.execute(delete, (as_set(Sink), ids))
             self.ownership.forget(ids)
 
+    def drop(self, entry: Entry[Any]) -> None:
+        """Forget one entry, unless something else is desired by now."""
+        delete = "DELETE FROM entry WHERE sink = ? AND patch_id = ? AND wanted IS ?"
+        with self._file.transaction() as sql:
+            sql.execute(delete, (entry.sink, entry.patch_id, encode(entry.desired)))
+
     # Notes
 
     def note(self, name: str) -> str | None:
