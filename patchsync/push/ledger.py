@@ -17,6 +17,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -268,12 +269,13 @@ class Ledger:
         """  # noqa: S608
         times = (now - answer_seconds, now)
         rows = self._file.rows(query, *values, *times, -1 if limit is None else limit)
-        return list(map(_entry, rows))
+        return _entries(rows)
 
     def entries(self, sink: Sink, patch_ids: Iterable[int]) -> dict[int, Entry[Any]]:
         """The entries that there are of these patches in a sink, by patch id."""
         query = f"SELECT {_ENTRY} FROM entry WHERE sink = ? AND patch_id IN {SET}"  # noqa: S608
-        return {row[1]: _entry(row) for row in self._file.rows(query, sink, as_set(patch_ids))}
+        rows = self._file.rows(query, sink, as_set(patch_ids))
+        return {entry.patch_id: entry for entry in _entries(rows)}
 
     def troubles(
         self,
@@ -456,11 +458,21 @@ class Ledger:
                     sql.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (name, text))
 
 
-def _entry(row: tuple[Any, ...]) -> Entry[Any]:
-    """The entry in the columns `_ENTRY`."""
-    sink, patch_id, project_id, desired, observed, sent_by_us = row
-    values = decode(sink, desired), decode(sink, observed)
-    return Entry(Sink(sink), patch_id, project_id, *values, bool(sent_by_us))
+def _entries(rows: Iterable[tuple[Any, ...]]) -> list[Entry[Any]]:
+    """The entries in the columns `_ENTRY`."""
+    # All patches of a relation have one value: decoded for each, memory grows with its square.
+    value_of = cache(decode)
+    return [
+        Entry(
+            Sink(sink),
+            patch_id,
+            project_id,
+            value_of(sink, desired),
+            value_of(sink, shown),
+            bool(ours),
+        )
+        for sink, patch_id, project_id, desired, shown, ours in rows
+    ]
 
 
 def _within(sinks: Iterable[str], project_ids: Iterable[int] | None) -> tuple[str, list[str]]:
