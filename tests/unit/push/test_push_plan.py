@@ -18,6 +18,8 @@ from patchsync.push.entries import Entry, Sink, Value
 from patchsync.push.jobs import cut
 from patchsync.push.ledger import Ledger
 from patchsync.push.plan import Planned, plan
+from patchsync.push.relation.executor import RelationSender
+from patchsync.push.relation.neighbourhood import MOST_PATCHES
 
 GROUPS = 10_000
 
@@ -136,6 +138,33 @@ def test_many_copies_of_a_patch_take_memory_by_their_number(config: Config, ledg
     assert len(job.patch_ids) == 801
     # It was 53 MB and more with a set for each, be it of the plan or of the jobs.
     assert peak < 16 << 20
+
+
+def test_more_copies_than_can_be_looked_through_are_told_once(
+    config: Config, ledger: Ledger
+) -> None:
+    """One wants a relation, by which it is told; the others no more, nor does it come up again."""
+    push = config.push.model_copy(update={"sinks": ("relation",)})
+    planner = Planner(config.model_copy(update={"push": push}), ledger, MOST_PATCHES + 2)
+    planner.plan([[1, 2, 3], [4]])
+    planner.plan([range(1, MOST_PATCHES + 3)])
+    [entry] = planner.pending()
+    sender = RelationSender(
+        ledger=ledger,
+        annotator=cast("Any", None),  # nobody is asked
+        keys={1: "linux"},
+        table=push.relation,
+        clock=lambda: 0.0,
+        answer_seconds=0,
+    )
+    for job in cut([entry], {1: "linux"}):
+        list(sender.send(job))
+    [trouble] = ledger.troubles(9)
+    assert (trouble.patch_id, trouble.kind) == (1, "limit")
+    assert planner.pending() == []
+    planner.plan([[1, 2], [4]])
+    assert [planner.desired(each) for each in (1, 2, 3)] == [{1, 2}, {1, 2}, None]
+    assert ledger.troubles(9) == []
 
 
 def test_what_it_costs_follows_the_change(config: Config, ledger: Ledger) -> None:
