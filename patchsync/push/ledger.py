@@ -439,6 +439,8 @@ class Ledger:
         with self._file.transaction() as sql:
             delete = f"DELETE FROM entry WHERE sink IN {SET} AND patch_id IN {SET}"  # noqa: S608
             sql.execute(delete, (as_set(Sink), ids))
+            for table in ("named", "daily_check"):
+                sql.execute(f"DELETE FROM {table} WHERE patch_id IN {SET}", (ids,))  # noqa: S608
             self.ownership.forget(ids)
 
     # Notes

@@ -95,18 +95,22 @@ def plan(
                 line_of.update({row.patch_id: line for row in rows if row.value is not None})
                 yield from rows
             gone_lines.update(changes.gone(before))
-            lost = ledger.named_by(gone_lines) - dropped.named
-            if not fewer_groups and _is_cut(before, changes.hashes, len(lost), ledger):
+            vanished = ledger.named_by(gone_lines) - dropped.named
+            withdrawn = [
+                Desired(entry.patch_id, entry.project_id, sink, None)
+                for sink in map(Sink, config.push.sinks)
+                for entry in ledger.entries(sink, dropped.patches() | vanished).values()
+                if entry.project_id is not None and entry.desired is not None
+            ]
+            lost = len(vanished.intersection(row.patch_id for row in withdrawn))
+            if not fewer_groups and _is_cut(before, changes.hashes, lost, ledger):
                 raise GiveUp(
                     f"{config.patch_groups} has {len(changes.hashes)} lines, and had"
-                    f" {len(before)} at the last push; {len(lost)} patches with annotations are in"
+                    f" {len(before)} at the last push; {lost} patches with annotations are in"
                     " none any more: is it whole? If that is meant, run `patchsync push"
                     " --fewer-groups`, which withdraws these annotations"
                 )
-            for sink in map(Sink, config.push.sinks):
-                for entry in ledger.entries(sink, dropped.patches() | lost).values():
-                    if entry.project_id is not None:
-                        yield Desired(entry.patch_id, entry.project_id, sink, None)
+            yield from withdrawn
 
         changed = ledger.set_desired(desired())
         ledger.name_lines(line_of, gone_lines)

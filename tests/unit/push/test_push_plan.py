@@ -217,6 +217,34 @@ def test_who_became_gone_is_wanted_by_nobody(config: Config, ledger: Ledger) -> 
     assert [planner.desired(each) for each in (1, 2, 3)] == [{1, 2}, {1, 2}, None]
 
 
+def test_who_was_forgotten_is_not_lost(config: Config, ledger: Ledger) -> None:
+    """Of patches that are gone from Patchwork nothing is withdrawn: their lines may go, too."""
+    planner = Planner(config, ledger, 400)
+    groups = [[2 * n + 1, 2 * n + 2] for n in range(200)]
+    planner.plan(groups)
+    gone = set(range(1, 25))
+    planner.project.gone_ids |= gone
+    assert ledger.daily_checks.take(1, 0.0, limit=1)
+    ledger.forget(gone)
+    assert ledger.count_named() == 400 - len(gone)
+    assert ledger.daily_checks.take(1, 0.0, limit=1)
+    assert planner.plan(groups[12:]).changed == 0
+
+
+@pytest.mark.parametrize("sink", ["check", "relation"])
+def test_who_has_no_annotation_any_more_is_not_lost(
+    config: Config, ledger: Ledger, sink: str
+) -> None:
+    """A line that stays while nothing is desired by it, as after all was withdrawn."""
+    push = config.push.model_copy(update={"sinks": (sink,)})
+    planner = Planner(config.model_copy(update={"push": push}), ledger, 400)
+    groups = [[2 * n + 1, 2 * n + 2] for n in range(200)]
+    planner.plan(groups)
+    with closing(sqlite3.connect(config.source.with_name("ledger.sqlite"))) as sql, sql:
+        sql.execute("UPDATE entry SET wanted = NULL WHERE patch_id < 25")
+    assert planner.plan(groups[12:]).changed == 0
+
+
 def test_who_came_to_an_old_line_goes_with_it(config: Config, ledger: Ledger) -> None:
     """A mail of it became a patch after the line was planned."""
     planner = Planner(config, ledger, 40)
