@@ -190,10 +190,10 @@ class Ledger:
         query = f"SELECT patch_id FROM named WHERE line IN {SET}"  # noqa: S608
         return {row[0] for row in self._file.rows(query, as_set(lines))}
 
-    def count_named(self) -> int:
-        """How many patches are annotated by any line."""
-        count: int = self._file.value("SELECT count(*) FROM named")
-        return count
+    def annotated(self, sinks: Iterable[str]) -> set[int]:
+        """The patches on which something is desired in any of these sinks; looks at all."""
+        query = f"SELECT patch_id FROM entry WHERE wanted IS NOT NULL AND sink IN {SET}"  # noqa: S608
+        return {row[0] for row in self._file.rows(query, as_set(sinks))}
 
     def name_lines(self, line_of: Mapping[int, int], gone: Iterable[int]) -> None:
         """Note by which line each of these patches is annotated, and which lines are no more."""
