@@ -91,8 +91,8 @@ def annotate(
 
     A revision without a patch is not counted. What is one mail and not upstream gets no check,
     state or comment: there is nothing to say. Of more than `MOST_PATCHES` only the first wants a
-    relation, with some of the others: that it is too much is told of it. `shown`: the checks that patches have, by id; one
-    that is still right stays as it is.
+    relation, with some of the others: that it is too much is told of it. `shown`: the checks that
+    patches have, by id; one that is still right stays as it is.
 
     Raises:
         ConfigError: a template fails on this group; the message names its key.

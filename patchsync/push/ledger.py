@@ -50,6 +50,16 @@ project_id IS NOT NULL AND (claim IS NOT NULL
     OR (wanted IS NOT shown AND (trouble IS NULL OR trouble = 'changed')))
 """
 
+# Those that a file of an earlier version may lack
+_LATER_TABLES = {
+    "parted": "(low INTEGER, high INTEGER, PRIMARY KEY (low, high)) WITHOUT ROWID",
+    "named": "(patch_id INTEGER PRIMARY KEY, line INTEGER NOT NULL)",
+    "daily_check": "(patch_id INTEGER PRIMARY KEY, day INTEGER NOT NULL, checks INTEGER NOT NULL)",
+}
+_LATER = ";\n".join(
+    f"CREATE TABLE IF NOT EXISTS {each}" for each in map(" ".join, _LATER_TABLES.items())
+)
+
 # `wanted` is what is desired and `shown` what was observed; `remote_id` is not null where we know
 # that we sent it; `made`, `hands_off` and `parted` are those of `Ownership`; `named` is
 # by which line of patch-groups, as its hash, a patch is annotated; `daily_check` is that of
@@ -70,15 +80,9 @@ CREATE TABLE IF NOT EXISTS hands_off (
     sink TEXT NOT NULL, patch_id INTEGER NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL,
     PRIMARY KEY (sink, patch_id)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS parted (
-    low INTEGER NOT NULL, high INTEGER NOT NULL, PRIMARY KEY (low, high)
-) WITHOUT ROWID;
+{_LATER};
 CREATE INDEX IF NOT EXISTS parted_high ON parted (high);
-CREATE TABLE IF NOT EXISTS named (patch_id INTEGER PRIMARY KEY, line INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS named_line ON named (line);
-CREATE TABLE IF NOT EXISTS daily_check (
-    patch_id INTEGER PRIMARY KEY, day INTEGER NOT NULL, checks INTEGER NOT NULL
-);
 CREATE INDEX IF NOT EXISTS daily_checks ON daily_check (day);
 CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS planned (complete INTEGER NOT NULL, lines BLOB NOT NULL);
@@ -110,10 +114,18 @@ class LedgerFile(SqliteFile):
         super().__init__(path, Schema(version=1, tables=_TABLES, remedy=remedy, pragmas=pragmas))
 
     def open(self) -> None:
-        """See `SqliteFile`; in a file of an earlier version the tables that it lacks are made."""
+        """See `SqliteFile`; in a file of an earlier version the tables that it lacks are made.
+
+        Where it is opened to read, this connection has them, and they are empty.
+        """
         super().open()
-        there = "SELECT count(*) FROM sqlite_master WHERE name IN ('named', 'daily_check')"
-        if self.value(there) < 2:
+        names = {row[0] for row in self.rows("SELECT name FROM sqlite_master")}
+        lacking = _LATER_TABLES.keys() - names
+        if self.read_only:
+            with self.reporting():
+                for name in lacking:
+                    self.sql.execute(f"CREATE TEMP TABLE {name} {_LATER_TABLES[name]}")
+        elif lacking:
             self._make_tables()
 
     @property
