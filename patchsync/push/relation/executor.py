@@ -266,7 +266,8 @@ class RelationSender:
     def _give_up(self, patch_ids: Iterable[int], error: TooMuch) -> None:
         with self.ledger.transaction():
             for entry in self.ledger.entries(Sink.RELATION, patch_ids).values():
-                self.ledger.set_trouble(entry, TroubleKind.LIMIT, str(error), self.clock())
+                if entry.desired != entry.observed:
+                    self.ledger.set_trouble(entry, TroubleKind.LIMIT, str(error), self.clock())
 
     def _note_arrived(self, around: Neighbourhood) -> None:
         """Have what requests did, that nobody saw the end of, count as observed and ours."""
