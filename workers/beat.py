@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -55,8 +56,9 @@ class HeartbeatScheduler(Scheduler):
             log.error("%s: not enqueued: %s", entry.name, plain_words(met, config()))
 
     def close(self) -> None:
-        """Beat ends."""
-        self._heartbeat.end()
+        """Beat ends: as it was told to, or by an error, after which it is missed."""
+        if sys.exception() is None:
+            self._heartbeat.end()
         super().close()
 
     def _all_are_due(self) -> None:

@@ -20,9 +20,9 @@ from patchsync.fleet.parent_death import die_with_parent
 from patchsync.fleet.redis_server import redis_command, redis_trouble
 from patchsync.fleet.services import QUEUES, node_name, service_command
 
-# A task is short, and what a killed one leaves undone is found by the next round.
-WARM_STOP_SECONDS = 5.0
-COLD_STOP_SECONDS = 3.0
+# A worker puts back what it cannot finish in five; what a killed one leaves undone a round finds.
+STOP_SECONDS = 10.0
+REDIS_STOP_SECONDS = 3.0
 REDIS_START_SECONDS = 15.0
 # A service that ends so soon after its start is started again only after a pause.
 SHORT_LIFE_SECONDS = 10.0
@@ -109,7 +109,7 @@ class Supervisor:
             raise GiveUp(f"[redis] url: {trouble}")
         before = self._redis
         if before:
-            _stop([before], signal.SIGKILL, COLD_STOP_SECONDS)
+            _stop([before], signal.SIGKILL, REDIS_STOP_SECONDS)
             if self._is_paused(REDIS, before):
                 raise GiveUp(f"the embedded Redis does not stay: {trouble}")
         self._redis = self._start(REDIS, redis_command(self._run_dir), before)
@@ -148,13 +148,12 @@ class Supervisor:
         return [self._log(name) for name, _ in self._children()]
 
     def stop(self) -> None:
-        """Stop all that was started, services first: by SIGTERM, then SIGQUIT, then SIGKILL."""
+        """Stop all that was started, services first: by SIGTERM, then SIGKILL."""
         services = list(self._services.values())
-        _stop(services, signal.SIGTERM, WARM_STOP_SECONDS)
-        _stop(services, signal.SIGQUIT, COLD_STOP_SECONDS)
+        _stop(services, signal.SIGTERM, STOP_SECONDS)
         _kill(services)
         if self._redis:
-            _stop([self._redis], signal.SIGTERM, COLD_STOP_SECONDS)
+            _stop([self._redis], signal.SIGTERM, REDIS_STOP_SECONDS)
 
     def kill(self) -> None:
         """End all that was started at once: for when all is done, or nothing else helps."""

@@ -36,7 +36,8 @@ class DeadlineAdapter(HTTPAdapter):
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> ProxyManager:
         """Make those behind a proxy."""
         manager: ProxyManager = super().proxy_manager_for(*args, **kwargs)
-        _use_deadlines(manager)
+        if type(manager) is ProxyManager:  # One for SOCKS has connections of its own.
+            _use_deadlines(manager)
         return manager
 
 

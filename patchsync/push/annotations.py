@@ -26,6 +26,7 @@ from patchsync.push.entries import (
     Value,
 )
 from patchsync.push.kept_checks import still_right
+from patchsync.push.relation.neighbourhood import MOST_PATCHES
 from patchsync.push.templates import Mention, TemplateContext, Templates
 
 LONGEST_URL = 200  # characters of a check's target_url; Patchwork refuses the check with a longer
@@ -89,8 +90,9 @@ def annotate(
     """Yield what is desired on each patch of a group, in each sink that is on.
 
     A revision without a patch is not counted. What is one mail and not upstream gets no check,
-    state or comment: there is nothing to say. `shown`: the checks that patches have, by id; one
-    that is still right stays as it is.
+    state or comment: there is nothing to say. Of more than `MOST_PATCHES` only the first wants a
+    relation, with some of the others: that it is too much is told of it. `shown`: the checks that
+    patches have, by id; one that is still right stays as it is.
 
     Raises:
         ConfigError: a template fails on this group; the message names its key.
@@ -119,12 +121,16 @@ class _Group:
         self._rules = rules
         self._shown = shown
         related = frozenset(patch.patch_id for each in counted for patch in each.patches)
-        self._relation = related if len(related) > 1 else None
+        self._relation = related if 1 < len(related) <= MOST_PATCHES else None
+        # The ledger would grow with the square, for what is never written: one says so for all.
+        too_many = sorted(related)[: MOST_PATCHES + 1] if len(related) > MOST_PATCHES else []
+        self._told = dict.fromkeys(too_many[:1], frozenset(too_many))
         self._mentions: dict[int, list[Mention]] = {}
 
     def values(self, place: int, patch: PatchRef) -> dict[Sink, Value | None]:
         """What is desired on a patch of the revision at this place, if the sinks are on."""
-        values: dict[Sink, Value | None] = {Sink.RELATION: self._relation}
+        relation = self._told.get(patch.patch_id, self._relation)
+        values: dict[Sink, Value | None] = {Sink.RELATION: relation}
         if len(self.revisions) < 2 and not self._commits:
             return values
         push, templates = self._rules.push, self._rules.templates

@@ -15,11 +15,15 @@ from patchsync.push.comment.mail import subject_of
 # Headers of a mail, in bytes: what lies behind is not looked for.
 LONGEST_HEAD = 65536
 _LONGEST_SUBJECT = 1000
+# The first message-ids of a header and the last that count: where its thread began, and whom it
+# answers. All mails of a group are in memory at once.
+_ENDS = 50
 # The first counts: Patchwork writes its own before the mail's. It is whom Patchwork takes for the
 # sender, where a list put its own address into From, too. An author in the body does not count:
 # whoever mails another's patch by git has it there.
 _SUBMITTER = re.compile(rb"\nX-Patchwork-Submitter:(.*(?:\n[ \t].*)*)", re.IGNORECASE)
-_REFERENCES = re.compile(rb"\n(?:In-Reply-To|References):(.*(?:\n[ \t].*)*)", re.IGNORECASE)
+_IN_REPLY_TO = re.compile(rb"\nIn-Reply-To:(.*(?:\n[ \t].*)*)", re.IGNORECASE)
+_REFERENCES = re.compile(rb"\nReferences:(.*(?:\n[ \t].*)*)", re.IGNORECASE)
 _SUBJECT = re.compile(rb"\nSubject:(?:.*(?:\n[ \t].*)*)", re.IGNORECASE)
 _MESSAGE_ID = re.compile(r"<[^<>\s]+>")
 _ADDRESS = re.compile(r"<([^<>]*)>\s*$")
@@ -57,9 +61,7 @@ def read_origin(head: bytes, message_id: str, list_addresses: Collection[str]) -
     headers = head[:LONGEST_HEAD].partition(b"\n\n")[0]
     submitter = _SUBMITTER.search(headers)
     author = _address(_text(submitter[1])) if submitter else ""
-    thread = {message_id}
-    for references in _REFERENCES.findall(headers):
-        thread.update(_MESSAGE_ID.findall(_text(references)))
+    thread = {message_id, *_answered(_IN_REPLY_TO, headers), *_answered(_REFERENCES, headers)}
     subject = _SUBJECT.search(headers)
     return Origin(
         authors=frozenset({author} - {"", *list_addresses}),
@@ -94,6 +96,18 @@ def are_one_work(origins: Sequence[Origin]) -> bool:
 
 def _have_one_author(origins: Sequence[Origin]) -> bool:
     return bool(frozenset.intersection(*(origin.authors for origin in origins)))
+
+
+def _answered(header: re.Pattern[bytes], headers: bytes) -> list[str]:
+    """The message-ids that a header names, at most the first and the last `_ENDS`."""
+    message_ids = [
+        message_id
+        for content in header.findall(headers)
+        for message_id in _MESSAGE_ID.findall(_text(content))
+    ]
+    if len(message_ids) <= 2 * _ENDS:
+        return message_ids
+    return message_ids[:_ENDS] + message_ids[-_ENDS:]
 
 
 def _text(header: bytes) -> str:

@@ -47,7 +47,8 @@ def cut(pending: Iterable[Entry[Any]], key_of: Mapping[int, str]) -> Iterator[Jo
         while some := tuple(islice(ids, PER_JOB)):
             yield Job(key=key_of[number], sink=sink, patch_ids=some)
     number_of = {entry.patch_id: entry.project_id or 0 for entry in relations}
-    for linked in components(map(_linked, relations)):
+    # Those of one group link the same, and are as many.
+    for linked in components(dict.fromkeys(map(_linked, relations))):
         first = min(linked & number_of.keys())
         yield Job(key=key_of[number_of[first]], sink=Sink.RELATION, patch_ids=tuple(sorted(linked)))
 

@@ -17,6 +17,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -49,6 +50,16 @@ project_id IS NOT NULL AND (claim IS NOT NULL
     OR (wanted IS NOT shown AND (trouble IS NULL OR trouble = 'changed')))
 """
 
+# Those that a file of an earlier version may lack
+_LATER_TABLES = {
+    "parted": "(low INTEGER, high INTEGER, PRIMARY KEY (low, high)) WITHOUT ROWID",
+    "named": "(patch_id INTEGER PRIMARY KEY, line INTEGER NOT NULL)",
+    "daily_check": "(patch_id INTEGER PRIMARY KEY, day INTEGER NOT NULL, checks INTEGER NOT NULL)",
+}
+_LATER = ";\n".join(
+    f"CREATE TABLE IF NOT EXISTS {each}" for each in map(" ".join, _LATER_TABLES.items())
+)
+
 # `wanted` is what is desired and `shown` what was observed; `remote_id` is not null where we know
 # that we sent it; `made`, `hands_off` and `parted` are those of `Ownership`; `named` is
 # by which line of patch-groups, as its hash, a patch is annotated; `daily_check` is that of
@@ -69,15 +80,9 @@ CREATE TABLE IF NOT EXISTS hands_off (
     sink TEXT NOT NULL, patch_id INTEGER NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL,
     PRIMARY KEY (sink, patch_id)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS parted (
-    low INTEGER NOT NULL, high INTEGER NOT NULL, PRIMARY KEY (low, high)
-) WITHOUT ROWID;
+{_LATER};
 CREATE INDEX IF NOT EXISTS parted_high ON parted (high);
-CREATE TABLE IF NOT EXISTS named (patch_id INTEGER PRIMARY KEY, line INTEGER NOT NULL);
 CREATE INDEX IF NOT EXISTS named_line ON named (line);
-CREATE TABLE IF NOT EXISTS daily_check (
-    patch_id INTEGER PRIMARY KEY, day INTEGER NOT NULL, checks INTEGER NOT NULL
-);
 CREATE INDEX IF NOT EXISTS daily_checks ON daily_check (day);
 CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS planned (complete INTEGER NOT NULL, lines BLOB NOT NULL);
@@ -109,10 +114,18 @@ class LedgerFile(SqliteFile):
         super().__init__(path, Schema(version=1, tables=_TABLES, remedy=remedy, pragmas=pragmas))
 
     def open(self) -> None:
-        """See `SqliteFile`; in a file of an earlier version the tables that it lacks are made."""
+        """See `SqliteFile`; in a file of an earlier version the tables that it lacks are made.
+
+        Where it is opened to read, this connection has them, and they are empty.
+        """
         super().open()
-        there = "SELECT count(*) FROM sqlite_master WHERE name IN ('named', 'daily_check')"
-        if self.value(there) < 2:
+        names = {row[0] for row in self.rows("SELECT name FROM sqlite_master")}
+        lacking = _LATER_TABLES.keys() - names
+        if self.read_only:
+            with self.reporting():
+                for name in lacking:
+                    self.sql.execute(f"CREATE TEMP TABLE {name} {_LATER_TABLES[name]}")
+        elif lacking:
             self._make_tables()
 
     @property
@@ -153,14 +166,19 @@ class Ledger:
         """Take over what a plan wants, in one transaction; returns how many entries changed.
 
         A new value clears the trouble that there was with the old one. Nobody can claim while the
-        rows are taken.
+        rows are taken. Where no state is desired any more the one that we set is: it is not
+        withdrawn, and what is known of it not forgotten; with a claim on it, see `leave`.
         """
         with self._file.transaction() as sql:
             before = sql.total_changes
             # Most patches are alone: an entry that says nothing is not made for each.
             sql.executemany(
                 """
-                INSERT INTO entry (patch_id, project_id, sink, wanted) SELECT ?1, ?2, ?3, ?4
+                INSERT INTO entry (patch_id, project_id, sink, wanted) SELECT ?1, ?2, ?3, coalesce(
+                    ?4,
+                    (SELECT shown FROM entry
+                        WHERE ?3 = 'state' AND sink = ?3 AND patch_id = ?1 AND claim IS NULL)
+                )
                 WHERE ?4 IS NOT NULL
                     OR EXISTS (SELECT * FROM entry WHERE sink = ?3 AND patch_id = ?1)
                 ON CONFLICT DO UPDATE SET project_id = excluded.project_id,
@@ -189,10 +207,10 @@ class Ledger:
         query = f"SELECT patch_id FROM named WHERE line IN {SET}"  # noqa: S608
         return {row[0] for row in self._file.rows(query, as_set(lines))}
 
-    def count_named(self) -> int:
-        """How many patches are annotated by any line."""
-        count: int = self._file.value("SELECT count(*) FROM named")
-        return count
+    def annotated(self, sinks: Iterable[str]) -> set[int]:
+        """The patches on which something is desired in any of these sinks; looks at all."""
+        query = f"SELECT patch_id FROM entry WHERE wanted IS NOT NULL AND sink IN {SET}"  # noqa: S608
+        return {row[0] for row in self._file.rows(query, as_set(sinks))}
 
     def name_lines(self, line_of: Mapping[int, int], gone: Iterable[int]) -> None:
         """Note by which line each of these patches is annotated, and which lines are no more."""
@@ -268,12 +286,13 @@ class Ledger:
         """  # noqa: S608
         times = (now - answer_seconds, now)
         rows = self._file.rows(query, *values, *times, -1 if limit is None else limit)
-        return list(map(_entry, rows))
+        return _entries(rows)
 
     def entries(self, sink: Sink, patch_ids: Iterable[int]) -> dict[int, Entry[Any]]:
         """The entries that there are of these patches in a sink, by patch id."""
         query = f"SELECT {_ENTRY} FROM entry WHERE sink = ? AND patch_id IN {SET}"  # noqa: S608
-        return {row[1]: _entry(row) for row in self._file.rows(query, sink, as_set(patch_ids))}
+        rows = self._file.rows(query, sink, as_set(patch_ids))
+        return {entry.patch_id: entry for entry in _entries(rows)}
 
     def troubles(
         self,
@@ -353,6 +372,13 @@ class Ledger:
         with self._file.transaction() as sql:
             query = "UPDATE entry SET claim = NULL WHERE sink = ? AND patch_id = ? AND claim = ?"
             return sql.execute(query, (entry.sink, entry.patch_id, claim)).rowcount == 1
+
+    def leave(self, entry: Entry[Any], claim: int) -> None:
+        """End a claim where nothing is desired, and desire what was observed: nothing is sent."""
+        with self._file.transaction() as sql:
+            if self.release(entry, claim):
+                update = "UPDATE entry SET wanted = shown WHERE sink = ? AND patch_id = ?"
+                sql.execute(f"{update} AND wanted IS NULL", (entry.sink, entry.patch_id))
 
     def observe(
         self, sink: Sink, patch_id: int, value: Value | None, at: float, *, sent_by_us: bool = False
@@ -437,7 +463,15 @@ class Ledger:
         with self._file.transaction() as sql:
             delete = f"DELETE FROM entry WHERE sink IN {SET} AND patch_id IN {SET}"  # noqa: S608
             sql.execute(delete, (as_set(Sink), ids))
+            for table in ("named", "daily_check"):
+                sql.execute(f"DELETE FROM {table} WHERE patch_id IN {SET}", (ids,))  # noqa: S608
             self.ownership.forget(ids)
+
+    def drop(self, entry: Entry[Any]) -> None:
+        """Forget one entry, unless something else is desired by now."""
+        delete = "DELETE FROM entry WHERE sink = ? AND patch_id = ? AND wanted IS ?"
+        with self._file.transaction() as sql:
+            sql.execute(delete, (entry.sink, entry.patch_id, encode(entry.desired)))
 
     # Notes
 
@@ -456,11 +490,21 @@ class Ledger:
                     sql.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (name, text))
 
 
-def _entry(row: tuple[Any, ...]) -> Entry[Any]:
-    """The entry in the columns `_ENTRY`."""
-    sink, patch_id, project_id, desired, observed, sent_by_us = row
-    values = decode(sink, desired), decode(sink, observed)
-    return Entry(Sink(sink), patch_id, project_id, *values, bool(sent_by_us))
+def _entries(rows: Iterable[tuple[Any, ...]]) -> list[Entry[Any]]:
+    """The entries in the columns `_ENTRY`."""
+    # All patches of a relation have one value: decoded for each, memory grows with its square.
+    value_of = cache(decode)
+    return [
+        Entry(
+            Sink(sink),
+            patch_id,
+            project_id,
+            value_of(sink, desired),
+            value_of(sink, shown),
+            bool(ours),
+        )
+        for sink, patch_id, project_id, desired, shown, ours in rows
+    ]
 
 
 def _within(sinks: Iterable[str], project_ids: Iterable[int] | None) -> tuple[str, list[str]]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Sized
+from collections.abc import Callable, Collection, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from patchsync.analysis.groups import Changes, Group, read_groups_of
 from patchsync.config import Config
@@ -95,18 +96,26 @@ def plan(
                 line_of.update({row.patch_id: line for row in rows if row.value is not None})
                 yield from rows
             gone_lines.update(changes.gone(before))
-            lost = ledger.named_by(gone_lines) - dropped.named
-            if not fewer_groups and _is_cut(before, changes.hashes, len(lost), ledger):
+            annotated = partial(ledger.annotated, config.push.sinks)
+            vanished = ledger.named_by(gone_lines) - dropped.named
+            if not done:
+                # Which lines vanished while an earlier version wrote the ledger it does not say.
+                vanished |= patches.present(annotated() - dropped.named)
+            withdrawn = [
+                Desired(entry.patch_id, entry.project_id, sink, None)
+                for sink in map(Sink, config.push.sinks)
+                for entry in ledger.entries(sink, dropped.patches() | vanished).values()
+                if entry.project_id is not None and entry.desired is not None
+            ]
+            lost = len(vanished.intersection(row.patch_id for row in withdrawn))
+            if not fewer_groups and _is_cut(before, changes.hashes, lost, annotated):
                 raise GiveUp(
                     f"{config.patch_groups} has {len(changes.hashes)} lines, and had"
-                    f" {len(before)} at the last push; {len(lost)} patches with annotations are in"
+                    f" {len(before)} at the last push; {lost} patches with annotations are in"
                     " none any more: is it whole? If that is meant, run `patchsync push"
                     " --fewer-groups`, which withdraws these annotations"
                 )
-            for sink in map(Sink, config.push.sinks):
-                for entry in ledger.entries(sink, dropped.patches() | lost).values():
-                    if entry.project_id is not None:
-                        yield Desired(entry.patch_id, entry.project_id, sink, None)
+            yield from withdrawn
 
         changed = ledger.set_desired(desired())
         ledger.name_lines(line_of, gone_lines)
@@ -140,7 +149,7 @@ def _shown_checks(ledger: Ledger, revisions: Iterable[Revision]) -> dict[int, Ch
     return {patch_id: each.observed for patch_id, each in entries.items() if each.observed}
 
 
-def _is_cut(before: Sized, now: Sized, lost: int, ledger: Ledger) -> bool:
+def _is_cut(before: Sized, now: Sized, lost: int, annotated: Callable[[], Sized]) -> bool:
     """Whether patch-groups lost so much, by its lines and annotated patches, that it may be cut."""
     if not lost:
         return False
@@ -148,7 +157,7 @@ def _is_cut(before: Sized, now: Sized, lost: int, ledger: Ledger) -> bool:
     return (
         fewer > max(_FEW_LINES, len(before) // 10)
         or 2 * len(now) < len(before)
-        or lost > max(_FEW_PATCHES, ledger.count_named() // 20)
+        or lost > max(_FEW_PATCHES, len(annotated()) // 20)
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Self
@@ -61,6 +61,14 @@ class StoredPatches:
                     if with_origin:
                         origin = origin.merged(self._origin(store, entry))
         return Revision(message_id=message_id, date=date, patches=tuple(patches), origin=origin)
+
+    def present(self, patch_ids: Collection[int]) -> set[int]:
+        """Those of the patches that are in these stores, and not gone from Patchwork."""
+        return {
+            patch_id
+            for store in self._stores
+            for patch_id in store.container.message_ids(patch_ids).keys() - store.gone
+        }
 
     def _origin(self, store: _OpenStore, entry: IndexEntry) -> Origin:
         """Unknown where the mail is missing."""

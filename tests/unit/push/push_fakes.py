@@ -71,7 +71,7 @@ class FakeProject:
         return frozenset(self.gone_ids)
 
     def message_ids(self, patch_ids: Iterable[int]) -> dict[int, str]:
-        return {each: name_of(each) for each in patch_ids}
+        return {each: name_of(each) for each in patch_ids if each in self.patch_ids}
 
     def entries_of(self, message_id: str) -> list[Entry]:
         number = int(message_id[1:].partition("@")[0])

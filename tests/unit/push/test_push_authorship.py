@@ -76,6 +76,19 @@ def test_the_thread_is_the_mail_and_all_that_it_refers_to() -> None:
     assert origin(content).thread == {"<1@x>", "<2@x>", "<3@x>", "<4@x>"}
 
 
+@pytest.mark.parametrize("name", ["In-Reply-To", "References"])
+def test_of_many_references_both_ends_count(name: str) -> None:
+    """Where the thread began, and whom it answers: a header may name thousands."""
+    many = [f"<{n}@y>" for n in range(4000)]
+    half = len(many) // 2
+    parts = (f"{name}: {' '.join(some)}" for some in (many[:half], many[half:]))
+    thread = origin(head("a@b", "In-Reply-To: <2@x>", *parts)).thread
+    assert len(thread) <= 102
+    assert {"<1@x>", "<2@x>", many[0], many[-1]} < thread
+    shorter = [f"<{n}@y>" for n in range(60)]
+    assert origin(head("a@b", f"{name}: {' '.join(shorter)}")).thread == {"<1@x>", *shorter}
+
+
 @pytest.mark.parametrize(
     ("subject", "title"),
     [

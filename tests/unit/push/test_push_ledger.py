@@ -212,6 +212,31 @@ def test_a_ledger_of_the_version_before_is_read(
     assert ledger.agreed == {1, 22}
 
 
+@pytest.mark.parametrize("lacking", [["parted"], ["named", "daily_check", "parted"]])
+@pytest.mark.parametrize("writable", [True, False])
+def test_what_an_earlier_version_did_not_note_is_empty(
+    ledger: Ledger,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lacking: list[str],
+    writable: bool,
+) -> None:
+    """Also for who may only read; what is noted is read all the same."""
+    ledger.ownership.note_parted([(1, 2)])
+    ledger.name_lines({1: 7}, ())
+    ledger.close()
+    with closing(sqlite3.connect(path)) as sql, sql:
+        for table in lacking:
+            sql.execute(f"DROP TABLE {table}")
+    before = path.read_bytes()
+    monkeypatch.setattr(sqlite_file, "may_write", lambda path: writable)
+    assert ledger.complete
+    assert ledger.ownership.parted([1, 2]) == set()
+    assert ledger.daily_checks.at_limit(0.0, 0) == set()
+    assert ledger.named_by([7]) == (set() if "named" in lacking else {1})
+    assert (path.read_bytes() == before) or writable
+
+
 # --- claims ----------------------------------------------------------------------------------
 
 

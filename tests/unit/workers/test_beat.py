@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from unittest import mock
 
@@ -11,6 +12,8 @@ from celery.beat import ScheduleEntry
 from kombu.exceptions import OperationalError
 from redis.exceptions import OutOfMemoryError
 
+from patchsync.fleet.heartbeat import Heartbeats
+from patchsync.fleet.redis_client import RedisReader
 from tests.support.inprocess import Workers
 from tests.support.installation import Installation
 
@@ -73,3 +76,24 @@ def test_one_line_where_redis_takes_nothing(
     (line,) = workers.log.getvalue().splitlines()
     assert "ERROR   probe sample: not enqueued: " in line
     assert told in line
+
+
+@pytest.mark.parametrize("ends_by_error", [False, True])
+def test_one_that_ends_by_an_error_is_missed(
+    installation: Installation, workers: Workers, ends_by_error: bool
+) -> None:
+    """One that was told to end is not."""
+    from workers.beat import HeartbeatScheduler
+    from workers.celery import app
+
+    scheduler = HeartbeatScheduler(app=app, lazy=True)
+    scheduler.setup_schedule()
+    scheduler._heartbeat.note_if_due()
+    with suppress(ZeroDivisionError):
+        try:
+            assert not 1 / (0 if ends_by_error else 2) > 1
+        finally:
+            scheduler.close()
+    with RedisReader(installation.config.redis_url) as reader:
+        expected = Heartbeats(reader, installation.config.namespace).are_expected()
+    assert expected == ends_by_error
