@@ -22,6 +22,9 @@ _CONTEXT_DIFF_WITHIN = 10  # lines
 # It takes milliseconds.
 FILTERDIFF_SECONDS = 20.0
 _SAME = 100  # per cent: nothing follows but the two names
+# Of files, and of hunks by heading: each costs time and memory with all it is compared with, and
+# a line names one. A change of all of Linux has some ten thousand.
+MOST_PARTS = 20_000
 
 # Deletions and insertions, before they are a Hunk.
 _Lists = tuple[list[str], list[str]]
@@ -42,7 +45,7 @@ def read_diff(lines: list[str]) -> tuple[dict[FileKey, FileDiff], int]:
     file of which nothing follows; empty lines are counted, but not kept.
 
     Raises:
-        ValueError: PaStA cannot read the diff either.
+        ValueError: PaStA cannot read the diff either, or it has too many files or hunks.
         NoFilterdiff, FilterdiffTooSlow: it is a context diff.
     """
     if any(map(_CONTEXT_DIFF.match, lines[:_CONTEXT_DIFF_WITHIN])):
@@ -50,19 +53,27 @@ def read_diff(lines: list[str]) -> tuple[dict[FileKey, FileDiff], int]:
     if lines and _MERGE.match(lines[0]):
         raise ValueError("the diff is a merge's")
     files: dict[FileKey, tuple[int, dict[str, _Lists]]] = {}
-    changed = at = 0
+    changed = at = headings = 0
     while header := _next_header(lines, at):
         key, similarity, at = header
         if similarity == _SAME:
             files.setdefault(key, (similarity, {}))
+            _demand_few(len(files), headings)
             continue
         while at < len(lines) and (begin := _HUNK.match(lines[at])):
             _, hunks = files.setdefault(key, (similarity, {}))
             old, new, heading = begin.groups()
+            headings += heading not in hunks
+            _demand_few(len(files), headings)
             into = hunks.setdefault(heading, ([], []))
             at, more = _read_hunk(lines, at + 1, int(old or 1), int(new or 1), into)
             changed += more
     return {key: _file(similarity, hunks) for key, (similarity, hunks) in files.items()}, changed
+
+
+def _demand_few(files: int, headings: int) -> None:
+    if max(files, headings) > MOST_PARTS:
+        raise ValueError(f"the diff has more than {MOST_PARTS} files, or hunks")
 
 
 def _unified(lines: list[str]) -> list[str]:

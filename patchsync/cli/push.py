@@ -84,6 +84,11 @@ def push(
         raise click.UsageError("--undo is for all projects; leave --project out")
     if take_back and (dry_run or undo):
         raise click.UsageError("--take-back goes with neither --dry-run nor --undo")
+    if dry_run and (fewer_groups or retry):
+        raise click.UsageError(
+            "--dry-run changes nothing, also not what the next push goes by: "
+            "leave --fewer-groups and --retry out"
+        )
     config = load()
     end_as_by_ctrl_c()
     with PushService(config, connect_annotator(config)) as service:

@@ -166,14 +166,19 @@ class Ledger:
         """Take over what a plan wants, in one transaction; returns how many entries changed.
 
         A new value clears the trouble that there was with the old one. Nobody can claim while the
-        rows are taken.
+        rows are taken. Where no state is desired any more the one that we set is: it is not
+        withdrawn, and what is known of it not forgotten; with a claim on it, see `leave`.
         """
         with self._file.transaction() as sql:
             before = sql.total_changes
             # Most patches are alone: an entry that says nothing is not made for each.
             sql.executemany(
                 """
-                INSERT INTO entry (patch_id, project_id, sink, wanted) SELECT ?1, ?2, ?3, ?4
+                INSERT INTO entry (patch_id, project_id, sink, wanted) SELECT ?1, ?2, ?3, coalesce(
+                    ?4,
+                    (SELECT shown FROM entry
+                        WHERE ?3 = 'state' AND sink = ?3 AND patch_id = ?1 AND claim IS NULL)
+                )
                 WHERE ?4 IS NOT NULL
                     OR EXISTS (SELECT * FROM entry WHERE sink = ?3 AND patch_id = ?1)
                 ON CONFLICT DO UPDATE SET project_id = excluded.project_id,
@@ -368,6 +373,13 @@ class Ledger:
             query = "UPDATE entry SET claim = NULL WHERE sink = ? AND patch_id = ? AND claim = ?"
             return sql.execute(query, (entry.sink, entry.patch_id, claim)).rowcount == 1
 
+    def leave(self, entry: Entry[Any], claim: int) -> None:
+        """End a claim where nothing is desired, and desire what was observed: nothing is sent."""
+        with self._file.transaction() as sql:
+            if self.release(entry, claim):
+                update = "UPDATE entry SET wanted = shown WHERE sink = ? AND patch_id = ?"
+                sql.execute(f"{update} AND wanted IS NULL", (entry.sink, entry.patch_id))
+
     def observe(
         self, sink: Sink, patch_id: int, value: Value | None, at: float, *, sent_by_us: bool = False
     ) -> None:
@@ -454,6 +466,12 @@ class Ledger:
             for table in ("named", "daily_check"):
                 sql.execute(f"DELETE FROM {table} WHERE patch_id IN {SET}", (ids,))  # noqa: S608
             self.ownership.forget(ids)
+
+    def drop(self, entry: Entry[Any]) -> None:
+        """Forget one entry, unless something else is desired by now."""
+        delete = "DELETE FROM entry WHERE sink = ? AND patch_id = ? AND wanted IS ?"
+        with self._file.transaction() as sql:
+            sql.execute(delete, (entry.sink, entry.patch_id, encode(entry.desired)))
 
     # Notes
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
 from patchsync.config import Config
-from patchsync.errors import ConfigError, GiveUp, TryAgainLater
+from patchsync.errors import ConfigError, GiveUp
 from patchsync.patchwork.annotator import Annotator
 from patchsync.patchwork.rate_limit import PATIENCE
 from patchsync.patchwork.schemas import PatchView
@@ -132,21 +131,18 @@ class PushService:
         """Have what these patches show now count as ours, whoever did it: relation and state.
 
         Raises:
-            GiveUp: a patch is not there, or in no project that we maintain.
-            TryAgainLater: what became of a request about one is not known yet.
+            GiveUp: a patch is not there, or in no project that we maintain; or too much is linked.
+            TryAgainLater: what became of a request about one of these patches, or of those that
+                they are linked with, is not known yet.
         """
         key = next(iter(self.identity.keys.values()))
-        views = {patch_id: self._annotator.view(key, patch_id) for patch_id in patch_ids}
-        for patch_id, view in views.items():
-            if view is None or view.project_id not in self.identity.projects:
-                raise GiveUp(f"there is no patch {patch_id} in the projects that we maintain")
         with self._alone():
+            views = {patch_id: self._annotator.view(key, patch_id) for patch_id in patch_ids}
+            for patch_id, view in views.items():
+                if view is None or view.project_id not in self.identity.projects:
+                    raise GiveUp(f"there is no patch {patch_id} in the projects that we maintain")
             # First what people did is noted as theirs: the one decision is taken back, no other.
-            sender = self._relation_sender(dry_run=True)
-            job = Job(key=key, sink=Sink.RELATION, patch_ids=tuple(patch_ids))
-            deque(sender.send(job), maxlen=0)
-            if UnderWay(self.ledger).relations().keys() & set(patch_ids):
-                raise TryAgainLater("an answer about these patches was lost: it is waited for")
+            self._relation_sender(dry_run=True).note_people(patch_ids)
             with self.ledger.transaction():
                 for view in filter(None, views.values()):
                     self._take_back(view)
@@ -301,7 +297,7 @@ class PushService:
             return StateSender(**shared, user=self.identity.user, only_from=push.state.only_from)
         return CommentSender(**shared, config=self._config, projects=self.projects)
 
-    def _relation_sender(self, dry_run: bool) -> Sender:
+    def _relation_sender(self, dry_run: bool) -> RelationSender:
         # Nobody agreed to what is done in other projects; to undo it, nobody needs to.
         free = dry_run or self.ledger.undone
         open_to_us = self.identity.projects.keys() if free else self.confirmed()

@@ -52,18 +52,22 @@ class StateSender(PatchSender[StateValue]):
             self.ledger.release(entry, claim.claim)
 
     def _was_changed_since(self, key: str, patch_id: int, sent: StateValue) -> bool:
-        """Whether somebody changed the state after we had set it so."""
-        by = [(event.actor_id, event.state) for event in self.annotator.state_events(key, patch_id)]
-        ours = (self.user.id, sent.state)
-        return ours in by and by[-1] != ours
+        """Whether our last change was to set it so, and somebody changed it after that."""
+        events = self.annotator.state_events(key, patch_id)
+        ours = [event for event in events if event.actor_id == self.user.id]
+        return bool(ours) and ours[-1].state == sent.state and events[-1] is not ours[-1]
 
     def _send(self, key: str, entry: Entry[StateValue], claim: int | None) -> Outcome | None:
         """Set what may be set; `claim`: None for a dry run."""
         desired, before = entry.desired, entry.observed
+        if desired is None:
+            if claim is not None:
+                self.ledger.leave(entry, claim)
+            return None
         view = self.annotator.view(key, entry.patch_id)
         if view is None:
             return self.note_trouble(entry, TroubleKind.GONE, "it is gone from Patchwork")
-        if desired is None or _is_as(view, desired):
+        if _is_as(view, desired):
             # Whose it is does not change by that.
             self._observe(entry, claim, sent_by_us=entry.sent_by_us)
             return None

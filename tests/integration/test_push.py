@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ import redis
 
 from beat_schedule import entries
 from patchsync.fleet.supervisor import Supervisor
+from patchsync.push.ledger import Ledger
+from patchsync.push.relation.under_way import UnderWay
 from patchsync.push.status import summary
 from standin.process import NEIGHBOUR_TOKEN, NOBODY_TOKEN, TOKEN, StandinProcess
 from tests.support.inprocess import Workers, process_of_its_own
@@ -85,6 +88,20 @@ def test_a_dry_run_counts_as_status_does(pushing: Pushing, monkeypatch: pytest.M
         assert len(whole.splitlines()) > len(done.stdout.splitlines())
         pushing.run("--yes")
     assert "of these wait" in pushing.run("--dry-run").stderr
+
+
+def test_a_dry_run_decides_nothing(pushing: Pushing) -> None:
+    """What --fewer-groups lets through wants a real push: until then it is refused."""
+    ids = pushing.ids()
+    pushing.group(*zip(ids[:24:2], ids[1:24:2], strict=True))
+    pushing.push()
+    lines = pushing.groups_file.read_text().splitlines(keepends=True)
+    pushing.groups_file.write_text("".join(lines[12:]))
+    done = pushing.run("--dry-run", "--fewer-groups")
+    assert done.returncode == 2
+    assert "leave --fewer-groups and --retry out" in " ".join(done.stderr.split())
+    assert "is it whole?" in pushing.run("--yes").stderr
+    assert len(pushing.relations()) == 12
 
 
 def test_what_is_pushed_is_pushed_once(pushing: Pushing) -> None:
@@ -336,6 +353,25 @@ def test_what_a_person_did_is_taken_back(pushing: Pushing) -> None:
     pushing.group([a, c], [b, d], [e, f, g])
     pushing.push()
     assert pushing.relations() == {frozenset({a, c}), frozenset({b, d}), frozenset({e, f})}
+
+
+@with_both
+def test_nothing_is_taken_back_while_a_neighbour_waits_for_its_answer(pushing: Pushing) -> None:
+    """It is told, with how long, and is taken back after that."""
+    a, b, c, *_ = pushing.ids()
+    pushing.group([a, b, c])
+    pushing.push()
+    by_hand(pushing, (a, []))
+    with Ledger(pushing.ledger) as ledger:
+        UnderWay(ledger).begin({c: frozenset({b, c})}, time.time())
+    done = pushing.run("--yes", "--take-back", str(a))
+    assert done.returncode == 1
+    assert "nothing is taken back; try it again in" in done.stderr
+    assert pushing.relations() == {frozenset({b, c})}
+    pushing.let_claims_expire()
+    pushing.push("--take-back", str(a))
+    assert pushing.relations() == {frozenset({a, b, c})}
+    pushing.assert_settled()
 
 
 def test_only_what_we_maintain_is_taken_back(pushing: Pushing) -> None:
@@ -595,6 +631,8 @@ def test_a_mistake_is_told_and_does_not_stop_the_rest(pushing: Pushing) -> None:
     assert pushing.troubles("check") == {a: "mistake", b: "mistake"}
     assert pushing.relations() == {frozenset({a, b})}
     pushing.assert_settled()
+    assert pushing.run("--dry-run", "--retry").returncode == 2
+    assert pushing.troubles("check") == {a: "mistake", b: "mistake"}
     pushing.standin.control.reset_stats()
     pushing.run("--yes", "--retry")
     assert pushing.written() == {"POST": 2}

@@ -26,7 +26,7 @@ from patchsync.store.sqlite_file import Schema, SqliteFile
 
 SCHEMA = Schema(
     # Also of how mails are read and compared: raised whenever that changes.
-    version=2,
+    version=3,
     pragmas={"cache_size": -64 * 1024},  # KiB
     tables="""
 CREATE TABLE note (key TEXT PRIMARY KEY, value TEXT NOT NULL);

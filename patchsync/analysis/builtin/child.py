@@ -42,6 +42,9 @@ MEMORY_BYTES = 2 * 2**30
 _LOOK_SECONDS = 1.0
 _LONGEST_REASON = 200  # characters: it may have words of the mail
 _HEAD = struct.Struct("=QI")  # how often something was taken in hand; the length of its name
+_LONGEST_NAME = (PAGESIZE - _HEAD.size) // 4  # characters; the store has none of over 998 bytes
+# By these somebody ends a process who means no mail: a service that is stopped, a machine
+_STOPS = frozenset({signal.SIGTERM, signal.SIGHUP, signal.SIGINT})
 _Result = TypeVar("_Result")
 
 
@@ -90,7 +93,7 @@ def run_in_child(work: Callable[[InHand, OnProgress], _Result], on_progress: OnP
 
     Raises:
         Failed: a mail in hand ended the child, or had it raise what is no error of ours.
-        TryAgainLater: the child was killed with none in hand.
+        TryAgainLater: the child was killed with none in hand, or was told to end.
         Exception: what else `work` or `on_progress` raised.
     """
     in_hand = _InHand()
@@ -110,7 +113,7 @@ def run_in_child(work: Callable[[InHand, OnProgress], _Result], on_progress: OnP
         status = _end(pid) if pid else 0
     name = in_hand.name
     if done is None:
-        if not name:
+        if not name or (os.WIFSIGNALED(status) and os.WTERMSIG(status) in _STOPS):
             raise TryAgainLater(f"the analysis' process ended before its end: {_how(status)}")
         raise Failed(name, _how(status))
     result, error = done
@@ -134,7 +137,7 @@ class _InHand:
         if not self._limited:
             _limit_memory()
             self._limited = True
-        self._write(name.encode("utf-8", "surrogatepass"))
+        self._write(name[:_LONGEST_NAME].encode("utf-8", "surrogatepass"))
         # Its signal ends the process, whatever that is at.
         signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
 
@@ -212,7 +215,8 @@ def _how(status: int) -> str:
         return f"it took more than {CPU_SECONDS:g} s of CPU time"
     if number == signal.SIGKILL:
         return "its process was killed, maybe for want of memory"
-    return f"its process crashed: {signal.strsignal(number)}"
+    ended = "was ended" if number in _STOPS else "crashed"
+    return f"its process {ended}: {signal.strsignal(number)}"
 
 
 def _told(error: BaseException) -> str:
@@ -238,7 +242,7 @@ def _be_child(
     """Do the work, send its result, and end, without what the parent does at its own end."""
     try:
         os.setsid()  # with a group of its own, and without the terminal's Ctrl-C
-        for number in (signal.SIGTERM, signal.SIGPROF):
+        for number in (*_STOPS, signal.SIGPROF):
             signal.signal(number, signal.SIG_DFL)
         end_with_parent()
         if os.getppid() == parent:

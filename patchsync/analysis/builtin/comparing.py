@@ -27,13 +27,14 @@ from patchsync.analysis.rating import (
 )
 from patchsync.analysis.settings import Thresholds
 
-# Of texts that are held in memory, in bytes
-_MOST_TEXT = 500_000_000
+# Of messages and shapes that are held in memory, in bytes; and what a file or hunk takes beside
+# its text
+_MOST_HELD = 500_000_000
+_PART_BYTES = 300
 # A little more than the half per cent that rounding adds to a score at most
 _ROUNDED = 0.51
-# Patches that are read at once, and messages that one call into C compares
+# Patches, and messages that one call into C compares
 _AT_ONCE = 100
-_SHAPES_AT_ONCE = 20
 # Keys of notes: the `_Position`, and by which thresholds
 _COMPARED = "compared"
 _THRESHOLDS = "thresholds"
@@ -99,23 +100,17 @@ class Comparer:
         )
         return rated | {number: round(score) / 100 for _, score, number in found}
 
-    def prepare(self, patch: CachedPatch, others: list[int]) -> None:
-        """Have what is compared next at hand: some, since one of them may be of 10 MB."""
-        self._load_shapes([patch.number, *others])
-
     def reaches(self, patch: CachedPatch, other: int, message: float, total: float) -> bool:
         """Whether the weighted rating of the two is at least `total`, from 0 to 1.
 
         `message`: as `likely` found it.
         """
-        self._load_shapes([patch.number, other])
-        shapes = self._shapes[patch.number], self._shapes[other]
+        shapes = self._shape(patch.number), self._shape(other)
         return reaches(*shapes, message, total, self._thresholds)
 
     def rating(self, patch: CachedPatch, other: int) -> Rating:
         """The full rating of the two."""
-        self._load_shapes([patch.number, other])
-        return rate(self._shapes[patch.number], self._shapes[other], self._thresholds)
+        return rate(self._shape(patch.number), self._shape(other), self._thresholds)
 
     def _comparable(self, patch: CachedPatch, other: CachedPatch) -> bool:
         limit = self._thresholds
@@ -131,19 +126,17 @@ class Comparer:
             self._messages[number] = message
             self._held += getsizeof(message)
 
-    def _load_shapes(self, numbers: list[int]) -> None:
-        missing = [number for number in numbers if number not in self._shapes]
-        if not missing:
-            return
-        self._make_room()
-        if not self._shapes:
-            missing = numbers
-        for number, shape in self._cache.shapes(missing):
-            self._shapes[number] = shape
+    def _shape(self, number: int) -> Shape:
+        # One at a time: what many others cost is not the fault of the mail in hand.
+        if number not in self._shapes:
+            self._make_room()
+            [(_, shape)] = self._cache.shapes([number])
             self._held += _size(shape)
+            self._shapes[number] = shape
+        return self._shapes[number]
 
     def _make_room(self) -> None:
-        if self._held > _MOST_TEXT:
+        if self._held > _MOST_HELD:
             self._messages.clear()
             self._shapes.clear()
             self._held = 0
@@ -175,10 +168,10 @@ class _FileNames:
 
 
 def _size(shape: Shape) -> int:
-    texts = [
-        text or "" for file in shape.files.values() for hunk in file.hunks.values() for text in hunk
-    ]
-    return sum(map(getsizeof, [shape.message, *texts]))
+    """What a shape takes of memory, in bytes, about."""
+    hunks = [hunk for file in shape.files.values() for hunk in file.hunks.values()]
+    texts = [shape.message, *(text or "" for hunk in hunks for text in hunk)]
+    return sum(map(getsizeof, texts)) + _PART_BYTES * (len(shape.files) + len(hunks))
 
 
 class _Position(NamedTuple):
@@ -274,10 +267,8 @@ def _link(
         likely = comparer.likely(patch, some, least)
         best = cache.best_ratings(some, upstream=patch.is_commit)
         wanted = [number for number in some if number in likely or number in best]
-        for at, number in enumerate(wanted):
+        for number in wanted:
             in_hand.take(patch.name)
-            if at % _SHAPES_AT_ONCE == 0:
-                comparer.prepare(patch, wanted[at : at + _SHAPES_AT_ONCE])
             if number in best:
                 _raise_best_rating(cache, comparer, patch, number, best[number])
             if number in likely and comparer.reaches(patch, number, likely[number], least):

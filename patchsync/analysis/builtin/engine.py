@@ -19,9 +19,10 @@ from patchsync.analysis.builtin.upstream import read_new_commits
 from patchsync.analysis.builtin.writing import FileOwnership, WrittenGroups, write_groups
 from patchsync.analysis.engine import OnProgress, Updated
 from patchsync.analysis.false_positives import OF_COMMITS, OF_MAILS, read_false_positives
-from patchsync.analysis.quarantine import AnalysisQuarantine, names_of
+from patchsync.analysis.quarantine import TRIES, AnalysisQuarantine, names_of
 from patchsync.analysis.settings import read_settings
 from patchsync.config import Config
+from patchsync.errors import GiveUp
 from patchsync.store.layout import OWN_FOLDER
 from patchsync.store.lock import store_lock
 
@@ -86,6 +87,11 @@ class BuiltinEngine:
                 return run_in_child(self._bring_up_to_date, on_progress)
             except Failed as failed:
                 noted = self._quarantine.note(failed.name, failed.reason)
+                if noted.tries > TRIES:
+                    raise GiveUp(
+                        f"analysis: {failed}, though it is quarantined: a fault of patchsync;"
+                        " `patchsync analyse --rebuild` begins with nothing kept"
+                    ) from failed
                 what_next = "it is quarantined" if noted.is_quarantined else "it is tried once more"
                 log.warning("analysis: %s; %s", failed, what_next)
 

@@ -145,8 +145,9 @@ class Mails:
             if _counts(name, invalid) and (mail := self._mail_of(entries)).in_window
         }
         known = cache.mail_sources()
-        if self.trouble is None:
-            cache.remove(known.keys() - mails.keys())
+        gone = known.keys() - mails.keys()
+        # Where a project cannot be looked at, its mails stay, but for those that must not.
+        cache.remove(gone if self.trouble is None else gone & invalid)
         return {name: mail for name, mail in mails.items() if known.get(name) != mail.source}
 
     def _mail(self, message_id: str) -> _Mail:

@@ -55,7 +55,10 @@ class CommentSender(PatchSender[CommentValue]):
         if entry.desired is not None:
             mail = self._mail(project, entry.patch_id, entry.desired)
             if mail is None:
-                return self.note_trouble(entry, TroubleKind.GONE, "it is gone from Patchwork")
+                # In this sink alone: that it is gone is only the store's word.
+                if not self.dry_run:
+                    self.ledger.drop(entry)
+                return self.outcome(entry, "the store does not have it: nothing is said of it")
         if self.dry_run:
             return None if mail is None else self.outcome(entry, _text(mail), written=True)
         # Before the claim, which has time for one mail only. What the ledger does not know any more

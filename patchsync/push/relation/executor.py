@@ -89,6 +89,21 @@ class RelationSender:
                 yield _trouble(component.patches[0], str(error))
         self._settle(around, relations, troubles)
 
+    def note_people(self, patch_ids: Iterable[int]) -> None:
+        """Note what people did to all that is linked to some patches; nothing is sent.
+
+        Raises:
+            TooMuch: it cannot be one patch's revisions.
+            TryAgainLater: a request about some of it may still arrive.
+        """
+        around = self._read(patch_ids)
+        if left := self._seconds_to_wait(around):
+            raise TryAgainLater(
+                "an answer about these patches, or others that they are linked with, was lost: "
+                f"nothing is taken back; try it again in {left:.0f} s"
+            )
+        self._plan(around)
+
     def _read(self, patch_ids: Iterable[int]) -> Neighbourhood:
         """Read from Patchwork what is linked to some patches.
 

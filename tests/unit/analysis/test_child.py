@@ -15,7 +15,8 @@ import pytest
 from analysis_fakes import Store, mail, name, run_here, version
 
 from patchsync.analysis.builtin import child, comparing, mails
-from patchsync.analysis.engine import Stopped
+from patchsync.analysis.builtin.cache import CachedPatch, PatchCache
+from patchsync.analysis.engine import OnProgress, Stopped
 from patchsync.analysis.explain import explain
 from patchsync.analysis.mail import parse_mail
 from patchsync.analysis.patch import Patch
@@ -222,6 +223,43 @@ def test_one_with_a_quarantined_message_id_in_another_project(
     assert store.groups == ["1 2 9", "4"]
 
 
+def crashes_when_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hostile mail does, where it is compared with others."""
+    really = comparing.Comparer.candidates
+
+    def candidates(comparer: comparing.Comparer, patch: CachedPatch, **others: bool) -> list[int]:
+        if patch.name == name(HOSTILE):
+            crashes()
+        return really(comparer, patch, **others)
+
+    monkeypatch.setattr(comparing.Comparer, "candidates", candidates)
+
+
+def test_it_is_quarantined_beside_a_damaged_project(
+    store: Store, monkeypatch: pytest.MonkeyPatch, patient: None
+) -> None:
+    """Whose mails stay as they were, while a mail that was read before goes."""
+    store.put(mail(8), project=2)
+    store.update(rebuild=True)
+    index = store.paths(2).index
+    index.write_bytes(b"no line\n" + index.read_bytes())
+    crashes_when_compared(monkeypatch)
+    store.configure("[analysis.thresholds]\nautoaccept = 0.8\n")
+    assert store.update().trouble
+    assert store.groups == ["1 2", "4", "8"]
+    assert list(quarantined(store)) == [name(HOSTILE)]
+
+
+def test_a_quarantined_mail_that_fails_all_the_same(
+    store: Store, monkeypatch: pytest.MonkeyPatch, patient: None
+) -> None:
+    """A fault of ours, which ends the update; it is not tried for ever."""
+    crashes_when_compared(monkeypatch)
+    monkeypatch.setattr(PatchCache, "remove", lambda *_: None)
+    with pytest.raises(GiveUp, match=r"though it is quarantined.*--rebuild"):
+        store.update()
+
+
 class Limit(Exception):
     """As Celery's, which comes anywhere."""
 
@@ -259,6 +297,33 @@ def test_a_limit_of_the_task_is_not_the_mails_fault(
         os.kill(int(pid.read_text()), 0)
     assert AnalysisQuarantine(store.config).read() == {}
     assert name(HOSTILE) not in store.not_patches()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_who_is_told_to_end_is_not_the_mails_fault(
+    store: Store, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """As by a service that is stopped: nothing is noted of it, and the next update goes on."""
+    with monkeypatch.context() as patch:
+        hostile_does(patch, lambda: os.kill(os.getpid(), number))
+        with pytest.raises(TryAgainLater, match="its process was ended"):
+            store.update()
+    assert AnalysisQuarantine(store.config).read() == {}
+    store.update()
+    assert store.groups == ["1 2 3", "4"]
+
+
+def test_a_name_of_any_length() -> None:
+    """The store has none that long, but an index may."""
+
+    def work(in_hand: child.InHand, on_progress: OnProgress) -> None:
+        in_hand.take("\U0001f600" * 5000)
+        raise ZeroDivisionError
+
+    with pytest.raises(child.Failed) as failed:
+        child.run_in_child(work, lambda what, done, of: None)
+    assert set(failed.value.name) == {"\U0001f600"}
+    assert len(failed.value.name) > 998
 
 
 def test_a_store_that_fails_is_not_the_mails_fault(

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from itertools import combinations
 from pathlib import Path
 from random import Random
 
 import pytest
-from analysis_fakes import DAY, FakeMail, Store, code, mail, name, patch_text
+from analysis_fakes import DAY, FakeMail, Store, code, mail, name, patch_text, run_here, version
 from rapidfuzz.fuzz import token_sort_ratio
 from rapidfuzz.utils import default_process
 
+from patchsync.analysis.builtin import comparing
+from patchsync.analysis.builtin.cache import PatchCache
+from patchsync.analysis.builtin.comparing import Comparer
 from patchsync.analysis.mail import parse_mail
 from patchsync.analysis.patch import Patch
-from patchsync.analysis.rating import lines_ratio, rate, shape_of
+from patchsync.analysis.rating import Shape, lines_ratio, rate, shape_of
 from patchsync.analysis.settings import Thresholds, read_settings
 
 MAILS = 14
@@ -82,3 +86,54 @@ def test_the_links_are_those_of_all_pairs(
             expected.update(dict.fromkeys(joined, joined))
     lines = {" ".join(sorted(map(name, group))) for group in expected.values()}
     assert sorted(store.text.splitlines()) == sorted(lines)
+
+
+def test_what_others_cost_is_not_one_mails_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who is compared with many has each of them read in a time of its own."""
+    store = Store(tmp_path / "store")
+    done: list[int] = []  # 0: a mail is taken in hand; else so many shapes are read
+
+    class InHand:
+        def take(self, name: str) -> None:
+            done.append(0)
+
+        def put_down(self) -> None:
+            pass
+
+    really = PatchCache.shapes
+
+    def shapes(cache: PatchCache, numbers: Iterable[int]) -> Iterator[tuple[int, Shape]]:
+        numbers = list(numbers)
+        done.append(len(numbers))
+        return really(cache, numbers)
+
+    monkeypatch.setattr("analysis_fakes.InHandHere", InHand)
+    monkeypatch.setattr("patchsync.analysis.builtin.engine.run_in_child", run_here)
+    store.put(*(version(number) for number in range(1, 9)))
+    store.update()
+    monkeypatch.setattr(PatchCache, "shapes", shapes)
+    store.put(version(9))
+    store.update()
+    # The mail's own, and of the others one at a time
+    assert "".join(map(str, done)).count("1") == 9
+    assert set(done) == {0, 1}
+    assert "111" not in "".join(map(str, done))
+
+
+def test_shapes_that_are_held_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While they are read one after the other; files and hunks count, also without a text."""
+    store = Store(tmp_path / "store")
+    diff = "\n".join(f"--- a/{at}\n+++ b/{at}\n@@ -1,0 +1,0 @@" for at in range(50))
+    store.put(*(mail(at, f"Subject: [PATCH] x\n\ny\n---\n{diff}") for at in range(1, 9)))
+    store.update()
+    monkeypatch.setattr(comparing, "_MOST_HELD", 50_000)
+    with PatchCache(store.cache) as cache:
+        comparer = Comparer(cache, Thresholds())
+        patch, *others = cache.after(0, 9)
+        most = 0
+        for other in others:
+            assert comparer.reaches(patch, other.number, 1.0, 0.0)
+            most = max(most, len(comparer._shapes))
+    assert most == 2

@@ -202,3 +202,20 @@ def test_a_context_diff_without_filterdiff(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NoFilterdiff, match=r"filterdiff \(patchutils\) is not installed"):
         read_diff(CONTEXT_DIFF)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "--- a/{0}\n+++ b/{0}\n@@ -1,0 +1,0 @@",
+        "@@ -1,0 +1,0 @@ f{0}",
+        "similarity index 100%\nrename from {0}\nrename to b",
+    ],
+)
+def test_more_files_or_hunks_than_a_patch_has(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """Each costs much more than the bytes that name it; hunks under one heading are one."""
+    monkeypatch.setattr("patchsync.analysis.diff.MOST_PARTS", 3)
+    many = "\n".join([*HEADER, *map(part.format, range(3))]).split("\n")
+    assert files_of(*many, *many)
+    with pytest.raises(ValueError, match="more than 3 files, or hunks"):
+        read_diff([*many, *part.format(3).split("\n")])

@@ -290,15 +290,22 @@ def test_the_configured_address_goes_before_the_stores(tmp_path: Path, world: Wo
 
 
 def test_a_patch_that_is_gone_is_not_written_about(world: World) -> None:
-    """It is told, and is no trouble."""
+    """It is told, and is no trouble; what other sinks know of it is not forgotten by that."""
     with StoreWriter(world.projects["first"].paths) as writer:
         writer.apply(FetchResult(mails=(), gone=frozenset({1})))
     world.want(1, "hello")
+    world.ledger.observe(Sink.RELATION, 1, frozenset({1, 2}), NOW)
+    world.ledger.ownership.note_placed({1})
+    world.ledger.ownership.note_parted([(1, 3)])
     outcome = world.send(1)
     assert outcome is not None
     assert not outcome.trouble
     assert world.sent == []
     assert world.ledger.troubles(9) == []
+    assert world.pending() == []
+    assert world.ledger.entries(Sink.RELATION, [1])[1].observed == {1, 2}
+    assert world.ledger.ownership.placed_by_us() == {1}
+    assert world.ledger.ownership.parted({1, 3}) == {(1, 3)}
 
 
 def test_a_dry_run_says_whom_and_what_and_does_nothing(world: World) -> None:

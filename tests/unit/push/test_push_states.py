@@ -10,7 +10,7 @@ import pytest
 from push_fakes import IDENTITY, US, FakePatchwork, answer_lost
 
 from patchsync.errors import AnswerLost, ServerUnavailable
-from patchsync.push.entries import Desired, Sink, StateValue
+from patchsync.push.entries import Desired, Entry, Sink, StateValue
 from patchsync.push.ledger import Ledger
 from patchsync.push.relation.audit import audit
 from patchsync.push.sending import Outcome
@@ -36,8 +36,8 @@ class Setting:
             clock=lambda: self.now,
         )
 
-    def want(self, state: str) -> None:
-        value = StateValue(state=state, commit_ref=None)
+    def want(self, state: str | None) -> None:
+        value = StateValue(state=state, commit_ref=None) if state else None
         self.ledger.set_desired([Desired(1, 1, Sink.STATE, value)])
 
     def send(self) -> Outcome | None:
@@ -48,6 +48,9 @@ class Setting:
         self.patchwork.lose = answer_lost(self.patchwork.writes + 1, arrived=arrived)
         with pytest.raises(AnswerLost):
             self.send()
+
+    def pending(self) -> list[Entry[Any]]:
+        return self.ledger.pending(["state"], now=self.now, answer_seconds=SECONDS)
 
     @property
     def state(self) -> str:
@@ -94,7 +97,7 @@ def test_what_a_person_chose_after_a_lost_answer_stays(setting: Setting, chosen:
         assert outcome is not None
         assert (outcome.respected, outcome.trouble) == (True, False)
         audit(setting.ledger, cast("Any", setting.patchwork), 1, IDENTITY.projects[1], 1, ("new",))
-    assert setting.ledger.pending(["state"], now=setting.now, answer_seconds=SECONDS) == []
+    assert setting.pending() == []
     assert setting.state == chosen
     assert setting.patchwork.writes == 1
 
@@ -107,6 +110,67 @@ def test_what_a_person_chose_before_a_request_that_never_arrived(setting: Settin
     setting.now += SECONDS
     setting.send()
     assert setting.state == "superseded"
+
+
+@pytest.mark.parametrize("chosen", [None, "superseded"])
+def test_a_state_that_we_set_once_before_is_no_sign_of_arrival(
+    setting: Setting, chosen: str | None
+) -> None:
+    """Only our last change may be the one that was sent; whatever a person chose in between."""
+    for state in ("superseded", "accepted"):
+        setting.want(state)
+        setting.send()
+    if chosen:
+        setting.patchwork.choose(1, chosen, SOMEBODY)
+        setting.patchwork.choose(1, "accepted", SOMEBODY)
+    setting.want("superseded")
+    setting.lose(arrived=False)
+    setting.now += SECONDS
+    setting.send()
+    assert setting.state == "superseded"
+    setting.want("accepted")
+    setting.send()
+    assert setting.state == "accepted"
+
+
+def test_whose_a_state_is_stays_known_while_none_is_desired(setting: Setting) -> None:
+    """As a group that is taken apart, and put together again: what a person chose then stays."""
+    setting.want("superseded")
+    setting.send()
+    setting.want(None)
+    assert setting.pending() == []
+    setting.want("accepted")
+    setting.send()
+    assert setting.state == "accepted"
+    setting.patchwork.choose(1, "new", SOMEBODY)
+    for state in (None, "accepted", None, "superseded"):
+        setting.want(state)
+        setting.send()
+        assert setting.state == "new"
+    assert setting.patchwork.writes == 2
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+@pytest.mark.parametrize("before", ["accepted", None])
+def test_no_state_is_desired_any_more_while_an_answer_is_lost(
+    setting: Setting, before: str | None, arrived: bool
+) -> None:
+    """It is looked up, and nothing is sent; what is there by then is ours."""
+    if before:
+        setting.want(before)
+        setting.send()
+    setting.want("superseded")
+    setting.lose(arrived=arrived)
+    setting.want(None)
+    writes = setting.patchwork.writes
+    setting.now += SECONDS
+    setting.send()
+    assert setting.pending() == []
+    assert setting.state == ("superseded" if arrived else before or "new")
+    assert setting.patchwork.writes == writes
+    setting.want("rejected")
+    setting.send()
+    assert setting.state == "rejected"
 
 
 def test_what_was_certainly_not_sent_is_sent_at_once(setting: Setting) -> None:
