@@ -50,9 +50,9 @@ CREATE INDEX touch_number ON touch (number);
 -- Hashes that mails say they were picked from
 CREATE TABLE picked (hash TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (hash, number))
     WITHOUT ROWID;
--- Pairs that are alike enough
-CREATE TABLE link (low INTEGER NOT NULL, high INTEGER NOT NULL, PRIMARY KEY (low, high))
-    WITHOUT ROWID;
+-- Pairs that are alike enough; of mails in components with false positives how alike they are
+CREATE TABLE link (low INTEGER NOT NULL, high INTEGER NOT NULL, alike REAL,
+    PRIMARY KEY (low, high)) WITHOUT ROWID;
 CREATE INDEX link_high ON link (high);
 -- Pairs of which only a person could tell
 CREATE TABLE undecided (low INTEGER NOT NULL, high INTEGER NOT NULL, PRIMARY KEY (low, high))
@@ -60,9 +60,12 @@ CREATE TABLE undecided (low INTEGER NOT NULL, high INTEGER NOT NULL, PRIMARY KEY
 -- False positives, as they were when the groups were made
 CREATE TABLE mark (origin TEXT NOT NULL, destination TEXT NOT NULL, upstream INTEGER NOT NULL,
     PRIMARY KEY (upstream, origin, destination)) WITHOUT ROWID;
--- Of mails in components with false positives: how alike the best candidate is, upstream or not
+-- Of mails in components with false positives: which candidate, upstream or not, is the best one
+-- beside those that are linked, and how alike it is; `reached`: of those up to this number, or NULL
+-- where all were looked at
 CREATE TABLE best (number INTEGER NOT NULL, upstream INTEGER NOT NULL, alike REAL NOT NULL,
-    PRIMARY KEY (number, upstream)) WITHOUT ROWID;
+    candidate INTEGER NOT NULL, reached INTEGER, PRIMARY KEY (number, upstream)) WITHOUT ROWID;
+CREATE INDEX best_candidate ON best (candidate);
 -- Whose component is to be grouped anew, and whose line in patch-groups is not written yet
 CREATE TABLE regroup (number INTEGER PRIMARY KEY);
 CREATE TABLE unwritten (name TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -88,6 +91,15 @@ class CachedPatch(NamedTuple):
     is_commit: bool
     date: float  # the author date, in seconds since 1970
     is_revert: bool
+
+
+class Best(NamedTuple):
+    """The best candidate of a mail, beside those that it is linked with."""
+
+    alike: float = 0.0  # `Rating.order`
+    candidate: int = 0  # its number; 0: none
+    # It is the best of those up to this number; None: of all.
+    reached: int | None = 0
 
 
 class Counts(NamedTuple):
@@ -183,9 +195,11 @@ class PatchCache(SqliteFile):
                 if row is None:
                     continue
                 number, component, group = row
-                # It may have been somebody's best candidate.
-                sql.execute("INSERT OR IGNORE INTO regroup SELECT number FROM best")
-                sql.execute("DELETE FROM best")
+                sql.execute(
+                    "INSERT OR IGNORE INTO regroup SELECT number FROM best WHERE candidate = ?",
+                    (number,),
+                )
+                sql.execute("DELETE FROM best WHERE candidate = ? OR number = ?", (number, number))
                 # The others of its line, too: they may stay the group that they are without it.
                 sql.execute(
                     "INSERT OR IGNORE INTO unwritten SELECT name FROM patch"
@@ -360,15 +374,41 @@ class PatchCache(SqliteFile):
     def best_ratings(self, numbers: Iterable[int], *, upstream: bool) -> dict[int, float]:
         """How alike (`Rating.order`) the best candidate of each of these mails is, where noted.
 
-        `upstream`: the best commit, else the best mail.
+        Of those whose candidates were all looked at. `upstream`: the best commit, else the best
+        mail.
         """
-        query = f"SELECT number, alike FROM best {_IN} AND upstream = ?"  # noqa: S608
+        query = f"SELECT number, alike FROM best {_IN} AND upstream = ? AND reached IS NULL"  # noqa: S608
         return self._by_first(query, _json(numbers), upstream)
 
-    def set_best_rating(self, number: int, alike: float, *, upstream: bool) -> None:
-        """Note how alike the best candidate of a mail is; see `best_ratings`."""
+    def best(self, number: int, *, upstream: bool) -> Best:
+        """The best candidate of a mail, as far as it was looked for; see `best_ratings`."""
+        query = "SELECT alike, candidate, reached FROM best WHERE number = ? AND upstream = ?"
+        rows = self.rows(query, number, upstream)
+        return Best(*rows[0]) if rows else Best()
+
+    def set_best(self, number: int, best: Best, *, upstream: bool) -> None:
+        """Note the best candidate of a mail; see `best_ratings`."""
         with self.transaction() as sql:
-            sql.execute("INSERT OR REPLACE INTO best VALUES (?, ?, ?)", (number, upstream, alike))
+            sql.execute(
+                "INSERT OR REPLACE INTO best VALUES (?, ?, ?, ?, ?)", (number, upstream, *best)
+            )
+
+    def link_ratings(self, number: int) -> dict[int, float]:
+        """How alike (`Rating.order`) a mail and those are that it is linked with, where noted."""
+        return self._by_first(
+            "SELECT high, alike FROM link WHERE low = ? AND alike NOT NULL"
+            " UNION ALL SELECT low, alike FROM link WHERE high = ? AND alike NOT NULL",
+            number,
+            number,
+        )
+
+    def set_link_rating(self, left: int, right: int, alike: float) -> None:
+        """Note how alike two are that are linked; whichever comes first, it is the same."""
+        with self.transaction() as sql:
+            sql.execute(
+                "UPDATE link SET alike = ? WHERE low = ? AND high = ?",
+                (alike, min(left, right), max(left, right)),
+            )
 
     def _by_first(self, query: str, *values: object) -> dict[Any, Any]:
         """The second column of all rows that a query finds, by the first."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from rapidfuzz.fuzz import ratio
 from rapidfuzz.process import extract
 
-from patchsync.analysis.builtin.cache import COMMIT_SECONDS, CachedPatch, PatchCache
+from patchsync.analysis.builtin.cache import COMMIT_SECONDS, Best, CachedPatch, PatchCache
 from patchsync.analysis.builtin.child import InHand
 from patchsync.analysis.engine import OnProgress
 from patchsync.analysis.rating import (
@@ -286,7 +286,7 @@ def _link(
 
 
 def _keep_link(cache: PatchCache, earlier: int, later: int) -> None:
-    cache.sql.execute("INSERT OR IGNORE INTO link VALUES (?, ?)", (earlier, later))
+    cache.sql.execute("INSERT OR IGNORE INTO link (low, high) VALUES (?, ?)", (earlier, later))
     cache.sql.execute("INSERT OR IGNORE INTO regroup VALUES (?)", (earlier,))
 
 
@@ -296,5 +296,6 @@ def _raise_best_rating(
     """Where false positives are, the order of joining follows a mail's best candidate."""
     order = comparer.rating(patch, number).order
     if order > best:
-        cache.set_best_rating(number, order, upstream=patch.is_commit)
+        now = Best(order, patch.number, reached=None)
+        cache.set_best(number, now, upstream=patch.is_commit)
         cache.sql.execute("INSERT OR IGNORE INTO regroup VALUES (?)", (number,))

@@ -9,11 +9,12 @@ Only components in which something changed are grouped anew: `regroup`.
 from __future__ import annotations
 
 import json
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from patchsync.analysis.builtin.cache import CachedPatch, PatchCache
+from patchsync.analysis.builtin.cache import COMMIT_SECONDS, Best, CachedPatch, PatchCache
 from patchsync.analysis.builtin.child import InHand
 from patchsync.analysis.builtin.comparing import Comparer
 from patchsync.analysis.components import DisjointSets, components
@@ -137,31 +138,35 @@ def regroup(
     in_hand: InHand,
     on_progress: OnProgress,
 ) -> None:
-    """Bring the groups of the cache up to date with its links, and with the false positives."""
+    """Bring the groups of the cache up to date with its links, and with the false positives.
+
+    Ratings are kept as they are found: whatever ends it, the next one goes on from there.
+    """
 
     def rate_candidates(mail: CachedPatch, linked: set[int], upstream: bool) -> CandidateRatings:
         return _rate_candidates(cache, comparer, in_hand, mail, linked, upstream=upstream)
 
     with cache.transaction():
         _note_false_positives(cache, false_mails, false_commits)
-        patches = _affected(cache)
-        if not patches:
-            return
-        links = _links(cache, patches)
-        connected = components([*((number,) for number in patches), *links])
-        on_progress("grouping", 0, len(connected))
-        grouped: list[tuple[int, list[set[int]]]] = []
-        for members, inside in zip(connected, _links_of(connected, links), strict=True):
-            groups = [members]
-            if inside:
-                groups = group(
-                    [patches[number] for number in sorted(members)],
-                    _by_kind(patches, inside),
-                    false_mails,
-                    false_commits,
-                    rate_candidates,
-                )
-            grouped.append((min(members), groups))
+    patches = _affected(cache)
+    if not patches:
+        return
+    links = _links(cache, patches)
+    connected = components([*((number,) for number in patches), *links])
+    on_progress("grouping", 0, len(connected))
+    grouped: list[tuple[int, list[set[int]]]] = []
+    for members, inside in zip(connected, _links_of(connected, links), strict=True):
+        groups = [members]
+        if inside:
+            groups = group(
+                [patches[number] for number in sorted(members)],
+                _by_kind(patches, inside),
+                false_mails,
+                false_commits,
+                rate_candidates,
+            )
+        grouped.append((min(members), groups))
+    with cache.transaction():
         _keep(cache, patches, grouped)
 
 
@@ -233,23 +238,44 @@ def _rate_candidates(
     *,
     upstream: bool,
 ) -> CandidateRatings:
-    """See `RateCandidates`. The best is kept, and raised when a better candidate comes."""
-
-    def order(number: int) -> float:
-        in_hand.take(mail.name)
-        return comparer.rating(mail, number).order
-
+    """See `RateCandidates`. The ratings are kept, the best raised when a better candidate comes."""
     picked = set(cache.commits_picked_by(mail)) if upstream else set()
-    best = cache.best_ratings([mail.number], upstream=upstream).get(mail.number)
-    if best is None:
-        candidates = cache.patches(comparer.candidates(mail))
-        numbers = [patch.number for patch in candidates if patch.is_commit == upstream]
-        best = max(map(order, numbers), default=0.0)
-        cache.set_best_rating(mail.number, best, upstream=upstream)
-    orders = {number: order(number) for number in linked - picked}
+    rated = cache.link_ratings(mail.number)
+    best = cache.best(mail.number, upstream=upstream)
+    left = sorted(linked - picked - rated.keys())
+    if best.reached is not None:
+        reached = best.reached
+        candidates = cache.patches(set(comparer.candidates(mail)) - linked)
+        left += sorted(
+            patch.number
+            for patch in candidates
+            if patch.is_commit == upstream and patch.number > reached
+        )
+    at = 0
+    while at < len(left) or best.reached is not None:
+        until = time.monotonic() + COMMIT_SECONDS
+        with cache.transaction():
+            while at < len(left):
+                number = left[at]
+                at += 1
+                in_hand.take(mail.name)
+                alike = comparer.rating(mail, number).order
+                if number in linked:
+                    rated[number] = alike
+                    cache.set_link_rating(mail.number, number, alike)
+                else:
+                    if alike > best.alike:
+                        best = Best(alike, number)
+                    best = best._replace(reached=number)
+                if time.monotonic() > until:
+                    break
+            if at == len(left):
+                best = best._replace(reached=None)
+            cache.set_best(mail.number, best, upstream=upstream)
     in_hand.put_down()
+    orders = {number: rated[number] for number in linked - picked}
     orders.update(dict.fromkeys(picked, _PICK))
-    return CandidateRatings(max(best, *orders.values()), orders)
+    return CandidateRatings(max(best.alike, *orders.values()), orders)
 
 
 def _keep(

@@ -5,13 +5,17 @@ from __future__ import annotations
 from itertools import combinations
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
-from analysis_fakes import FakeMail, Store, code, mail, name, patch_text, version
+from analysis_fakes import FakeMail, Store, code, mail, name, patch_text, run_here, version
 
+from patchsync.analysis.builtin import grouping
+from patchsync.analysis.builtin.cache import PatchCache
+from patchsync.analysis.engine import Stopped
 from patchsync.analysis.explain import explain
 from patchsync.analysis.mail import parse_mail
-from patchsync.analysis.rating import rate, shape_of
+from patchsync.analysis.rating import Rating, rate, shape_of
 from patchsync.analysis.settings import Thresholds
 from patchsync.config import load
 from patchsync.errors import GiveUp
@@ -339,6 +343,64 @@ def test_marks_and_a_better_candidate_that_is_not_alike(store: Store) -> None:
     before = updated(store)
     store.put(mails[3])
     assert updated(store) != [*before, "4"]
+
+
+def test_ratings_for_false_positives_are_kept(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever ends an update: the next one goes on, and none rates a pair of links twice."""
+    monkeypatch.setattr("patchsync.analysis.builtin.engine.run_in_child", run_here)
+    monkeypatch.setattr(grouping, "COMMIT_SECONDS", -1)
+    # 1 to 4 are alike; 5 is a candidate of each, and like none.
+    store.put(*(version(number) for number in range(1, 5)), version(5, 3, message_id="<5@b>"))
+    store.update()
+    store.mark(both(1, 2))
+    rated = stopped = left = 0
+
+    def rate_one(*arguments: Any) -> Rating:
+        nonlocal rated, left
+        if not left:
+            raise Stopped
+        left, rated = left - 1, rated + 1
+        return rate(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("patchsync.analysis.builtin.comparing.rate", rate_one)
+        while True:
+            left = 1
+            try:
+                store.update()
+            except Stopped:
+                stopped += 1
+            else:
+                break
+    # Six links, and of each of the four the one candidate beside them
+    assert (rated, stopped) == (10, 9)
+    assert store.text == store.from_scratch()
+
+
+def test_a_candidate_leaves(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only whose best one it was is rated anew."""
+    runs = 0
+
+    def run(work: Any, on_progress: Any) -> object:
+        nonlocal runs
+        runs += 1
+        return run_here(work, on_progress)
+
+    store.mark(both(1, 2))
+    store.put(version(1), version(2), version(3), version(4, topic=3), mail(5))
+    assert updated(store) == ["1 3", "2", "4", "5"]
+    monkeypatch.setattr("patchsync.analysis.builtin.engine.run_in_child", run)
+    store.take_out(name(5))
+    store.update()
+    assert (store.groups, runs) == (["1 3", "2", "4"], 0)
+    store.take_out(name(4))
+    store.update()
+    assert (store.groups, runs) == (["1 3", "2"], 0)
+    with PatchCache(store.cache) as cache:
+        [first, *_] = cache.after(0, 1)
+        assert cache.best(first.number, upstream=False).candidate == 0
 
 
 def test_a_second_mail_that_cannot_be_read(store: Store) -> None:

@@ -270,3 +270,11 @@ def test_many_hunks_are_only_seen_to_be_the_same(monkeypatch: pytest.MonkeyPatch
     assert rate(left, right, Thresholds()).diff == 0.8
     one, other = (shape_of(patch_of(insertions=(hunk,))) for hunk in (hunks[4], f"{hunks[4]}x"))
     assert rate(one, other, Thresholds()).diff == 1.0
+
+
+@settings(max_examples=30)
+@given(patches, patches, thresholds)
+def test_whichever_comes_first(left: Patch, right: Patch, limit: Thresholds) -> None:
+    """The builtin engine rates a pair once, where PaStA looks at it from either side."""
+    one, two = shape_of(left), shape_of(right)
+    assert rate(one, two, limit).order == rate(two, one, limit).order
