@@ -246,7 +246,9 @@ def _flower(config: Config) -> str:
 def _is_alive(config: Config) -> bool:
     """Whether a fleet of this configuration runs."""
     with suppress(RedisUnavailable), RedisReader(config.redis_url) as client:
-        return bool(Heartbeats(client, config.namespace).alive())
+        heartbeats = Heartbeats(client, config.namespace)
+        # A full Redis takes no heartbeat.
+        return bool(heartbeats.alive()) or heartbeats.are_expected()
     return False
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from patchsync.analysis.quarantine import AnalysisQuarantine, FailedMail
 from patchsync.analysis.update import UpdateRecord, last_update
 from patchsync.config import Config
-from patchsync.errors import RedisUnavailable
+from patchsync.errors import PatchsyncError, RedisUnavailable
 from patchsync.fleet.backpressure import IndexQueue
 from patchsync.fleet.heartbeat import Heartbeats, Member
 from patchsync.fleet.leases import count_in_flight
@@ -97,6 +97,8 @@ class ProjectStatus:
     # A dumparchive of it is being taken in
     importing: bool = False
     halted: str | None = None
+    # Why its store cannot be read; then nothing else of it is known
+    unreadable: str | None = None
     trouble: Trouble | None = None
     # None where nothing is to be pushed, or before the first round
     push: PushStatus | None = None
@@ -146,7 +148,9 @@ def faults(
     late = max(LATE_SECONDS, LATE_ROUNDS * config.schedule.probe_seconds)
     for project in projects:
         name = project.link_name or project.project
-        if project.halted:
+        if project.unreadable:
+            lines.append(f"{name} cannot be read: {project.unreadable}")
+        elif project.halted:
             lines.append(f"{name} is halted")
         elif project.in_sync is None:
             lines.append(f"{name} never had a whole round")
@@ -188,7 +192,17 @@ def project_statuses(
     `client`: None where Redis does not answer.
     """
     stored = {project.key: project for project in find_projects(config)}
-    return [_project_status(config, key, stored.get(key), client) for key in keys]
+    return [_status_or_error(config, key, stored.get(key), client) for key in keys]
+
+
+def _status_or_error(
+    config: Config, key: str, project: Project | None, client: RedisClient | None
+) -> ProjectStatus:
+    try:
+        return _project_status(config, key, project, client)
+    except PatchsyncError as error:  # The disk may be full; the rest is wanted all the more.
+        name = project.name if project else None
+        return ProjectStatus(project=key, link_name=name, unreadable=str(error))
 
 
 def _project_status(

@@ -92,13 +92,15 @@ def _fleet_lines(config: Config, fleet: FleetStatus) -> list[str]:
     if fleet.redis_trouble is not None:
         return [f"fleet: {fleet.redis_trouble}"]
     lines = ["fleet"]
+    is_full = fleet.memory is not None and fleet.memory.share >= 1
     for service in wanted_services(config):
         without = WITHOUT.get(service)
         if without is None:
             continue
         members = [member for member in fleet.members if member.service == service]
         places = ", ".join(f"process {member.pid} on {member.host}" for member in members)
-        lines.append(f"{service:<12}{places or f'none: {without}'}")
+        none = "unknown: Redis is full, nobody can sign in" if is_full else f"none: {without}"
+        lines.append(f"{service:<12}{places or none}")
     lines += _request_lines(config, fleet)
     if fleet.hold:
         lines.append(f"NOT ASKING  until {_time(fleet.hold.until)}: {fleet.hold.why}")
@@ -143,6 +145,8 @@ def _analysis_lines(record: AnalysisStatus) -> list[str]:
 
 
 def _project_lines(config: Config, project: ProjectStatus) -> list[str]:
+    if project.unreadable:
+        return [f"{project.link_name or project.project}: cannot be read: {project.unreadable}"]
     if project.in_sync is None:
         name = project.link_name or project.project
         lines = [f"{name}: never had a whole round; run `patchsync sync` or `patchsync up`"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -26,6 +27,9 @@ _PRAGMAS: dict[str, str | int] = {
 }
 # A use across threads, a value that no column takes: faults of the caller
 _CALLERS_FAULTS = (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.DataError)
+# What SQLite says where the disk has no room for its log, too
+_WITHOUT_ROOM = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
+_ROOM = 1 << 20  # bytes
 _PASSING = frozenset(
     {
         sqlite3.SQLITE_ABORT,
@@ -217,7 +221,7 @@ class SqliteFile:
             raise
         except sqlite3.DatabaseError as error:
             code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-            if code == sqlite3.SQLITE_FULL:
+            if code == sqlite3.SQLITE_FULL or (code in _WITHOUT_ROOM and self._has_no_room()):
                 raise StoreNotWritable(f"{self._path}: {REMEDY[errno.ENOSPC]}") from error
             if code in _PASSING:
                 raise StoreUnavailable(f"{self._path}: {error}") from error
@@ -263,6 +267,11 @@ class SqliteFile:
     @property
     def _wal(self) -> Path:
         return self._path.with_name(f"{self._path.name}-wal")
+
+    def _has_no_room(self) -> bool:
+        with suppress(OSError):
+            return shutil.disk_usage(self._path.parent).free < _ROOM
+        return False
 
     def _spill_beside(self) -> None:
         """Have what a sort of many rows spills lie beside the file: /tmp may be small, in memory.

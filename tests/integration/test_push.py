@@ -714,7 +714,7 @@ def test_no_groups_yet(pushing: Pushing) -> None:
 
 @pytest.mark.parametrize(
     "extra",
-    [f"{SINKS}requests_share = 0.4\n[patchwork]\nrequests_per_day = 100\n"],
+    [f"{SINKS}requests_share = 0.1\n[patchwork]\nrequests_per_day = 400\n"],
     indirect=True,
 )
 def test_a_day_without_requests_for_push_has_some_for_sync(pushing: Pushing) -> None:
@@ -723,7 +723,7 @@ def test_a_day_without_requests_for_push_has_some_for_sync(pushing: Pushing) -> 
     pushing.group(*zip(ids[::2], ids[1::2], strict=True))
     spent = pushing.run("--yes")
     assert spent.returncode == 1
-    assert "push's share of the day's requests, 40 of 100, is spent" in spent.stderr
+    assert "push's share of the day's requests, 40 of 400, is spent" in spent.stderr
     assert "at 00:00 UTC" in spent.stderr
     assert sum(pushing.standin.control.stats()["methods"].values()) <= 41
     pushing.standin.control.revise(ids[-1])

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 import redis
 
+from patchsync import status
+from patchsync.errors import StoreNotWritable
 from patchsync.fleet.heartbeat import Heartbeats, Member
 from standin.process import TOKEN, Control, StandinProcess
 from tests.support.inprocess import Workers
@@ -235,3 +238,16 @@ def test_a_bad_day_reads_as_in_the_runbook(title: str, day: Day) -> None:
 def test_each_bad_day_of_the_runbook_is_caused() -> None:
     """And none is caused that it does not have."""
     assert list(SECTIONS) == list(DAYS)
+
+
+@pytest.mark.parametrize("day", [""], indirect=True)
+def test_status_of_a_disk_without_any_room(day: Day) -> None:
+    """What cannot be read is said of its project; the rest is told, for machines, too."""
+    full = StoreNotWritable("side-index.sqlite: the disk is full; free some space")
+    with day.monkeypatch.context() as patch:
+        patch.setattr(status, "holdings", mock.Mock(side_effect=full))
+        said = day.say("status", status=1)
+        machines = json.loads(day.say("status", "--json", status=1))
+    assert f"sample: cannot be read: {full}\n" in said
+    assert f"WRONG\n  sample cannot be read: {full}\n" in said
+    assert [project["unreadable"] for project in machines["projects"]] == [str(full)] * 2

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -191,6 +193,24 @@ def test_a_full_disk_is_named_with_its_file(path: Path) -> None:
         file.sql.execute("PRAGMA max_page_count = 1")
         with pytest.raises(StoreUnavailable, match=f"^{path}: the disk is full; free some space$"):
             insert(file, "a" * 10_000)
+
+
+@pytest.mark.parametrize(
+    ("free", "told"), [(0, "the disk is full; free some space"), (1 << 30, "disk I/O error")]
+)
+def test_no_room_for_a_log_is_a_full_disk(
+    path: Path, monkeypatch: pytest.MonkeyPatch, free: int, told: str
+) -> None:
+    """SQLite calls it a disk I/O error, and so somebody would look for a broken disk."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    with (
+        SqliteFile(path, CACHE) as file,
+        pytest.raises(StoreUnavailable, match=f"^{path}: {told}$"),
+        file.reporting(),
+    ):
+        raise error
 
 
 def test_in_memory(path: Path) -> None:
