@@ -12,7 +12,7 @@ from patchsync.cli.output import echo
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.cli.sync_progress import SyncProgress
 from patchsync.config import Config, load
-from patchsync.errors import GiveUp, TryAgainLater, in_words
+from patchsync.errors import GiveUp, StoreNotWritable, TryAgainLater, in_words
 from patchsync.fleet.missing_services import LOOK_AGAIN_SECONDS, MissingServices
 from patchsync.fleet.services import SYNC_QUEUES
 from patchsync.fleet.supervisor import Supervisor
@@ -82,7 +82,7 @@ def run(config: Config, keys: list[str], patience: float) -> bool:
 def _step(driver: Driver) -> None:
     try:
         driver.step()
-    except GiveUp as error:
+    except (GiveUp, StoreNotWritable) as error:
         driver.give_up(str(error))
     except (TryAgainLater, redis.RedisError) as error:
         # It passes, or patience runs out.
