@@ -35,6 +35,7 @@ from patchsync.config.tables import (
     RedisTable,
     ScheduleTable,
     StoreTable,
+    WebTable,
 )
 from patchsync.errors import ConfigError
 
@@ -65,6 +66,7 @@ class Config(BaseModel):
     imports: ImportTable = Field(default=ImportTable(), alias="import")
     schedule: ScheduleTable = ScheduleTable()
     flower: FlowerTable = FlowerTable()
+    web: WebTable = WebTable()
     push: PushTable = PushTable()
     analysis: AnalysisTable = AnalysisTable()
 

@@ -271,3 +271,14 @@ class FlowerTable(Table):
     address: str = "127.0.0.1"
     port: int = Field(default=5555, ge=1, le=65535)
     login_file: Path | None = Field(default=None, description="one line: user:password")
+
+
+class WebTable(Table):
+    """`[web]`: the pages."""
+
+    address: str = "127.0.0.1"
+    port: int = Field(default=5556, ge=1, le=65535)
+    url: str = Field(default="", description="where others reach the pages; checks lead there")
+    archive: str = Field(
+        default="", description="of the list's mails, like https://lore.kernel.org/r/{message_id}"
+    )

@@ -26,9 +26,10 @@ FLOORS = [
     ["patchsync.store"],
     ["patchsync.sync"],
     ["patchsync.imports", "patchsync.analysis"],
-    ["patchsync.push"],
-    ["beat_schedule"],
+    ["patchsync.push", "patchsync.range_diff"],
+    ["beat_schedule", "patchsync.revisions"],
     ["patchsync.status", "patchsync.doctor"],
+    ["patchsync.web"],
     ["workers"],
     ["patchsync.cli"],
 ]

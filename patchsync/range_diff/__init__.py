@@ -1,0 +1,1 @@
+"""What changed between two revisions of a patch, as `git range-diff` tells it, without a tree."""

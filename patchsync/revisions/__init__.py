@@ -1,0 +1,1 @@
+"""Which revisions a patch has, what they have in common, and what became of them."""

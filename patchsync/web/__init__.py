@@ -1,0 +1,1 @@
+"""The pages that show revisions, diffs and the state of the projects: read-only, over HTTP."""
