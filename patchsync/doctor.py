@@ -19,7 +19,7 @@ from patchsync.errors import ConfigError, GiveUp, PatchsyncError, RedisUnavailab
 from patchsync.fleet.heartbeat import Heartbeats
 from patchsync.fleet.redis_client import RedisReader
 from patchsync.fleet.redis_server import embedded_redis_server, redis_trouble, write_trouble
-from patchsync.fleet.services import demand_free_port, flower_url
+from patchsync.fleet.services import HEALTH_PATHS, demand_free_port, local_url
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.schemas import ProjectEntry
 from patchsync.push import preconditions
@@ -29,7 +29,7 @@ from patchsync.sync.connect import connect
 from patchsync.sync.probe import demand_room
 from patchsync.sync.projects import find_project, place_project
 
-FLOWER_SECONDS = 5.0
+HEALTH_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ def findings(config: Config) -> Iterator[Finding]:
     yield _finding("[store] mbox", lambda: _store(config))
     yield _finding("[redis] url", lambda: _redis(config))
     yield _finding("[flower]", lambda: _flower(config))
+    yield _finding("[web]", lambda: _web(config))
     yield from _analysis(config)
     yield from _push(config)
 
@@ -234,13 +235,28 @@ def _redis(config: Config) -> str:
 def _flower(config: Config) -> str:
     login = config.flower_login()
     who = "behind a login" if login else "without a login: it only shows, on this machine alone"
+    return f"{_free_or_ours(config, 'flower')}; {who}"
+
+
+def _web(config: Config) -> str:
+    public = f"; others reach it at {config.web.url}" if config.web.url else ""
+    return f"{_free_or_ours(config, 'web')}; it only shows{public}"
+
+
+def _free_or_ours(config: Config, service: str) -> str:
+    """That a service runs at its address, or can.
+
+    Raises:
+        GiveUp: something else listens there.
+    """
+    url = local_url(config, service)
     try:
-        demand_free_port(config)
+        demand_free_port(config, service)
     except GiveUp:
-        if _is_alive(config) and _has_dashboard(config):
-            return f"runs at {flower_url(config)}, {who}"
+        if _is_alive(config) and _answers(f"{url}{HEALTH_PATHS[service]}"):
+            return f"runs at {url}"
         raise
-    return f"{flower_url(config)} is free; {who}"
+    return f"{url} is free"
 
 
 def _is_alive(config: Config) -> bool:
@@ -252,11 +268,11 @@ def _is_alive(config: Config) -> bool:
     return False
 
 
-def _has_dashboard(config: Config) -> bool:
-    """Whether what listens at the dashboard's address is a Flower."""
+def _answers(url: str) -> bool:
+    """Whether what listens there says that it is alive."""
     with suppress(requests.RequestException), requests.Session() as session:
         session.trust_env = False
-        return session.get(f"{flower_url(config)}/healthcheck", timeout=FLOWER_SECONDS).ok
+        return session.get(url, timeout=HEALTH_SECONDS).ok
     return False
 
 

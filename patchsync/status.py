@@ -17,7 +17,7 @@ from patchsync.fleet.backpressure import IndexQueue
 from patchsync.fleet.heartbeat import Heartbeats, Member
 from patchsync.fleet.leases import count_in_flight
 from patchsync.fleet.redis_client import Memory, RedisClient, plain_words, was_killed
-from patchsync.fleet.services import wanted_services
+from patchsync.fleet.services import HEALTH_PATHS, wanted_services
 from patchsync.fleet.trouble import Trouble, last_trouble
 from patchsync.patchwork.rate_limit_state import (
     Hold,
@@ -142,7 +142,8 @@ def faults(
         lines.append(f"Redis is full: {fleet.memory}; it refuses writes, heartbeats too")
     elif fleet.expected:
         alive = {member.service for member in fleet.members}
-        missing = [s for s in wanted_services(config) if s not in alive and s != "flower"]
+        signing_in = [s for s in wanted_services(config) if s not in HEALTH_PATHS]
+        missing = [service for service in signing_in if service not in alive]
         if missing:
             lines.append(f"nobody is alive of: {', '.join(missing)}")
     late = max(LATE_SECONDS, LATE_ROUNDS * config.schedule.probe_seconds)

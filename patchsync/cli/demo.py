@@ -18,7 +18,7 @@ from patchsync.cli.output import echo
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import FILE_VARIABLE, TOKEN_VARIABLES, Config, load
 from patchsync.errors import PatchsyncError
-from patchsync.fleet.services import flower_url, wanted_services
+from patchsync.fleet.services import local_url, wanted_services
 from patchsync.fleet.supervisor import Supervisor
 from patchsync.push.service import PushService
 from patchsync.push.status import summary
@@ -44,7 +44,10 @@ probe_seconds = 2
 push_seconds = 5
 
 [flower]
-port = {port}
+port = {flower_port}
+
+[web]
+port = {web_port}
 """
 
 
@@ -171,7 +174,7 @@ def _stay(config: Config, sample: StandinProcess, watch: Watch) -> None:
     echo(
         f"\nAll of it goes on until Ctrl-C.\n"
         f"  Patchwork's API   {sample.url}/api/1.3/patches/?order=-id\n"
-        f"  Flower            {flower_url(config)}\n"
+        f"  Flower            {local_url(config, 'flower')}\n"
         f"  What is so        patchsync -c {_near(config.source)} status\n"
         f"  Another revision  curl -d '{{\"id\": 1}}' {sample.url}/_control/patches/revise"
     )
@@ -203,7 +206,8 @@ def _make_empty(folder: Path) -> None:
 
 def _configure(folder: Path, url: str) -> Config:
     file = folder.absolute() / OURS
-    file.write_text(CONFIGURATION.format(url=url, port=_free_port()), encoding="utf-8")
+    ports = {"flower_port": _free_port(), "web_port": _free_port()}
+    file.write_text(CONFIGURATION.format(url=url, **ports), encoding="utf-8")
     token = file.with_name("token")
     token.touch(mode=0o600)
     token.write_text(f"{TOKEN}\n", encoding="utf-8")

@@ -12,7 +12,7 @@ from patchsync.config import Config, load
 from patchsync.errors import RedisUnavailable, in_words
 from patchsync.fleet.heartbeat import Heartbeats
 from patchsync.fleet.redis_client import RedisReader, plain_words, redis_memory
-from patchsync.fleet.services import SERVICES, flower_url
+from patchsync.fleet.services import HEALTH_PATHS, SERVICES, local_url
 
 SECONDS = 5.0
 
@@ -23,11 +23,12 @@ def health(service: str) -> None:
     """Say whether SERVICE is alive on this host.
 
     Exit status 0 if it is, else 1. Workers and beat note a heartbeat in Redis every few seconds,
-    but not a worker that takes nothing for a minute though messages wait for it; the dashboard is
-    asked by HTTP.
+    but not a worker that takes nothing for a minute though messages wait for it; the dashboard and
+    the pages are asked by HTTP.
     """
     config = load()
-    trouble = _flower_trouble(config) if service == "flower" else _trouble(config, service)
+    look = _http_trouble if service in HEALTH_PATHS else _trouble
+    trouble = look(config, service)
     echo(f"{service}: {trouble or 'alive'}")
     if trouble:
         sys.exit(1)
@@ -48,17 +49,17 @@ def _trouble(config: Config, service: str) -> str | None:
     return f"no process of it on {host} signed in lately: none runs, or it hangs; its log says more"
 
 
-def _flower_trouble(config: Config) -> str | None:
+def _http_trouble(config: Config, service: str) -> str | None:
     # The other services do without; requests would take as long to load as all else.
     from http.client import HTTPConnection, HTTPException
 
-    url = flower_url(config)
+    url, path = local_url(config, service), HEALTH_PATHS[service]
     connection = HTTPConnection(url.removeprefix("http://"), timeout=SECONDS)
     try:
-        connection.request("GET", "/healthcheck")
+        connection.request("GET", path)
         status = connection.getresponse().status
     except (OSError, HTTPException) as error:
         return f"{url} does not answer: {in_words(error)}"
     finally:
         connection.close()
-    return None if status == 200 else f"{url}/healthcheck answers with status {status}"
+    return None if status == 200 else f"{url}{path} answers with status {status}"

@@ -7,7 +7,14 @@ import os
 import click
 
 from patchsync.config import FILE_VARIABLE, load, make_run_dir
-from patchsync.fleet.services import QUEUES, SERVICES, demand_free_port, node_name, service_command
+from patchsync.fleet.services import (
+    HEALTH_PATHS,
+    QUEUES,
+    SERVICES,
+    demand_free_port,
+    node_name,
+    service_command,
+)
 
 
 @click.command()
@@ -30,6 +37,7 @@ def run(service: str, processes: int | None) -> None:
     push    annotates Patchwork, by [push]        where the store is; needs the token
     beat    enqueues what is due                  anywhere; one is enough, two do no harm
     flower  the dashboard                         anywhere
+    web     the pages: patches, diffs, triage     where the store is; needs no Redis
 
     Logs go to stderr; it ends by SIGTERM, when the task in hand is done.
     """
@@ -37,8 +45,8 @@ def run(service: str, processes: int | None) -> None:
     command = service_command(config, service, processes)
     if service in QUEUES:
         command += node_name(service)
-    if service == "flower":
-        demand_free_port(config)
+    if service in HEALTH_PATHS:
+        demand_free_port(config, service)
     os.environ[FILE_VARIABLE] = str(config.source)
     # Python looks for modules in the working folder first, and must find no foreign `workers`.
     os.chdir(make_run_dir(config))

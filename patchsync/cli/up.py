@@ -15,7 +15,13 @@ from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import Config, load, make_run_dir
 from patchsync.errors import GiveUp, LockHeld, PatchsyncError
 from patchsync.fleet.heartbeat import Heartbeats
-from patchsync.fleet.services import SERVICES, demand_free_port, flower_url, wanted_services
+from patchsync.fleet.services import (
+    HEALTH_PATHS,
+    SERVICES,
+    demand_free_port,
+    local_url,
+    wanted_services,
+)
 from patchsync.fleet.supervisor import Supervisor
 from patchsync.store.lock import store_lock
 
@@ -30,17 +36,19 @@ WIDTH = max(map(len, SERVICES))
 def up(services: tuple[str, ...]) -> None:
     """Run the whole fleet on this machine until Ctrl-C.
 
-    Redis if none is set, workers, beat and Flower. With SERVICES only these, such as `patchsync up
-    fetch` on a second machine. A process that ends is started again. All log to stdout, a line each
-    with the service's name before it. A second one here, with the same configuration, ends at once.
+    Redis if none is set, workers, beat, Flower and the pages. With SERVICES only these, such as
+    `patchsync up fetch` on a second machine. A process that ends is started again. All log to
+    stdout, a line each with the service's name before it. A second one here, with the same
+    configuration, ends at once.
     """
     config = load()
     wanted = services or wanted_services(config)
     with ExitStack() as alone:
         for service in wanted:
             alone.enter_context(_only_one(config, service))
-        if "flower" in wanted:
-            demand_free_port(config)
+        for service in HEALTH_PATHS:
+            if service in wanted:
+                demand_free_port(config, service)
         _until_ctrl_c(config, wanted)
 
 
@@ -83,7 +91,9 @@ def _run(config: Config, fleet: Supervisor, wanted: tuple[str, ...], log: _Log) 
     fleet.ensure(wanted)
     log.write("up", f"started {', '.join(wanted)}; Ctrl-C ends all")
     if "flower" in wanted:
-        log.write("up", f"the dashboard: {flower_url(config)}")
+        log.write("up", f"the dashboard: {local_url(config, 'flower')}")
+    if "web" in wanted:
+        log.write("up", f"the pages: {config.web.url or local_url(config, 'web')}")
     trouble: str | None = None
     while True:
         time.sleep(LOOK_SECONDS)

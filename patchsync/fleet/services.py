@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 # who annotates.
 SYNC_QUEUES = ("probe", "fetch", "index")
 QUEUES = (*SYNC_QUEUES, "analyse", "push")
-SERVICES = (*QUEUES, "beat", "flower")
+SERVICES = (*QUEUES, "beat", "flower", "web")
+# Those that people see, and where each says that it is alive; the others sign in with Redis.
+HEALTH_PATHS = {"flower": "/healthcheck", "web": "/health"}
 # Both packages lie side by side, wherever they are installed.
 FLOWER_SETTINGS = Path(__file__).parents[2] / "workers" / "flower_settings.py"
 
@@ -31,6 +33,8 @@ def service_command(config: Config, service: str, processes: int | None = None) 
     Raises:
         ConfigError: the dashboard would be open to everybody, or messages cannot be signed.
     """
+    if service == "web":  # which only reads, and needs nothing of Celery and Redis
+        return [sys.executable, "-m", "patchsync.web"]
     config.signing_key()  # Celery would not say which setting is wrong.
     celery = [sys.executable, "-m", "celery", "--quiet", "-A", "workers"]
     if service == "beat":
@@ -67,13 +71,13 @@ def node_name(service: str) -> list[str]:
     return ["-n", f"{service}-{os.getpid()}@%h"]
 
 
-def demand_free_port(config: Config) -> None:
-    """See that the dashboard can listen where it should.
+def demand_free_port(config: Config, service: str) -> None:
+    """See that one of `HEALTH_PATHS` can listen where it should.
 
     Raises:
         GiveUp: something else does, or this machine has no such address.
     """
-    address, port = config.flower.address, config.flower.port
+    address, port = _listens_at(config, service)
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -81,13 +85,18 @@ def demand_free_port(config: Config) -> None:
             listener.bind((address, port))
         except OSError as error:
             raise GiveUp(
-                f"[flower] address, port: {address}:{port}: {error.strerror}; set another port"
+                f"[{service}] address, port: {address}:{port}: {error.strerror}; set another port"
             ) from error
 
 
-def flower_url(config: Config) -> str:
-    """Where the dashboard answers on this machine."""
-    address = config.flower.address
+def local_url(config: Config, service: str) -> str:
+    """Where one of `HEALTH_PATHS` answers on this machine."""
+    address, port = _listens_at(config, service)
     if address in ("0.0.0.0", "::"):  # noqa: S104 - all addresses, so also this one
         address = "127.0.0.1"
-    return f"http://{f'[{address}]' if ':' in address else address}:{config.flower.port}"
+    return f"http://{f'[{address}]' if ':' in address else address}:{port}"
+
+
+def _listens_at(config: Config, service: str) -> tuple[str, int]:
+    table = config.web if service == "web" else config.flower
+    return table.address, table.port

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -81,22 +82,92 @@ class Series:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class UpstreamCommit:
+    """A commit that a patch became; of one that the repository does not have only the hash."""
+
+    commit_hash: str
+    subject: str | None = None
+    author_name: str | None = None
+    # When it was committed, in seconds since 1970
+    date: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reason:
+    """Why two that follow each other are one patch, or what keeps that from being told."""
+
+    # Message-ids, or the latter a commit's hash
+    left: str
+    right: str
+    # In words, as `patchsync explain` has it
+    verdict: str
+    # From 0 to 1; None where the two were not rated
+    rating: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PatchHistory:
     """All revisions of one patch, oldest first, and the commits that it became."""
 
     # The mail, or the commit's hash, that was asked for
     asked: str
     revisions: tuple[PatchMail, ...]
-    commits: tuple[str, ...]
+    # By their date
+    commits: tuple[UpstreamCommit, ...]
+    # The series of the revisions, by their keys
+    series: Mapping[str, Series] = field(default_factory=dict)
+    # Revisions that there are too many of to have here
+    left_out: int = 0
+
+    def revision(self, message_id: str) -> PatchMail | None:
+        """The revision with this message-id."""
+        return next((mail for mail in self.revisions if mail.message_id == message_id), None)
+
+    def copy_of(self, message_id: str) -> PatchMail | None:
+        """The revision that this one is a copy of: the same mail, posted to another list anew.
+
+        It says the same in its head, its date to the second, but has another message-id; the first
+        of such is none.
+        """
+        mail = self.revision(message_id)
+        if mail is None:
+            return None
+        first = next(each for each in self.revisions if _same_head(each, mail))
+        return None if first is mail else first
 
     def before(self, message_id: str) -> PatchMail | None:
         """The revision before this one; of copies on other lists the one of the same time is none.
 
-        None for the first, and for a mail that is not in it.
+        A group may have several patches of one series. None of them is a revision of another, but
+        for a part that was sent again; and of an earlier series that one is before this which has
+        its title, else its place. None for the first, and for a mail that is not in it.
         """
-        previous = None
-        for revision in self.revisions:
-            if revision.message_id == message_id:
-                return previous
-            previous = revision
-        return None
+        mail = self.revision(message_id)
+        if mail is None:
+            return None
+        earlier = [
+            each
+            for each in self.revisions
+            if each.date < mail.date
+            and (each.series_key != mail.series_key or each.prefix == mail.prefix)
+        ]
+        if not earlier:
+            return None
+        last = earlier[-1]
+        together = [each for each in earlier if each.series_key == last.series_key]
+        return max(
+            together,
+            key=lambda each: (
+                each.title == mail.title,
+                each.prefix.part == mail.prefix.part,
+                each.date,
+            ),
+        )
+
+
+def _same_head(left: PatchMail, right: PatchMail) -> bool:
+    return (left.date, left.subject, left.author_address) == (
+        right.date,
+        right.subject,
+        right.author_address,
+    )

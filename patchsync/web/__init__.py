@@ -1,1 +1,1 @@
-"""The pages that show revisions, diffs and the state of the projects: read-only, over HTTP."""
+"""The pages: what changed since the last revision, and what became of a patch. They only read."""

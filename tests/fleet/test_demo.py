@@ -17,7 +17,7 @@ import requests
 
 from patchsync.analysis.groups import read_groups
 from patchsync.config import load
-from patchsync.fleet.services import flower_url
+from patchsync.fleet.services import local_url
 from standin.process import Control, StandinProcess
 from tests.support.installation import Installation, processes_of, wait_until
 
@@ -125,7 +125,7 @@ def test_what_it_tells_stands_there(tmp_path: Path) -> None:
         ]
         relations = installation.patchwork.control.state()["relations"]
         assert sorted(relations) == sorted(sorted(each) for each in groups if len(each) > 1)
-        assert requests.get(flower_url(installation.config), timeout=10).status_code == 200
+        assert requests.get(local_url(installation.config, "flower"), timeout=10).status_code == 200
 
         demo.process.send_signal(signal.SIGINT)
         assert demo.process.wait(120) == 0, demo.said

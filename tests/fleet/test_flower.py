@@ -18,7 +18,7 @@ import requests
 
 from patchsync.config import FILE_VARIABLE
 from patchsync.fleet.redis_server import embedded_redis_server
-from patchsync.fleet.services import SYNC_QUEUES, flower_url
+from patchsync.fleet.services import SYNC_QUEUES, local_url
 from patchsync.fleet.supervisor import Supervisor
 from patchsync.sync.projects import find_project
 from standin.process import StandinProcess
@@ -120,7 +120,7 @@ def watched(
         fleet.ensure_redis()
         fleet.ensure(["flower", *queues])
         user = tuple(login.split(":")) if login else None
-        dashboard = Dashboard(flower_url(config), user, [])  # type: ignore[arg-type]
+        dashboard = Dashboard(local_url(config, "flower"), user, [])  # type: ignore[arg-type]
         wait_until(dashboard.answers, "Flower answers")
         wait_until(lambda: online(dashboard).keys() == set(queues), "it sees the workers")
         yield dashboard

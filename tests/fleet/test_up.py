@@ -19,8 +19,9 @@ from tests.support.installation import Installation, configured, free_port, proc
 
 @pytest.fixture
 def installation(tmp_path: Path, patchwork: StandinProcess) -> Installation:
-    """Beat asks often; the dashboard has a port of its own."""
+    """Beat asks often; the dashboard and the pages have ports of their own."""
     extra = f"[schedule]\nprobe_seconds = 1\n[flower]\nport = {free_port()}\n"
+    extra += f"[web]\nport = {free_port()}\n"
     return configured(tmp_path, patchwork, extra + "[fleet]\nlease_seconds = 3\n")
 
 
@@ -59,9 +60,11 @@ def test_all_of_it_until_ctrl_c(installation: Installation) -> None:
             assert second.returncode == 1
             assert "runs already on this machine" in second.stderr
         wait_until(lambda: installation.status("sample")["in_sync"], "beat's probe had its effect")
-        wait_until(
-            lambda: installation.patchsync("health", "flower").returncode == 0, "flower answers"
-        )
+        for service in ("flower", "web"):
+            wait_until(
+                lambda service=service: installation.patchsync("health", service).returncode == 0,
+                f"{service} answers",
+            )
 
         before = alive(installation)
         for service in ("index", "fetch", "beat"):

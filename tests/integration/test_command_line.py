@@ -20,8 +20,8 @@ from tests.support.installation import Installation, free_port, processes_of
 
 def test_check_of_a_good_configuration(installation: Installation) -> None:
     """All lines are ok, each project is found, and PaStA's own setting for it is spelt out."""
-    installation = installation.changed("[redis]", f"[flower]\nport = {free_port()}\n[redis]")
-    done = installation.patchsync("check", PATCHWORK_TOKEN=TOKEN)
+    free = {f"PATCHSYNC_{service}__PORT": str(free_port()) for service in ("FLOWER", "WEB")}
+    done = installation.patchsync("check", PATCHWORK_TOKEN=TOKEN, **free)
     assert done.returncode == 0, done.stdout
     assert "FAIL" not in done.stdout
     assert '"patchwork.1"' in done.stdout
@@ -59,7 +59,7 @@ def test_check_of_a_bad_one(
     installation: Installation, old: str, new: str, token: str, expected: str
 ) -> None:
     """What does not work is named by its key, and the exit status says so."""
-    free = {"PATCHSYNC_FLOWER__PORT": str(free_port())}
+    free = {f"PATCHSYNC_{service}__PORT": str(free_port()) for service in ("FLOWER", "WEB")}
     done = installation.changed(old, new).patchsync("check", PATCHWORK_TOKEN=token, **free)
     assert expected in done.stdout, done.stdout + done.stderr
     assert done.returncode == ("FAIL" in expected)
@@ -83,21 +83,22 @@ def test_check_fails_where_a_sync_would(
     assert f"FAIL  [store] mbox: {file} cannot be written by this user" in done.stdout
 
 
-def test_check_of_the_dashboard_s_port(
-    installation: Installation, shared_redis: redis.Redis
+@pytest.mark.parametrize("service", ["flower", "web"])
+def test_check_of_a_port(
+    installation: Installation, shared_redis: redis.Redis, service: str
 ) -> None:
-    """Taken it is told, unless it is our own fleet's Flower that listens."""
-    with HTTPServer(("127.0.0.1", 0), Flower) as server:
+    """Taken it is told, unless it is our own fleet's dashboard, or pages, that listen."""
+    with HTTPServer(("127.0.0.1", 0), Alive) as server:
         threading.Thread(target=server.serve_forever).start()
         port = server.server_port
-        taken = installation.changed("[redis]", f"[flower]\nport = {port}\n[redis]")
+        taken = installation.changed("[redis]", f"[{service}]\nport = {port}\n[redis]")
         try:
             done = taken.patchsync("check")
-            line = f"FAIL  [flower]: [flower] address, port: 127.0.0.1:{port}: Address already in"
+            line = f"FAIL  [{service}]: [{service}] address, port: 127.0.0.1:{port}: Address "
             assert line in done.stdout
-            run = taken.process("run", "flower")
+            run = taken.process("run", service)
             Heartbeats(shared_redis, installation.config.namespace).note(Member(service="fetch"))
-            assert f"ok    [flower]: runs at http://127.0.0.1:{port}," in (
+            assert f"ok    [{service}]: runs at http://127.0.0.1:{port};" in (
                 taken.patchsync("check").stdout
             )
         finally:
@@ -107,7 +108,7 @@ def test_check_of_the_dashboard_s_port(
     assert "set another port" in run.stderr
 
 
-class Flower(BaseHTTPRequestHandler):
+class Alive(BaseHTTPRequestHandler):
     """Answers the health check."""
 
     def do_GET(self) -> None:
@@ -191,14 +192,15 @@ def test_a_mail_that_is_too_large_is_quarantined(installation: Installation) -> 
     assert not {entry["id"] for entry in quarantined} & installation.ids("sample")
 
 
-def test_a_port_that_is_taken(installation: Installation) -> None:
+@pytest.mark.parametrize("service", ["flower", "web"])
+def test_a_port_that_is_taken(installation: Installation, service: str) -> None:
     """The error names the setting, and nothing is started."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        taken = installation.changed("[redis]", f"[flower]\nport = {port}\n[redis]")
-        done = taken.process("up")
+        taken = installation.changed("[redis]", f"[{service}]\nport = {port}\n[redis]")
+        done = taken.process("up", service)
     assert done.returncode == 1
-    assert "[flower] address, port" in done.stderr
+    assert f"[{service}] address, port" in done.stderr
     assert processes_of(installation) == {}
 
 

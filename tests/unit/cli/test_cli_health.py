@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from patchsync.cli import main
 from patchsync.config import Config, load
 from patchsync.fleet.heartbeat import Heartbeats, Member
+from patchsync.fleet.services import HEALTH_PATHS
 
 
 class Dashboard(BaseHTTPRequestHandler):
@@ -22,7 +23,7 @@ class Dashboard(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         status: int = self.server.status  # type: ignore[attr-defined]
-        self.send_response(status if self.path == "/healthcheck" else 404)
+        self.send_response(status if self.path == self.server.path else 404)  # type: ignore[attr-defined]
         self.end_headers()
 
     def log_message(self, *_: Any) -> None:
@@ -31,7 +32,7 @@ class Dashboard(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def dashboard() -> Iterator[Any]:
-    """Flower; `status` is what it answers to the health check."""
+    """What answers to the health check at its `path`, with its `status`."""
     with HTTPServer(("127.0.0.1", 0), Dashboard) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -52,8 +53,8 @@ def config(tmp_path: Path, redis_socket: Path) -> Config:
 
 
 def health(config: Config, service: str, port: int = 1) -> Result:
-    """What the command says; `port`: the dashboard's."""
-    environment = {"PATCHSYNC_FLOWER__PORT": str(port)}
+    """What the command says; `port`: the dashboard's, or the pages'."""
+    environment = {"PATCHSYNC_FLOWER__PORT": str(port), "PATCHSYNC_WEB__PORT": str(port)}
     return CliRunner().invoke(main, ["-c", str(config.source), "health", service], env=environment)
 
 
@@ -71,14 +72,17 @@ def test_a_worker_of_this_host(config: Config, redis_client: redis.Redis) -> Non
     assert ended.output.startswith("fetch: no process of it on ")
 
 
+@pytest.mark.parametrize(("service", "path"), HEALTH_PATHS.items())
 @pytest.mark.parametrize("status", [200, 503])
-def test_the_dashboard(config: Config, dashboard: Any, status: int) -> None:
-    """It is asked itself."""
-    dashboard.status = status
-    asked = health(config, "flower", dashboard.server_port)
+def test_what_answers_by_http(
+    config: Config, dashboard: Any, service: str, path: str, status: int
+) -> None:
+    """The dashboard and the pages are asked themselves."""
+    dashboard.status, dashboard.path = status, path
+    asked = health(config, service, dashboard.server_port)
     url = f"http://127.0.0.1:{dashboard.server_port}"
-    told = "alive" if status == 200 else f"{url}/healthcheck answers with status {status}"
-    assert asked.output == f"flower: {told}\n"
+    told = "alive" if status == 200 else f"{url}{path} answers with status {status}"
+    assert asked.output == f"{service}: {told}\n"
     assert asked.exit_code == (status != 200)
 
 

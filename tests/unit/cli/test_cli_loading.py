@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from patchsync.cli.main import COMMANDS, load_command, main
 from patchsync.config import DEFAULT_FILE, FILE_VARIABLE
+from patchsync.fleet.services import HEALTH_PATHS
 
 PROGRAM = """
 import json, sys
@@ -81,12 +82,12 @@ def test_the_group_loads_no_command() -> None:
     assert {name for name in modules if name.startswith("patchsync.cli.")} == {"patchsync.cli.main"}
 
 
-@pytest.mark.parametrize("service", ["fetch", "beat", "flower"])
+@pytest.mark.parametrize("service", ["fetch", "beat", "flower", "web"])
 def test_health_loads_the_configuration_and_little_more(file: Path, service: str) -> None:
     """No client of Redis or of HTTP that somebody else wrote, no store."""
     modules = loaded("health", service, file=file)
     assert foreign(modules) - {"ssl"} == {"click", *PYDANTIC}
-    assert ("ssl" in modules) == (service == "flower")
+    assert ("ssl" in modules) == (service in HEALTH_PATHS)
     assert {name for name in modules if name.startswith("patchsync.patchwork.")} == {
         "patchsync.patchwork.foreign_text"
     }

@@ -1,0 +1,77 @@
+"""What the pages of one configuration share: links, templates, the catalog."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from http.client import responses
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from patchsync.config import Config
+from patchsync.patchwork.foreign_text import visible
+from patchsync.web.answers import HTML, JSON, TEXT, Answer, PageError
+from patchsync.web.links import Links
+
+FOLDER = Path(__file__).parent
+
+
+class Site:
+    """A context for one process; page functions get it."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.links = Links(config)
+        self._templates = Environment(
+            loader=FileSystemLoader(FOLDER / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            # Whatever is shown may be text of others.
+            finalize=_finalize,
+        )
+        self._templates.globals |= {"links": self.links, "config": config}
+        self._templates.filters |= {"date": date, "day": day, "iso": iso}
+
+    def page(self, template: str, *, status: int = 200, **values: object) -> Answer:
+        """A page made of a template of `templates/`."""
+        text = self._templates.get_template(template).render(**values)
+        return Answer(body=text.encode(errors="backslashreplace"), content_type=HTML, status=status)
+
+    def error(self, error: PageError, format_: str = "") -> Answer:
+        """What is shown where there is no page."""
+        headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
+        title, text = responses[error.status], visible(str(error))
+        if format_ == "json":
+            body, content_type = json.dumps({"error": text}).encode(), JSON
+        elif format_ == "txt":
+            body, content_type = f"{text}\n".encode(errors="backslashreplace"), TEXT
+        else:
+            page = self.page("error.html", title=title, status_code=error.status, text=text)
+            body, content_type = page.body, HTML
+        return Answer(body=body, content_type=content_type, status=error.status, headers=headers)
+
+
+def _finalize(value: object) -> object:
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def iso(seconds: float) -> str:
+    """A moment for machines: 2026-07-01T12:30:00Z. `seconds`: since 1970."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):  # a date that no calendar has
+        return "1970-01-01T00:00:00Z"
+
+
+def date(seconds: float) -> str:
+    """A moment for people: 2026-07-01 12:30 (UTC)."""
+    return iso(seconds)[:16].replace("T", " ")
+
+
+def day(seconds: float) -> str:
+    """Its day: 2026-07-01 (UTC)."""
+    return iso(seconds)[:10]

@@ -1,0 +1,72 @@
+"""The pages' server on loopback, in a thread, with real processes behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from patchsync.config import FILE_VARIABLE, Config, load
+from patchsync.web.server import Server
+from tests.unit.web.web_fakes import FAKE_WORKER, Pages
+
+Serve = Callable[..., Pages]
+
+
+@contextmanager
+def serving(config: Config, **settings: object) -> Iterator[Pages]:
+    """A server until the block ends; `settings` are those of `Server`."""
+    loop = asyncio.new_event_loop()
+    started: list[int] = []
+    ready, ended = threading.Event(), asyncio.Event()
+
+    async def run() -> None:
+        server = Server(config, **settings)  # type: ignore[arg-type]
+        started.append(server.listen("127.0.0.1", 0))
+        ready.set()
+        await ended.wait()
+        await server.close()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(run()))
+    thread.start()
+    try:
+        assert ready.wait(60)
+        yield Pages(f"http://127.0.0.1:{started[0]}")
+    finally:
+        loop.call_soon_threadsafe(ended.set)
+        thread.join(60)
+        loop.close()
+
+
+def configuration(folder: Path, tables: str = "") -> Config:
+    """One that names a Patchwork where nobody listens."""
+    file = folder / "patchsync.toml"
+    file.write_text(
+        '[mbox.patchwork]\nurl = "http://127.0.0.1:9/api/"\n'
+        'projects = [{ id = "sample", list_email = "list@example.org" }]\n' + tables
+    )
+    return load(file)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """The default `[web]`."""
+    return configuration(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
+    """A server whose pages say what they were asked for, quickly, slowly or badly."""
+    config = configuration(tmp_path_factory.mktemp("pages"))
+    with serving(config, command=FAKE_WORKER, seconds=60.0) as pages:
+        yield pages
+
+
+@pytest.fixture
+def real_workers(monkeypatch: pytest.MonkeyPatch) -> Callable[[Config], None]:
+    """Have the processes that make pages read a configuration."""
+    return lambda config: monkeypatch.setenv(FILE_VARIABLE, str(config.source))
