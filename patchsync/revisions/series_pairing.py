@@ -5,19 +5,20 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 from patchsync.revisions.model import PatchMail, Series
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PartPair:
-    """Parts of two series that are one patch; or a part of one that the other has not."""
+class Pairing(NamedTuple):
+    """What became of the parts of a series in another; parts by their positions, from 0."""
 
-    left: PatchMail | None
-    right: PatchMail | None
-    # What is to be told of it beside its diff
-    remarks: tuple[str, ...] = ()
+    # By position on the left that on the right
+    became: dict[int, int]
+    # What is to be told of a part beside its diff: of those on the left that have no counterpart,
+    left_remarks: dict[int, tuple[str, ...]]
+    # and of those on the right that have none, or were moved
+    right_remarks: dict[int, tuple[str, ...]]
 
 
 def current_parts(series: Series) -> list[PatchMail]:
@@ -30,41 +31,25 @@ def current_parts(series: Series) -> list[PatchMail]:
 
 def pair_parts(
     left: Sequence[PatchMail], right: Sequence[PatchMail], groups: Mapping[str, object]
-) -> list[PartPair]:
-    """Pair the parts of two series, in the order in which git range-diff shows commits.
+) -> Pairing:
+    """Pair the parts of two series.
 
     `groups`: by message-id, what is equal for the mails of one group; who is not in it is alone.
     Where a group has several of a series, those of one title belong together, then those of one
     place; who is left over came from a split, or went into another.
     """
-    partners = _partners(left, right, groups)
-    moved = _moved([(at, partners[at]) for at in range(len(right)) if at in partners])
-    left_over = set(range(len(left))).difference(partners.values())
-    pairs = []
-    shown: set[int] = set()
-    at = 0
-
-    def show_dropped() -> None:
-        """Those of the left that have no partner, once all before them are shown."""
-        nonlocal at
-        while at < len(left) and (at in shown or at in left_over):
-            if at in left_over:
-                remarks = _remarks_on_dropped(left[at], right, groups)
-                pairs.append(PartPair(left=left[at], right=None, remarks=remarks))
-            at += 1
-
-    for number, mail in enumerate(right):
-        show_dropped()
-        partner = partners.get(number)
-        if partner is None:
-            remarks = _remarks_on_new(mail, left, groups)
-            pairs.append(PartPair(left=None, right=mail, remarks=remarks))
-            continue
-        remarks = ("reordered",) if number in moved else ()
-        pairs.append(PartPair(left=left[partner], right=mail, remarks=remarks))
-        shown.add(partner)
-    show_dropped()
-    return pairs
+    came_from = _partners(left, right, groups)
+    became = {before: at for at, before in came_from.items()}
+    moved = _moved(sorted(came_from.items()))
+    left_remarks = {
+        at: _remarks(mail, right, groups, "now") for at, mail in enumerate(left) if at not in became
+    }
+    right_remarks = {
+        at: ("reordered",) if at in moved else _remarks(mail, left, groups, "before")
+        for at, mail in enumerate(right)
+        if at in moved or at not in came_from
+    }
+    return Pairing(became, left_remarks, right_remarks)
 
 
 def _partners(
@@ -111,39 +96,25 @@ def _moved(pairs: Sequence[tuple[int, int]]) -> set[int]:
     return moved
 
 
-def _remarks_on_new(
-    mail: PatchMail, left: Sequence[PatchMail], groups: Mapping[str, object]
+def _remarks(
+    mail: PatchMail,
+    others: Sequence[PatchMail],
+    groups: Mapping[str, object],
+    when: Literal["before", "now"],
 ) -> tuple[str, ...]:
-    if parts := _parts_of_group(mail, left, groups):
-        return (f"split from {parts} before: the groups have them as one patch",)
-    return ("new", *_alike_by_title(mail, left, "before"))
-
-
-def _remarks_on_dropped(
-    mail: PatchMail, right: Sequence[PatchMail], groups: Mapping[str, object]
-) -> tuple[str, ...]:
-    if parts := _parts_of_group(mail, right, groups):
-        return (f"went into {parts} now: the groups have them as one patch",)
-    return ("dropped", *_alike_by_title(mail, right, "now"))
-
-
-def _parts_of_group(
-    mail: PatchMail, others: Sequence[PatchMail], groups: Mapping[str, object]
-) -> str:
-    """The parts of another series that are of the group of `mail`; empty where none is."""
+    """Of a part without a counterpart among the parts of the series that was before, or is now."""
     own = groups.get(mail.message_id)
-    return _named(
-        [other for other in others if own is not None and groups.get(other.message_id) == own]
-    )
-
-
-def _alike_by_title(mail: PatchMail, others: Sequence[PatchMail], when: str) -> tuple[str, ...]:
-    parts = _named([other for other in others if other.title == mail.title])
-    if not parts:
-        return ()
-    return (f"{parts} {when} has the same title, but is another patch to the groups",)
+    same = [each for each in others if own is not None and groups.get(each.message_id) == own]
+    if same:
+        how = "split from" if when == "before" else "went into"
+        return (f"{how} {_named(same)} {when}: the groups have them as one patch",)
+    what = "new" if when == "before" else "dropped"
+    if titled := [each for each in others if each.title == mail.title]:
+        told = f"{_named(titled)} {when} has the same title, but is another patch to the groups"
+        return what, told
+    return (what,)
 
 
 def _named(mails: Sequence[PatchMail]) -> str:
     numbers = [str(mail.prefix.part) for mail in mails]
-    return f"part{'s' * (len(numbers) > 1)} {', '.join(numbers)}" if numbers else ""
+    return f"part{'s' * (len(numbers) > 1)} {', '.join(numbers)}"

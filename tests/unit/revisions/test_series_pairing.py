@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from patchsync.range_diff.pairing import arrange
+from patchsync.range_diff.patch_text import PatchText
 from patchsync.revisions.model import PatchMail, Series, SubjectPrefix
 from patchsync.revisions.series_pairing import current_parts, pair_parts
 
@@ -29,11 +31,24 @@ def paired(left: list[PatchMail], right: list[PatchMail], *groups: str) -> list[
         before, _, now = group.partition(">")
         for version, parts in ((1, before), (2, now)):
             of_group |= {f"<v{version}-{each}>": number for each in parts.split()}
-    return [
-        f"{pair.left.prefix.part if pair.left else '-'} "
-        f"{pair.right.prefix.part if pair.right else '-'}: {'; '.join(pair.remarks)}"
-        for pair in pair_parts(left, right, of_group)
+    pairing = pair_parts(left, right, of_group)
+    pairs = arrange([_text(mail) for mail in left], [_text(mail) for mail in right], pairing.became)
+    remarks = [
+        pairing.right_remarks.get(pair.right_number - 1, ())
+        if pair.right
+        else pairing.left_remarks[pair.left_number - 1]
+        for pair in pairs
     ]
+    return [
+        f"{pair.left.name if pair.left else '-'} {pair.right.name if pair.right else '-'}: "
+        + "; ".join(told)
+        for pair, told in zip(pairs, remarks, strict=True)
+    ]
+
+
+def _text(mail: PatchMail) -> PatchText:
+    name = str(mail.prefix.part)
+    return PatchText(name=name, title=mail.title, text=b"", diff_at=0, diff_lines=0)
 
 
 def parts(version: int, count: int) -> list[PatchMail]:
