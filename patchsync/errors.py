@@ -118,6 +118,10 @@ class StoreDamaged(GiveUp):
     """The store holds what patchsync cannot read; the message names file and line."""
 
 
+class PatchTooLarge(GiveUp):
+    """Two patches cannot be compared in bounded time; the message says what is over the bound."""
+
+
 class ServerUnavailable(TryAgainLater):
     """Timeouts, 5xx, 429 or cut answers, after the client's own retries."""
 

@@ -58,7 +58,7 @@ def limiter(*, has_store: bool = False, is_push: bool = False) -> RedisRateLimit
 @cache
 def client(*, has_store: bool = False) -> Client:
     """The Patchwork, by that limiter. It has no token: what these workers do needs none."""
-    return connect(config(), limiter=limiter(has_store=has_store))
+    return connect(config(), limiter=limiter(has_store=has_store), has_store=has_store)
 
 
 @cache

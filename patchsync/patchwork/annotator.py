@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Literal, TypeVar
 from urllib.parse import urlencode
@@ -169,9 +170,12 @@ class Annotator(Client):
     def view(self, key: str, patch_id: int) -> PatchView | None:
         """What became of a patch, of whichever project; None if it is gone."""
         self._demand_relations()
-        return self._get_parsed(
+        asked_at = time.time()
+        view = self._get_parsed(
             schemas.PATCH_VIEW, f"patches/{patch_id}/", key, max_bytes=MAIL_JSON_BYTES
         )
+        self._show([view] if view else [], asked_at)
+        return view
 
     def list_views(self, key: str, page: int) -> tuple[PatchView, ...]:
         """What became of a project's patches, 250 a page by id; none past the end.
@@ -181,11 +185,13 @@ class Annotator(Client):
         """
         self._demand_relations()
         query = {"project": key, "order": "id", "per_page": LARGEST_PAGE, "page": page}
+        asked_at = time.time()
         response = self._get(f"patches/?{urlencode(query)}", key, max_bytes=_PAGE_BYTES)
         if response is None:
             return ()
         views = self._parse(schemas.PATCH_VIEWS, response)
         demand_own(key, views, response)
+        self._show(views, asked_at)
         return views
 
     def own_checks(self, key: str, user: User) -> set[tuple[int, str]]:
@@ -253,7 +259,9 @@ class Annotator(Client):
             page += 1
 
     def _patch(self, key: str, patch_id: int, content: Mapping[str, object]) -> None:
-        self._write("PATCH", key, f"patches/{patch_id}/", content, 200, schemas.PATCHED)
+        asked_at = time.time()
+        patch = self._write("PATCH", key, f"patches/{patch_id}/", content, 200, schemas.PATCHED)
+        self._show([patch], asked_at)
 
     def _write(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self, TypeVar
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
@@ -18,7 +18,7 @@ from patchsync.patchwork.http import HttpClient
 from patchsync.patchwork.http_response import HttpResponse
 from patchsync.patchwork.paging import Answer, Page
 from patchsync.patchwork.rate_limit import RateLimiter
-from patchsync.patchwork.schemas import OfProject, PatchEntry, ProjectEntry
+from patchsync.patchwork.schemas import ListedPatch, OfProject, PatchEntry, ProjectEntry
 
 # Newest first. A Patchwork answers under every number up to its own, and names none.
 API_VERSIONS = ("1.4", "1.3", "1.2", "1.1", "1.0")
@@ -33,6 +33,9 @@ MOST_PATCHES = 10**8
 
 _API_SUFFIX = re.compile(r"/api(/[0-9]+\.[0-9]+)?/*$")
 _Parsed = TypeVar("_Parsed")
+# Takes the patches of one project that an answer shows, and when it was asked for, in seconds since
+# 1970. It is called from any thread.
+OnListed = Callable[[Sequence[ListedPatch], float], None]
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Client:
         contact: str | None = None,
         timeout: tuple[float, float] = (10.0, 60.0),
         sleep: Callable[[float], None] = time.sleep,
+        on_listed: OnListed | None = None,
     ) -> None:
         """Sends nothing yet.
 
@@ -76,11 +80,13 @@ class Client:
             contact: as for `HttpClient`, like what follows.
             timeout: seconds to connect, seconds between two pieces of an answer.
             sleep: between two attempts.
+            on_listed: is shown each patch that an answer shows.
 
         Raises:
             ConfigError: the url, the token or the contact cannot be used.
         """
         self.limiter = limiter
+        self._on_listed = on_listed
         self._http = HttpClient(
             _API_SUFFIX.sub("", url.rstrip("/")),
             limiter,
@@ -177,9 +183,11 @@ class Client:
 
     def patch(self, key: str, patch_id: int) -> PatchEntry | None:
         """One patch of a project, None if that has none by this id (`GET patches/<id>/`)."""
+        asked_at = time.time()
         entry = self._get_parsed(
             schemas.PATCH_ENTRY, f"patches/{patch_id}/", key, max_bytes=MAIL_JSON_BYTES
         )
+        self._show([entry] if entry else [], asked_at)
         return entry if entry and entry.belongs_to(key) else None
 
     def mbox(self, key: str, path: str, max_bytes: int) -> bytes | None:
@@ -308,6 +316,7 @@ class Client:
             "per_page": page.per_page,
             "page": number or page.page,
         }
+        asked_at = time.time()
         response = self._get(
             f"patches/?{urlencode(query)}", key, max_bytes=list_bytes(page.per_page)
         )
@@ -317,7 +326,12 @@ class Client:
         demand_own(key, entries, response)
         if len(entries) > page.per_page:
             raise NotPatchwork(f"{response.url}: the server ignores per_page")
+        self._show(entries, asked_at)
         return _Listed(entries, response)
+
+    def _show(self, listed: Sequence[ListedPatch], asked_at: float) -> None:
+        if self._on_listed is not None:
+            self._on_listed(listed, asked_at)
 
     def _newest_from_the_end(self, key: str) -> tuple[int, int]:
         # The last of the ascending list is the highest; the page before it is the count less one.

@@ -7,6 +7,7 @@ from typing import Any
 
 from patchsync.errors import GiveUp
 from patchsync.patchwork.mbox import Mail, MailError, parse_mail
+from patchsync.patchwork.shown_patch import ShownPatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,9 @@ class FetchResult:
     gone: tuple[int, ...] = ()
     # (patchwork id, message-id) that it was seen to list
     listed: tuple[tuple[int, str], ...] = ()
+    # What it was seen to show of these, and when it was asked, in seconds since 1970
+    shown: tuple[ShownPatch, ...] = ()
+    shown_at: float = 0.0
     # What `Leases.take` leased for the work that ends with this
     lease: str | None = None
 
@@ -36,6 +40,8 @@ class FetchResult:
             "quarantined": self.quarantined,
             "gone": self.gone,
             "listed": self.listed,
+            "shown": [patch.to_row() for patch in self.shown],
+            "shown_at": self.shown_at,
             "lease": self.lease,
         }
 
@@ -57,6 +63,9 @@ class FetchResult:
                 quarantined=tuple((int(i), str(reason)) for i, reason in refused),
                 gone=tuple(int(patch_id) for patch_id in message["gone"]),
                 listed=tuple((int(i), str(message_id)) for i, message_id in message["listed"]),
+                # An older one did not look.
+                shown=tuple(ShownPatch.from_row(*row) for row in message.get("shown", ())),
+                shown_at=float(message.get("shown_at", 0.0)),
                 lease=message["lease"],
             )
         except (KeyError, TypeError, ValueError, AttributeError, MailError) as error:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 from itertools import islice
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -28,6 +28,14 @@ from pydantic.dataclasses import dataclass
 
 from patchsync.errors import NotPatchwork
 from patchsync.patchwork.paging import LARGEST_PAGE
+from patchsync.patchwork.shown_patch import (
+    LARGEST_VERSION,
+    LONGEST_NAME,
+    LONGEST_TEXT,
+    ShownPatch,
+    bounded_number,
+    bounded_text,
+)
 
 # While JSON is parsed, an object of a few bytes takes a kilobyte of memory, a number 32 bytes. A
 # page of 250 patches, each of them related to 200, has so many.
@@ -62,6 +70,15 @@ def _id_of(reference: object, info: ValidationInfo) -> object:
     return reference["id"]
 
 
+def _username_of(user: object) -> object:
+    return user.get("username") if isinstance(user, dict) else user
+
+
+def _first_object(items: object) -> object:
+    first = items[0] if isinstance(items, list) and items else None
+    return first if isinstance(first, dict) else {}
+
+
 def _ascending(ids: Iterable[int]) -> tuple[int, ...]:
     return tuple(sorted(ids))
 
@@ -83,6 +100,12 @@ IdOfObject = Annotated[Id, BeforeValidator(_id_of)]
 UrlPath = Annotated[str, AfterValidator(path_of)]
 # null reads as "".
 TextOrNull = Annotated[str, BeforeValidator(lambda text: "" if text is None else text)]
+# What is only shown: cut to its bound, and None where it is something else, or not there.
+NameIfAny = Annotated[str | None, BeforeValidator(lambda value: bounded_text(value, LONGEST_NAME))]
+TextIfAny = Annotated[str | None, BeforeValidator(lambda value: bounded_text(value, LONGEST_TEXT))]
+FlagIfAny = Annotated[
+    bool | None, BeforeValidator(lambda value: value if isinstance(value, bool) else None)
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=_FROM_JSON)
@@ -155,7 +178,38 @@ class SeriesReference:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=_FROM_JSON)
-class PatchEntry(OfProject):
+class ListedPatch(OfProject):
+    """What a list shows of a patch; an odd Patchwork may lack any of it."""
+
+    state: NameIfAny = None
+    archived: FlagIfAny = None
+    # Of all checks together
+    check: NameIfAny = None
+    # Username
+    delegate: Annotated[NameIfAny, BeforeValidator(_username_of)] = None
+    commit_ref: TextIfAny = None
+    named_series: Annotated[dict[str, Any], BeforeValidator(_first_object)] = Field(
+        default_factory=dict, validation_alias="series"
+    )
+
+    @property
+    def shown(self) -> ShownPatch:
+        """As it is kept."""
+        return ShownPatch(
+            patch_id=self.id,
+            state=self.state,
+            archived=self.archived,
+            check=self.check,
+            series_id=bounded_number(self.named_series.get("id")),
+            series_name=bounded_text(self.named_series.get("name"), LONGEST_TEXT),
+            series_version=bounded_number(self.named_series.get("version"), LARGEST_VERSION),
+            delegate=self.delegate,
+            commit_ref=self.commit_ref,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, config=_FROM_JSON)
+class PatchEntry(ListedPatch):
     """A patch and where its mail is (`GET patches/`, `GET patches/<id>/`)."""
 
     # With its angle brackets, as long as the mail has them.
@@ -177,14 +231,12 @@ class PatchEntry(OfProject):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=_FROM_JSON)
-class PatchReference:
-    """A patch. What an answer to `PATCH patches/<id>/` says beyond that may be stale."""
-
-    id: Id
+class PatchedPatch(ListedPatch):
+    """A patch, as `PATCH patches/<id>/` answers it. What it is related to may be stale there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, config=_FROM_JSON)
-class PatchView(OfProject):
+class PatchView(ListedPatch):
     """What people, and we, made of a patch (`GET patches/`, `GET patches/<id>/`, API >= 1.2)."""
 
     state: str
@@ -303,7 +355,7 @@ ACCOUNT = JsonBody("a user", Account)
 PROJECT = JsonBody("a project", ProjectEntry)
 PATCH_ENTRY = JsonBody("a patch", PatchEntry)
 PATCH_ENTRIES = JsonBody("a list of patches", _List[PatchEntry])
-PATCHED = JsonBody("a patch", PatchReference)
+PATCHED = JsonBody("a patch", PatchedPatch)
 PATCH_VIEW = JsonBody("a patch", PatchView)
 PATCH_VIEWS = JsonBody("a list of patches", _List[PatchView])
 CHECK = JsonBody("a check", Check)

@@ -98,6 +98,16 @@ class ContainerPaths:
         return self.own / "side-index.sqlite"
 
     @property
+    def patch_views(self) -> Path:
+        """SQLite file of what Patchwork was last seen to show of each patch; may be deleted."""
+        return self.own / "patch-views.sqlite"
+
+    @property
+    def counts(self) -> Path:
+        """SQLite file of how many patches the server and we had over time; may be deleted."""
+        return self.own / "counts.sqlite"
+
+    @property
     def lock(self) -> Path:
         """Empty file that is locked while the store is written."""
         return self.own / "lock"

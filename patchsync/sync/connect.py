@@ -12,28 +12,35 @@ from patchsync.config import TOKEN_VARIABLE, Config
 from patchsync.errors import ConfigError
 from patchsync.fleet.redis_server import redis_trouble
 from patchsync.patchwork.annotator import Annotator
-from patchsync.patchwork.client import Client
+from patchsync.patchwork.client import Client, OnListed
 from patchsync.patchwork.rate_limit import LocalRateLimiter, RateLimiter, fleet_rate_limiter
 from patchsync.sync.request_count import kept_requests
+from patchsync.sync.view_recorder import ViewRecorder
 
 _Client = TypeVar("_Client", bound=Client)
 
 
 def connect(
-    config: Config, token: SecretStr | None = None, limiter: RateLimiter | None = None
+    config: Config,
+    token: SecretStr | None = None,
+    limiter: RateLimiter | None = None,
+    *,
+    has_store: bool = False,
 ) -> Client:
     """The Patchwork that is configured; what only reads needs no token.
 
-    `limiter`: the fleet's; without it the one for a command.
+    `limiter`: the fleet's; without it the one for a command. `has_store`: what it shows of patches
+    is kept in the store, which is here.
 
     Raises:
         ConfigError: the configuration does not let it be asked.
     """
-    return _open(Client, config, token, limiter or _limiter(config))
+    on_listed = ViewRecorder(config) if has_store else None
+    return _open(Client, config, token, limiter or _limiter(config), on_listed)
 
 
 def connect_annotator(config: Config, limiter: RateLimiter | None = None) -> Annotator:
-    """As `connect`, for what is written.
+    """As `connect`, for what is written, where the store is.
 
     Raises:
         ConfigError: there is no token.
@@ -45,11 +52,16 @@ def connect_annotator(config: Config, limiter: RateLimiter | None = None) -> Ann
             "to push, Patchwork wants a token: set [mbox.patchwork] token_file or"
             f" {TOKEN_VARIABLE} where it runs"
         )
-    return _open(Annotator, config, token, limiter or _limiter(config, is_push=True))
+    limiter = limiter or _limiter(config, is_push=True)
+    return _open(Annotator, config, token, limiter, ViewRecorder(config))
 
 
 def _open(
-    kind: type[_Client], config: Config, token: SecretStr | None, limiter: RateLimiter
+    kind: type[_Client],
+    config: Config,
+    token: SecretStr | None,
+    limiter: RateLimiter,
+    on_listed: OnListed | None,
 ) -> _Client:
     guest = config.patchwork
     return kind(
@@ -58,6 +70,7 @@ def _open(
         token=token,
         contact=guest.contact,
         timeout=(guest.connect_timeout, guest.read_timeout),
+        on_listed=on_listed,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
@@ -44,6 +45,7 @@ def fetch_page(
 def _fetch(
     client: Client, key: str, page: Page, held: Collection[int], limits: Limits
 ) -> Iterator[FetchResult]:
+    asked_at = time.time()
     listing = client.list_page(key, page)
     if listing is None:
         return  # The list got shorter than the page meanwhile: the next round sees by how much.
@@ -53,6 +55,8 @@ def _fetch(
     yield FetchResult(
         gone=tuple(listing.answer.proves_gone(sorted(held))),
         listed=listing.answer.entries,
+        shown=tuple(entry.shown for entry in listing.entries),
+        shown_at=asked_at,
     )
     if _lists_only_newer(listing.answer, held):
         # Some of ours are gone, so there are more new ones than the counts told.
@@ -74,12 +78,15 @@ def fetch_patches(
     Raises:
         PatchsyncError: a download failed; what others found was handed out before.
     """
+    asked_at = time.time()
     answers = {patch_id: client.patch(key, patch_id) for patch_id in ids}
     entries = [entry for entry in answers.values() if entry is not None]
     yield from _download(client, key, entries, (), limits)
     yield FetchResult(
         gone=tuple(patch_id for patch_id, entry in answers.items() if entry is None),
         listed=tuple((entry.id, entry.message_id) for entry in entries),
+        shown=tuple(entry.shown for entry in entries),
+        shown_at=asked_at,
         lease=lease,
     )
 

@@ -12,6 +12,7 @@ from patchsync.store.halt import halt
 from patchsync.store.writer import Stored, StoreWriter
 from patchsync.sync.projects import Project
 from patchsync.sync.request_count import keep_count_in_backlog
+from patchsync.sync.view_recorder import record_shown
 
 # A store that is written elsewhere is not waited for long: the message comes again.
 LOCK_SECONDS = 5.0
@@ -32,6 +33,7 @@ def store_result(
     """
     with open_writer(project) as writer, halting(project):
         stored = writer.apply(result)
+    record_shown(project.paths, result.shown, result.shown_at)
     if limiter is not None:
         keep_count_in_backlog(project, limiter)
     return stored

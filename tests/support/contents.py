@@ -14,7 +14,11 @@ from tests.support.installation import Installation
 # All that patchsync keeps for a project beside PaStA's files; SQLite's come and go.
 OWN_FILES = {"lock", "fence", "gone", "quarantine", "origin.json"}
 OWN_FILES |= {"round.json", "audit.json", "requests.json"}
-OWN_FILES |= {f"side-index.sqlite{end}" for end in ("", "-wal", "-shm", "-journal")}
+OWN_FILES |= {
+    f"{name}.sqlite{end}"
+    for name in ("side-index", "patch-views", "counts")
+    for end in ("", "-wal", "-shm", "-journal")
+}
 MAIL = re.compile(r"[0-9]{4}/[0-9]{2}/[0-9]{2}/[0-9a-f]{32}")
 
 

@@ -9,6 +9,7 @@ import pytest
 from patchsync.errors import GiveUp
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import parse_mail
+from patchsync.patchwork.shown_patch import ShownPatch
 
 RENDERED = (
     b"From patchwork Mon Apr 29 08:54:45 2019\n"
@@ -25,6 +26,8 @@ def test_nothing_changes_on_the_way() -> None:
         quarantined=((6, "too large"),),
         gone=(7,),
         listed=((5, "<a/b@example.org>"),),
+        shown=(ShownPatch(patch_id=5, state="new", archived=False), ShownPatch(patch_id=6)),
+        shown_at=1234.5,
         lease="page 1",
     )
     assert FetchResult.from_message(json.loads(json.dumps(sent.to_message()))) == sent
@@ -46,6 +49,9 @@ def test_a_message_of_the_day_before_is_read() -> None:
         {**FetchResult().to_message(), "gone": ["x"]},
         {**FetchResult().to_message(), "listed": [[1]]},
         {**FetchResult().to_message(), "mails": 3},
+        {**FetchResult().to_message(), "shown": [[1]]},
+        {**FetchResult().to_message(), "shown": [[0, *[None] * 8]]},
+        {**FetchResult().to_message(), "shown_at": "noon"},
     ],
 )
 def test_something_else_is_refused(message: dict[str, object]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +27,7 @@ from patchsync.errors import (
 from patchsync.patchwork import breaker
 from patchsync.patchwork.annotator import Annotator, UnsupportedVersion
 from patchsync.patchwork.rate_limit import LocalRateLimiter
-from patchsync.patchwork.schemas import Check, PatchView, ProjectEntry, User
+from patchsync.patchwork.schemas import Check, ListedPatch, PatchView, ProjectEntry, User
 
 TOKEN = "0123456789abcdef"
 API = "/api/1.3/"
@@ -321,10 +322,37 @@ def test_what_became_of_a_patch(server: FakeServer, annotator: Annotator) -> Non
         project_id=1,
         project_link_name="linux",
         state="new",
+        archived=False,
+        delegate="ada",
         commit_ref=None,
         related=(8, 9),
     )
     assert annotator.view("linux", 7) is None
+
+
+def test_all_that_is_shown_of_patches_is_handed_on(
+    server: FakeServer, make: Callable[..., Annotator]
+) -> None:
+    """What a write answers, too: it is the newest."""
+    shown: list[tuple[int, str | None]] = []
+    asked_at: list[float] = []
+
+    def note(listed: Sequence[ListedPatch], at: float) -> None:
+        shown.extend((patch.id, patch.shown.state) for patch in listed)
+        asked_at.append(at)
+
+    annotator = make(on_listed=note)
+    gone = as_json({"detail": "No Patch matches."}, 404)
+    server.says(PATCH, CHANGED, as_json(ENTRY | {"state": "accepted"}), gone)
+    server.says(f"{API}patches/", as_json([ENTRY, ENTRY | {"id": 8}]))
+    before = time.time()
+    annotator.view("linux", 7)
+    annotator.set_state("linux", 7, "accepted")
+    annotator.list_views("linux", 1)
+    assert annotator.view("linux", 7) is None
+    assert shown == [(7, "new"), (7, "accepted"), (7, "new"), (8, "new")]
+    assert asked_at == sorted(asked_at)
+    assert before <= asked_at[0] <= asked_at[-1] <= time.time()
 
 
 def test_the_audit_reads_pages_of_250(server: FakeServer, annotator: Annotator) -> None:

@@ -14,6 +14,7 @@ import pytest
 from patchsync.errors import NotPatchwork
 from patchsync.patchwork import schemas
 from patchsync.patchwork.schemas import JsonBody, path_of
+from patchsync.patchwork.shown_patch import LONGEST_NAME, LONGEST_TEXT, ShownPatch
 
 ROOT = Path(__file__).parents[3]
 PATCH: dict[str, Any] = {
@@ -53,6 +54,61 @@ def test_a_patch_belongs_to_the_project_by_id_and_by_name() -> None:
         False,
         False,
     ]
+
+
+SHOWN: dict[str, Any] = {
+    "state": "rfc",
+    "archived": True,
+    "check": "fail",
+    "delegate": {"id": 4, "username": "ada"},
+    "commit_ref": "0123abcd",
+}
+
+
+def test_what_is_shown_of_a_patch() -> None:
+    """All that a list says beside where the mail is, of the first series."""
+    series = [{"id": 3, "mbox": "/series/3/mbox/", "name": "two", "version": 2}]
+    entry = schemas.PATCH_ENTRY.parse(json.dumps(PATCH | SHOWN | {"series": series}).encode())
+    assert entry.shown == ShownPatch(
+        patch_id=5,
+        state="rfc",
+        archived=True,
+        check="fail",
+        series_id=3,
+        series_name="two",
+        series_version=2,
+        delegate="ada",
+        commit_ref="0123abcd",
+    )
+
+
+@pytest.mark.parametrize("odd", [None, 7, "", [], {}, ["x"], {"username": 3}, True, "x" * 10**5])
+@pytest.mark.parametrize("field", SHOWN)
+def test_what_is_only_shown_is_never_an_error(field: str, odd: object) -> None:
+    """An older or an odd Patchwork lacks a field, or has something else there."""
+    without = {name: value for name, value in (PATCH | SHOWN).items() if name != field}
+    for patch in (without, without | {field: odd}):
+        shown = schemas.PATCH_ENTRY.parse(json.dumps(patch).encode()).shown
+        value = getattr(shown, field)
+        assert value is None or value is odd or value in ("x" * LONGEST_NAME, "x" * LONGEST_TEXT)
+
+
+def test_the_real_list_is_shown(shared_data: Path) -> None:
+    """As a Patchwork 3.2.1 answered."""
+    content = gzip.decompress((shared_data / "api" / "patches-jailhouse.json.gz").read_bytes())
+    answers = json.loads(content)[:250]
+    entries = schemas.PATCH_ENTRIES.parse(json.dumps(answers).encode())
+    for entry, answer in zip(entries, answers, strict=True):
+        (series,) = answer["series"]
+        assert entry.shown == ShownPatch(
+            patch_id=answer["id"],
+            state="new",
+            archived=False,
+            check=answer["check"],
+            series_id=series["id"],
+            series_name=series["name"],
+            series_version=series["version"],
+        )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,206 @@
+"""A patch as the text that `git range-diff` compares, of a mail or of a commit."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from email.errors import MessageError
+
+from pygit2 import Commit, GitError, Repository
+from pygit2.enums import DiffFind, DiffOption
+
+from patchsync.analysis.patch import NotAPatch
+from patchsync.errors import PatchTooLarge
+from patchsync.range_diff.diff_sections import read_sections
+from patchsync.range_diff.mailinfo import MailInfo, read_mailinfo
+
+# Of one mail, or of one commit's diff. Mails of up to 10 MB are in the store.
+LARGEST_BYTES = 12 * 2**20
+_SPACE = b" \t\r\n"
+_TAB = 8
+_SHOWN_HASH = 12
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PatchText:
+    """What counts of a patch, and in it the place where its diff begins."""
+
+    # As it is told from others: a patchwork id, a message-id, or a commit's abbreviated hash
+    name: str
+    title: str
+    # Sections of lines as git has them: ` ## Metadata ##`, ` ## Commit message ##`, and one for
+    # each file. Bytes, since files are in any encoding.
+    text: bytes
+    # Offset; 0 of a patch without a diff
+    diff_at: int
+    # How many, without the empty ones between files
+    diff_lines: int
+
+    @property
+    def diff(self) -> bytes:
+        """By which patches find their counterparts; the message where there is no diff."""
+        return self.text[self.diff_at :]
+
+
+def read_mail_text(raws: Sequence[bytes], name: str = "") -> PatchText:
+    """The patch in a mail, as git would have it of the commit that `git am` makes of it.
+
+    `raws`: all that came under one message-id; the first with a diff counts, else the first.
+    `name`: what to call it; its message-id, without brackets, if not given.
+
+    Raises:
+        NotAPatch: it cannot be taken apart; the message says why.
+        PatchTooLarge: it has too many bytes.
+    """
+    found: list[MailInfo] = []
+    reason = "there is no mail"
+    for raw in raws:
+        if len(raw) > LARGEST_BYTES:
+            raise PatchTooLarge(f"the mail has more than {LARGEST_BYTES >> 20} MB")
+        try:
+            found.append(read_mailinfo(raw))
+        except (ValueError, MessageError, RecursionError) as error:
+            reason = str(error)
+    if not found:
+        raise NotAPatch(reason)
+    mail = next((mail for mail in found if read_sections(mail.diff)), found[0])
+    return _patch_text(
+        name=name or mail.message_id,
+        title=mail.title,
+        author=mail.author,
+        message=_tidied([mail.title, b"", *mail.message]),
+        diff=mail.diff,
+    )
+
+
+def read_commit_text(repository: Repository, commit_hash: str) -> PatchText:
+    """A commit's patch against its parent, by libgit2.
+
+    Raises:
+        NotAPatch: there is no such commit, or it is a merge: `git range-diff` shows none.
+        PatchTooLarge: its diff has too many bytes.
+    """
+    try:
+        commit = repository.revparse_single(commit_hash).peel(Commit)
+    except (GitError, KeyError, ValueError) as error:
+        raise NotAPatch(f"{commit_hash!r} is no commit of {repository.path}") from error
+    if len(commit.parents) > 1:
+        raise NotAPatch(f"{commit_hash} is a merge")
+    head, _, message = commit.read_raw().partition(b"\n\n")
+    fields = dict(line.partition(b" ")[::2] for line in reversed(head.split(b"\n")))
+    charset = fields.get(b"encoding", b"").decode("ascii", errors="replace")
+    author, _, rest = _in_utf8(fields.get(b"author", b""), charset).partition(b"<")
+    lines = [line.rstrip(_SPACE) for line in _in_utf8(message, charset).split(b"\n")]
+    while lines and not lines[0]:
+        del lines[0]
+    while lines and not lines[-1]:
+        del lines[-1]
+    title = lines[: lines.index(b"")] if b"" in lines else lines
+    return _patch_text(
+        name=str(commit.id)[:_SHOWN_HASH],
+        title=b" ".join(title),
+        author=b"%s <%s>" % (author.rstrip(), rest.partition(b">")[0]),
+        message=lines,
+        diff=_diff_of(commit).split(b"\n"),
+        note=_note(repository, commit),
+    )
+
+
+def _patch_text(
+    *,
+    name: str,
+    title: bytes,
+    author: bytes,
+    message: Iterable[bytes],
+    diff: Sequence[bytes],
+    note: Sequence[bytes] = (),
+) -> PatchText:
+    lines = [b" ## Metadata ##", b"Author: " + author, b"", b" ## Commit message ##"]
+    lines += [_indented(_without_tabs(line)) for line in message]
+    if note:
+        lines += [b"", b"", b" ## Notes ##", *map(_indented, note)]
+    head = b"".join(line + b"\n" for line in lines)
+    sections = read_sections(diff)
+    files = [b"".join(line + b"\n" for line in section) for section in sections]
+    return PatchText(
+        name=name,
+        title=title.decode(errors="replace"),
+        text=b"\n".join([head, *files]),
+        diff_at=len(head) + 1 if files else 0,
+        diff_lines=sum(map(len, sections)),
+    )
+
+
+def _indented(line: bytes) -> bytes:
+    return (b"    " + line).rstrip(_SPACE)
+
+
+def _tidied(lines: Sequence[bytes]) -> list[bytes]:
+    """Without spaces at their ends, and never two empty ones; as git tidies a message."""
+    tidy: list[bytes] = []
+    for line in lines:
+        line = line.replace(b"\0", b"").rstrip(_SPACE)
+        if line or (tidy and tidy[-1]):
+            tidy.append(line)
+    return tidy[:-1] if tidy and not tidy[-1] else tidy
+
+
+def _without_tabs(line: bytes) -> bytes:
+    """The line with spaces up to the next eighth column in the place of tabs, as git log has it."""
+    if b"\t" not in line:
+        return line
+    *parts, last = line.split(b"\t")
+    return b"".join(part + b" " * (_TAB - _width(part) % _TAB) for part in parts) + last
+
+
+def _width(text: bytes) -> int:
+    """Columns on a terminal; bytes where that cannot be told."""
+    try:
+        characters = text.decode()
+    except UnicodeDecodeError:
+        return len(text)
+    return sum(map(_columns, characters))
+
+
+def _columns(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf", "Cc"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _in_utf8(text: bytes, charset: str) -> bytes:
+    """Text of a commit that names its charset; as it is where that is none."""
+    if not charset:
+        return text
+    try:
+        return text.decode(charset).encode()
+    except (LookupError, ValueError):
+        return text
+
+
+def _diff_of(commit: Commit) -> bytes:
+    flags = DiffOption.INDENT_HEURISTIC
+    if commit.parents:
+        diff = commit.parents[0].tree.diff_to_tree(commit.tree, flags)
+    else:
+        diff = commit.tree.diff_to_tree(flags=flags, swap=True)
+    diff.find_similar(DiffFind.FIND_RENAMES)
+    read = []
+    size = 0
+    for patch in diff:
+        if patch is None:  # Nothing of it is shown.
+            continue
+        read.append(patch.data)
+        size += len(read[-1])
+        if size > LARGEST_BYTES:
+            raise PatchTooLarge(f"the diff of {commit.id} has more than {LARGEST_BYTES >> 20} MB")
+    return b"".join(read)
+
+
+def _note(repository: Repository, commit: Commit) -> list[bytes]:
+    try:
+        note = repository.lookup_note(str(commit.id)).message
+    except (KeyError, ValueError, GitError):
+        return []
+    return note.removesuffix("\n").encode(errors="replace").split(b"\n")

@@ -1,0 +1,125 @@
+"""What a project's Patchwork was last seen to show of each patch: state, checks, series, delegate.
+
+It is kept from the lists that are read for something else, so it is as old as they are. It may be
+deleted at any time: the next audit of all pages fills it again. Not under the store's lock.
+"""
+
+from __future__ import annotations
+
+import time
+from array import array
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Self
+
+from patchsync.patchwork.shown_patch import COLUMNS, ShownPatch
+from patchsync.store.layout import ContainerPaths
+from patchsync.store.sqlite_file import CacheRemoved, Schema, SqliteFile
+
+_SLOTS = 500  # ids looked up by one statement
+
+# To join it with another file: `ATTACH` the file `ContainerPaths.patch_views` to read.
+_SCHEMA = Schema(
+    version=1,
+    tables="""
+CREATE TABLE IF NOT EXISTS view (
+    patch_id INTEGER PRIMARY KEY, state TEXT, archived INTEGER, "check" TEXT,
+    series_id INTEGER, series_name TEXT, series_version INTEGER, delegate TEXT, commit_ref TEXT,
+    seen_at REAL NOT NULL
+);
+CREATE INDEX IF NOT EXISTS view_state ON view (state, archived);
+""",
+)
+_NAMES = ", ".join(f'"{name}"' for name in (*COLUMNS, "seen_at"))
+# Lists do not come in the order in which they were asked for.
+_RECORD = f"""
+INSERT INTO view ({_NAMES}) VALUES ({", ".join("?" * (len(COLUMNS) + 1))})
+ON CONFLICT (patch_id) DO UPDATE SET
+    {", ".join(f'"{name}" = excluded."{name}"' for name in (*COLUMNS[1:], "seen_at"))}
+WHERE excluded.seen_at >= view.seen_at
+"""  # noqa: S608 - the names are ours
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredView(ShownPatch):
+    """What was shown of a patch, and when."""
+
+    # Seconds since 1970
+    seen_at: float
+
+
+class PatchViews:
+    """The views of one project; a context that closes the file. It serves one thread.
+
+    Reading where nothing was kept yet finds nothing, and makes nothing. All methods raise
+    StoreUnavailable.
+    """
+
+    def __init__(self, paths: ContainerPaths, clock: Callable[[], float] = time.time) -> None:
+        """Nothing is opened yet."""
+        self._file = SqliteFile(paths.patch_views, _SCHEMA)
+        self._clock = clock
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        self._file.close()
+
+    def record(self, shown: Iterable[ShownPatch], seen_at: float) -> None:
+        """Keep what was shown when it was asked for, in seconds since 1970; newer stays."""
+        # Of a machine whose clock is ahead: nothing would be newer for long.
+        seen_at = min(seen_at, self._clock())
+        rows = [(*patch.to_row(), seen_at) for patch in shown]
+        if not rows:
+            return
+        try:
+            self._record(rows)
+        except CacheRemoved:
+            self._record(rows)
+
+    def of(self, patch_ids: Collection[int]) -> dict[int, StoredView]:
+        """The views of these patches, by id; without those that were never seen."""
+        if not self._is_there():
+            return {}
+        wanted = list(patch_ids)
+        parts = (wanted[start : start + _SLOTS] for start in range(0, len(wanted), _SLOTS))
+        views = map(_view, chain.from_iterable(map(self._rows, parts)))
+        return {view.patch_id: view for view in views}
+
+    def in_state(self, states: Collection[str]) -> array[int]:
+        """The ids of all patches in one of these states and not archived, ascending."""
+        if not states or not self._is_there():
+            return array("q")
+        query = (
+            f"SELECT patch_id FROM view WHERE state IN ({', '.join('?' * len(states))})"  # noqa: S608
+            " AND archived IS NOT 1 ORDER BY patch_id"
+        )
+        with self._file.reporting():
+            return array("q", (row[0] for row in self._file.sql.execute(query, tuple(states))))
+
+    def _rows(self, patch_ids: Sequence[int]) -> list[tuple[object, ...]]:
+        slots = ", ".join("?" * len(patch_ids))
+        query = f"SELECT {_NAMES} FROM view WHERE patch_id IN ({slots})"  # noqa: S608
+        return self._file.rows(query, *patch_ids)
+
+    def _record(self, rows: Sequence[tuple[object, ...]]) -> None:
+        if not self._file.is_open or self._file.read_only:
+            self._file.open()
+        with self._file.transaction() as sql:
+            sql.executemany(_RECORD, rows)
+
+    def _is_there(self) -> bool:
+        return self._file.is_open or self._file.open_to_read()
+
+
+def _view(row: tuple[object, ...]) -> StoredView:
+    view = dict(zip((*COLUMNS, "seen_at"), row, strict=True))
+    if view["archived"] is not None:
+        view["archived"] = bool(view["archived"])
+    return StoredView(**view)  # type: ignore[arg-type]
