@@ -22,6 +22,8 @@ from pydantic import (
     model_validator,
 )
 
+from patchsync.config.addresses import as_archive, as_web_url
+
 TOKEN_VARIABLE = "PATCHWORK_TOKEN"  # noqa: S105 - the variable's name, not a token
 # However it is spelt: as a key of the file it can stand in the environment, too.
 TOKEN_VARIABLES = (TOKEN_VARIABLE, "PATCHSYNC_MBOX__PATCHWORK__TOKEN")
@@ -282,3 +284,6 @@ class WebTable(Table):
     archive: str = Field(
         default="", description="of the list's mails, like https://lore.kernel.org/r/{message_id}"
     )
+
+    _url = field_validator("url")(as_web_url)
+    _archive = field_validator("archive")(as_archive)

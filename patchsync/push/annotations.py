@@ -5,15 +5,14 @@ Pure. The same mail may be a patch in several projects: it is one revision, anno
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import IPv4Address, IPv6Address
 from string import Formatter
 from typing import NamedTuple
 from urllib.parse import quote
 
+from patchsync.config.addresses import is_target_url, page_address
 from patchsync.config.push_tables import PushTable
 from patchsync.patchwork.foreign_text import visible
 from patchsync.push.authorship import UNKNOWN_ORIGIN, Origin, are_one_work, superseded
@@ -28,17 +27,6 @@ from patchsync.push.entries import (
 from patchsync.push.kept_checks import still_right
 from patchsync.push.relation.neighbourhood import MOST_PATCHES
 from patchsync.push.templates import Mention, TemplateContext, Templates
-
-LONGEST_URL = 200  # characters of a check's target_url; Patchwork refuses the check with a longer
-
-_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_TOP = r"(?:xn--[a-z0-9]{1,59}|[a-z](?:[a-z-]{0,61}[a-z]))"
-# A stricter form of what Django takes for an address: no user, no letters beyond ASCII.
-_URL = re.compile(
-    rf"https?://(?:(?P<name>(?:{_LABEL}\.)+{_TOP}|localhost)"
-    r"|(?P<ipv4>[0-9.]+)|\[(?P<ipv6>[0-9a-f:.]+)\])(?::[0-9]{1,5})?(?:[/?#][!-~]*)?",
-    re.IGNORECASE,
-)
 
 
 class PatchRef(NamedTuple):
@@ -75,6 +63,8 @@ class Rules:
     templates: Templates
     # By project id
     facts: Mapping[int, ProjectFacts]
+    # `[web] url`, where checks lead
+    web_url: str = ""
     # The ids of the projects whose lists get comments, and the first day (as in `Revision`) of
     # which patches do
     commented: Set[int] = frozenset()
@@ -141,9 +131,10 @@ class _Group:
             later=mentions[place + 1 :],
             commits=self._commits,
             commit_urls=[url for each in self._commits if (url := _filled(url_format, each))],
+            page_url=self._page_url(place, patch.patch_id),
         )
         if Sink.CHECK in push.sinks:
-            values[Sink.CHECK] = self._check(patch.patch_id, context, mentions[place])
+            values[Sink.CHECK] = self._check(place, patch, context)
         if Sink.STATE in push.sinks:
             values[Sink.STATE] = self._state(place)
         # On older revisions nobody reads it, and each would be a mail to the whole list.
@@ -154,7 +145,8 @@ class _Group:
             values[Sink.COMMENT] = CommentValue(text=text, about=tuple(about))
         return values
 
-    def _check(self, patch_id: int, context: TemplateContext, own: Mention) -> CheckValue | None:
+    def _check(self, place: int, patch: PatchRef, context: TemplateContext) -> CheckValue | None:
+        own = self._mentions_in(patch.project_id)[place]
         templates = self._rules.templates
         state = templates.check_state(context)
         if state is None:
@@ -163,14 +155,30 @@ class _Group:
         check = CheckValue(
             state=state,
             description=templates.description(context),
-            target_url=_first_usable([*context.commit_urls[:1], next_url]),
+            target_url=_first_usable([context.page_url, *context.commit_urls[:1], next_url]),
         )
-        shown = self._shown.get(patch_id)
+        shown = self._shown.get(patch.patch_id)
         if shown is None or shown == check:
             return check
-        later_urls = [each.url for each in context.later if not context.commit_urls]
+        good_urls: list[str] | None = [
+            each.url for each in context.later if not context.commit_urls
+        ]
+        # No check is worth another one for where the pages are, were, or are no more.
+        pages = self._pages("", place, patch.patch_id)
+        if context.page_url or (shown.target_url.endswith(pages) and shown.target_url != own.url):
+            good_urls = None
         former = templates.former_description(context)
-        return shown if still_right(shown, check, former, later_urls) else check
+        return shown if still_right(shown, check, former, good_urls) else check
+
+    def _page_url(self, place: int, patch_id: int) -> str:
+        """The page of a revision, where there are pages and a check may link to it; else ""."""
+        web_url = self._rules.web_url
+        return _first_usable(self._pages(web_url, place, patch_id)) if web_url else ""
+
+    def _pages(self, web_url: str, place: int, patch_id: int) -> tuple[str, ...]:
+        """The addresses of a revision's page: by its message-id, and the short one by its patch."""
+        names = (self.revisions[place].message_id, str(patch_id))
+        return tuple(page_address(web_url, name) for name in names)
 
     def _state(self, place: int) -> StateValue | None:
         table = self._rules.push.state
@@ -235,18 +243,4 @@ def _filled(url_format: str, value: str) -> str:
 
 def _first_usable(urls: Iterable[str]) -> str:
     """The first that Patchwork takes as a check's target_url; empty if it takes none."""
-    return next(filter(_is_usable, urls), "")
-
-
-def _is_usable(url: str) -> bool:
-    match = _URL.fullmatch(url) if len(url) <= LONGEST_URL else None
-    if match is None:
-        return False
-    try:
-        if match["ipv4"]:
-            IPv4Address(match["ipv4"])
-        if match["ipv6"]:
-            IPv6Address(match["ipv6"])
-    except ValueError:
-        return False
-    return True
+    return next(filter(is_target_url, urls), "")

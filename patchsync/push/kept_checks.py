@@ -22,16 +22,20 @@ _TOTAL = re.compile(r"^(revision \d+) of \d+")
 
 
 def still_right(
-    shown: CheckValue, desired: CheckValue, former: str | None, later_urls: Collection[str]
+    shown: CheckValue,
+    desired: CheckValue,
+    former: str | None,
+    good_urls: Collection[str] | None,
 ) -> bool:
     """Whether what is shown says the same as what is desired.
 
     `former`: what the former default says now; None where the configuration has its own words.
-    `later_urls`: of all later revisions, to any of which a check once linked.
+    `good_urls`: to which it may link as well, such as those of all later revisions, to any of which
+    a check once linked; None: to any.
     """
     if shown.state != desired.state:
         return False
-    if shown.target_url != desired.target_url and shown.target_url not in later_urls:
+    if good_urls is not None and shown.target_url not in (desired.target_url, *good_urls):
         return False
     if shown.description == desired.description:
         return True

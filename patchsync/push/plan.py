@@ -65,6 +65,7 @@ def plan(
         push=config.push,
         templates=Templates(config.push),
         facts={number: project.facts for number, project in identity.projects.items()},
+        web_url=config.web.url,
         commented={each.paths.project_id for each in projects if gets_comments(config, each)},
         oldest=(datetime.now(UTC) - max_age).strftime("%Y/%m/%d"),
     )
@@ -176,5 +177,6 @@ def _fingerprint(config: Config, identity: Identity) -> str:
         mode="json", include={"sinks", "check", "relation", "state", "comment"}
     )
     # The last: the ledger has the line of each patch.
-    text = json.dumps([rules, identity_json(identity), "named"], sort_keys=True)
+    decided = [rules, identity_json(identity), "named", *filter(None, [config.web.url])]
+    text = json.dumps(decided, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

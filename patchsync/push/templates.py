@@ -3,7 +3,8 @@
 A template sees `number` and `total` (of this revision, from 1, and of all), `earlier` and `later`
 (lists, nearest first, of what has `message_id`, `date`, `patch_id` and `url`), `newest` (whether
 there is no later one), `commits` (full hashes; the filter `short` leaves 12 digits) and
-`commit_urls` (one for each commit, or none at all).
+`commit_urls` (one for each commit, or none at all) and `page_url` (of the revision's page, empty
+without `[web] url`).
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class TemplateContext:
     later: Sequence[Mention]
     commits: Sequence[str]
     commit_urls: Sequence[str]
+    page_url: str = ""
 
     @property
     def newest(self) -> bool:

@@ -1,34 +1,20 @@
-"""Addresses of the pages: whatever a mail calls itself, its address leads back to it.
-
-A name is one segment of a path, quoted whole. A message-id goes without its angle brackets where it
-cannot be taken for something else without them.
-"""
+"""Addresses of the pages: whatever a mail calls itself, its address leads back to it."""
 
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, unquote_to_bytes, urlencode, urlsplit
+from urllib.parse import unquote_to_bytes, urlencode, urlsplit
 
 from patchsync.config import Config
+from patchsync.config.addresses import quoted_name
 
 # A line of a mail has no more
 LONGEST_NAME = 1000  # bytes
-FORMATS = ("json", "txt", "svg")
-# What is told from a number, a commit and a format without brackets
-_PLAIN_ID = re.compile(r"<([^<>@]+@[^<>@]+)>")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class BadName(ValueError):
     """A segment of an address that is nobody's name."""
-
-
-def quoted(name: str) -> str:
-    """A name as a segment of a path: a message-id, a number, a hash, a link name of a project."""
-    plain = _PLAIN_ID.fullmatch(name)
-    if plain and not plain[1].endswith(tuple(f".{format_}" for format_ in FORMATS)):
-        name = plain[1]
-    return quote(name, safe="@", errors="surrogateescape")
 
 
 def read_name(segment: str) -> str:
@@ -62,15 +48,15 @@ class Links:
 
     def project(self, name: str, **query: str) -> str:
         """The patches of a project; of `query` what is not empty."""
-        return f"{self.root}/p/{quoted(name)}{_query(query)}"
+        return f"{self.root}/p/{quoted_name(name)}{_query(query)}"
 
     def triage(self, name: str) -> str:
         """What of a project waits for somebody."""
-        return f"{self.root}/p/{quoted(name)}/triage"
+        return f"{self.root}/p/{quoted_name(name)}/triage"
 
     def patch(self, name: str, suffix: str = "") -> str:
         """All revisions of a patch; `suffix` as `.json`."""
-        return f"{self.root}/r/{quoted(name)}{suffix}"
+        return f"{self.root}/r/{quoted_name(name)}{suffix}"
 
     def why(self, name: str) -> str:
         """Why the revisions of a patch are one."""
@@ -78,19 +64,19 @@ class Links:
 
     def diff(self, left: str, right: str, suffix: str = "") -> str:
         """What changed from one revision to another."""
-        return f"{self.root}/diff/{quoted(left)}/{quoted(right)}{suffix}"
+        return f"{self.root}/diff/{quoted_name(left)}/{quoted_name(right)}{suffix}"
 
     def diff_to_predecessor(self, name: str, suffix: str = "") -> str:
         """What changed in this revision."""
-        return f"{self.root}/diff/{quoted(name)}{suffix}"
+        return f"{self.root}/diff/{quoted_name(name)}{suffix}"
 
     def series(self, key: str, suffix: str = "") -> str:
         """A series, beside its predecessor."""
-        return f"{self.root}/series/{quoted(key)}{suffix}"
+        return f"{self.root}/series/{quoted_name(key)}{suffix}"
 
     def chart(self, name: str) -> str:
         """A drawing."""
-        return f"{self.root}/chart/{quoted(name)}.svg"
+        return f"{self.root}/chart/{quoted_name(name)}.svg"
 
     def static(self, name: str) -> str:
         """A file that is the same for all."""

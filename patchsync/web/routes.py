@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from patchsync.web.links import FORMATS, BadName, read_name
+from patchsync.config.addresses import FORMATS
+from patchsync.web.links import BadName, read_name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
@@ -56,13 +59,21 @@ def desired(
     commits: Sequence[str] = (),
     facts: dict[int, ProjectFacts] | None = None,
     push: dict[str, Any] | None = None,
+    web_url: str = "",
+    shown: dict[int, CheckValue] | None = None,
 ) -> dict[int, Annotation]:
     """What is desired with all sinks on, unless `push` says otherwise."""
     table = PushTable.model_validate(push or ALL)
     commented = {int(number) for number in table.comment.projects}
-    rules = Rules(push=table, templates=Templates(table), facts=facts or {}, commented=commented)
+    rules = Rules(
+        push=table,
+        templates=Templates(table),
+        facts=facts or {},
+        web_url=web_url,
+        commented=commented,
+    )
     values: dict[int, dict[str, Any]] = {}
-    for row in annotate(revisions, commits, rules):
+    for row in annotate(revisions, commits, rules, shown):
         values.setdefault(row.patch_id, {})[row.sink] = row.value
     return {patch_id: Annotation(**of_patch) for patch_id, of_patch in values.items()}
 
@@ -220,6 +231,66 @@ def test_an_address_that_patchwork_refuses_is_not_sent(bad: str) -> None:
     assert target(ProjectFacts(commit_url_format=bad), [COMMIT]) == ""
 
 
+PAGES = "https://patches.example.org"
+
+
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [
+        ("a@example.org", "a@example.org"),
+        ("a/../b?c#%@x", "a%2F..%2Fb%3Fc%23%25@x"),
+        ('"><script>@x', "%3C%22%3E%3Cscript%3E@x%3E"),
+        # What would be taken for a patch, a commit or a format keeps its brackets.
+        ("123", "%3C123%3E"),
+        ("..", "%3C..%3E"),
+        ("a@example.json", "%3Ca@example.json%3E"),
+        # Too long for a check by its name
+        ("x" * 170 + "@example.org", "17"),
+    ],
+)
+def test_the_target_is_the_page_where_there_are_pages(name: str, page: str) -> None:
+    """Of the revision itself, whatever its project has for links."""
+    group = [revision("01", 17, message_id=f"<{name}>"), revision("02", 23)]
+    check = desired(group, [COMMIT], {1: GIT}, web_url=PAGES)[17].check
+    assert check and check.target_url == f"{PAGES}/r/{page}"
+
+
+def test_without_room_for_a_page_the_target_is_as_ever() -> None:
+    """Patchwork refuses a check whose link is longer than 200."""
+    check = desired(FOUR, [COMMIT], {1: GIT}, web_url=f"{PAGES}/{'x' * 170}")[17].check
+    assert check and check.target_url == f"https://git.example.org/?id={COMMIT}"
+
+
+@pytest.mark.parametrize("web_url", [PAGES, "", "https://elsewhere.example.org"])
+@pytest.mark.parametrize("url", ["", "https://lore.example.org/r/23@example.org", f"{PAGES}/r/17"])
+def test_a_check_that_is_right_but_for_its_link_stays(url: str, web_url: str) -> None:
+    """Pages that come, move or go are worth none: each stays in Patchwork for ever."""
+    if not web_url and not url:
+        return
+    before = desired(FOUR, facts={1: ARCHIVE})[17].check
+    assert before
+    shown = replace(before, target_url=url)
+    assert desired(FOUR, facts={1: ARCHIVE}, web_url=web_url, shown={17: shown})[17].check == shown
+
+
+def test_a_check_that_is_wrong_gets_the_page() -> None:
+    """By its state or its words."""
+    right = desired(FOUR, web_url=PAGES)[17].check
+    assert right and right.target_url == f"{PAGES}/r/17@example.org"
+    for change in ({"state": "success"}, {"description": "earlier revision: 3"}):
+        shown = replace(right, target_url="", **change)
+        assert desired(FOUR, web_url=PAGES, shown={17: shown})[17].check == right
+
+
+def test_without_pages_a_link_elsewhere_is_put_right() -> None:
+    """As ever: to its own mail in the archive, which is not where it leads now."""
+    right = desired(FOUR, facts={1: ARCHIVE})[17].check
+    assert right
+    for url in ("", "https://lore.example.org/r/17@example.org", "https://example.org/r/18"):
+        shown = replace(right, target_url=url)
+        assert desired(FOUR, facts={1: ARCHIVE}, shown={17: shown})[17].check == right
+
+
 # --- relation, state, comment ----------------------------------------------------------------
 
 
@@ -327,6 +398,22 @@ def test_templates_see_all_that_is_known() -> None:
         f"2/4 False 1a2b3c4d5e6f https://git.example.org/?id={COMMIT} -<17@example.org> 2020/01/01"
         " 17 https://lore.example.org/r/17@example.org +40 +90"
     )
+
+
+def test_a_comment_may_name_the_page() -> None:
+    """As docs/push.md has it; the default template names none, so that no comment changes."""
+    doc = (Path(__file__).parents[3] / "docs/push.md").read_text()
+    (example,) = (
+        part for part in re.findall(r"```toml\n(.*?)```", doc, re.S) if "page_url" in part
+    )
+    template = tomllib.loads(example)["push"]["comment"]["template"]
+    push = ALL | {"comment": ALL["comment"] | {"template": template}}
+    comment = desired(FOUR, push=push, web_url=PAGES)[90].comment
+    assert comment
+    assert comment.text.startswith("Revision 4 of a patch; ")
+    assert comment.text.endswith(f": {PAGES}/r/90@example.org")
+    assert desired(FOUR, push=push)[90].comment is None
+    assert desired(FOUR)[90].comment == desired(FOUR, web_url=PAGES)[90].comment
 
 
 # --- any order -------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patchsync.web.links import LONGEST_NAME, BadName, Links, quoted, read_name
+from patchsync.config.addresses import quoted_name
+from patchsync.web.links import LONGEST_NAME, BadName, Links, read_name
 from patchsync.web.routes import find
 from tests.unit.web.conftest import configuration
 
@@ -64,7 +65,7 @@ def test_an_odd_name_comes_back(tmp_path: Path, name: str, suffix: str) -> None:
 )
 def test_any_message_id_comes_back(message_id: str) -> None:
     """Quoted it is one segment of printable ASCII, which no browser takes for a way upwards."""
-    segment = quoted(message_id)
+    segment = quoted_name(message_id)
     assert segment.isascii() and segment.isprintable() and not set(segment) & set("/?#\\<>\"' ")
     assert segment.lower().replace("%2e", ".") not in (".", "..")
     assert bare(read_name(segment)) == bare(message_id)
