@@ -8,16 +8,17 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 
 from patchsync.config import load
 from patchsync.errors import PatchsyncError
 from patchsync.fleet.parent_death import die_with_parent
-from patchsync.web.worker import NICENESS
+from patchsync.web.answers import NICENESS
 
 logger = logging.getLogger(__name__)
 
-PAUSE_SECONDS = 5.0
+PAUSE_SECONDS = 2.0
 # After a failure, where it may not write, and until a process that ended is started again
 LONG_PAUSE_SECONDS = 60.0
 COMMAND = [sys.executable, "-m", "patchsync.web.catching_up"]
@@ -26,8 +27,9 @@ COMMAND = [sys.executable, "-m", "patchsync.web.catching_up"]
 class CatchingUp:
     """The process, started again when it ends; to be used within an event loop."""
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
         self._command = command
+        self._environment = environment
         self._process: asyncio.subprocess.Process | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -51,6 +53,7 @@ class CatchingUp:
             self._process = await asyncio.create_subprocess_exec(
                 *die_with_parent(self._command),
                 stdin=asyncio.subprocess.DEVNULL,
+                env=self._environment,
                 start_new_session=True,
             )
             code = await self._process.wait()

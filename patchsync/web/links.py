@@ -60,7 +60,7 @@ class Links:
 
     def why(self, name: str) -> str:
         """Why the revisions of a patch are one."""
-        return f"{self.root}/r/{quoted(name)}/why"
+        return f"{self.root}/r/{quoted_name(name)}/why"
 
     def diff(self, left: str, right: str, suffix: str = "") -> str:
         """What changed from one revision to another."""

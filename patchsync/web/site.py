@@ -55,6 +55,11 @@ class Site:
         with Catalog.open(self.config) as catalog:
             yield catalog
 
+    def warm_up(self) -> None:
+        """Load all templates, so that no request waits for one."""
+        for name in self._templates.list_templates():
+            self._templates.get_template(name)
+
     def page(self, template: str, *, status: int = 200, **values: object) -> Answer:
         """A page made of a template of `templates/`."""
         text = self._templates.get_template(template).render(**values)
