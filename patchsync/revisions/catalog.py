@@ -12,12 +12,14 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from unicodedata import normalize
 
 from patchsync.analysis.groups import Group
 from patchsync.config import Config
+from patchsync.errors import StoreUnavailable
 from patchsync.revisions.catalog_file import (
     LAST_DATE,
     catalog_file,
@@ -29,6 +31,8 @@ from patchsync.revisions.catalog_file import (
 )
 from patchsync.revisions.model import PatchInProject, PatchMail, Series, SubjectPrefix
 from patchsync.revisions.subject import read_subject
+from patchsync.store.layout import ContainerPaths, Layout
+from patchsync.store.patch_views import PatchViews, StoredView
 from patchsync.store.sqlite_file import SqliteFile
 
 DAY = 86400  # seconds
@@ -63,10 +67,13 @@ class CommitTimes(NamedTuple):
 class Catalog:
     """The catalog of a configuration; a context."""
 
-    def __init__(self, file: SqliteFile, mails: Path) -> None:
-        """`file` is open; `mails`: the folder of the mails."""
+    def __init__(self, file: SqliteFile, d_mbox: Path, layout: Layout) -> None:
+        """`file` is open."""
         self._file = file
-        self._mails = mails
+        self._d_mbox = d_mbox
+        self._layout = layout
+        # What Patchwork was seen to show, by project
+        self._views: dict[int, PatchViews] = {}
 
     @classmethod
     def open(cls, config: Config) -> Self:
@@ -74,7 +81,7 @@ class Catalog:
         file = catalog_file(config)
         if not file.open_to_read():
             file.open_in_memory()
-        return cls(file, config.d_mbox / config.store.layout)
+        return cls(file, config.d_mbox, config.store.layout)
 
     def __enter__(self) -> Self:
         return self
@@ -85,6 +92,8 @@ class Catalog:
     def close(self) -> None:
         """Close it."""
         self._file.close()
+        for views in self._views.values():
+            views.close()
 
     # What there is
 
@@ -143,7 +152,7 @@ class Catalog:
         raws = []
         for day, md5 in rows:
             with suppress(OSError):
-                raws.append((self._mails / day / md5).read_bytes())
+                raws.append((self._d_mbox / self._layout / day / md5).read_bytes())
         return raws
 
     # Groups
@@ -361,19 +370,40 @@ class Catalog:
         return [_mail(row, patches[row[0]], keys) for row in sorted(rows)]
 
     def _patches(self, numbers: Sequence[int]) -> dict[int, tuple[PatchInProject, ...]]:
-        found: dict[int, list[PatchInProject]] = defaultdict(list)
+        rows: list[tuple[Any, ...]] = []
         for some in pieces(numbers):
             query = f"""
-                SELECT p.mail, project.id, project.name, p.id, p.gone
+                SELECT p.mail, p.project, p.id, p.gone, project.name, project.listaddr
                 FROM patch p JOIN project ON project.id = p.project
                 WHERE p.mail IN {slots(some)} ORDER BY p.project, p.id
             """  # noqa: S608
-            for mail, project_id, name, patch_id, gone in self._file.rows(query, *some):
-                patch = PatchInProject(
-                    project_id=project_id, project_name=name, patch_id=patch_id, gone=bool(gone)
-                )
-                found[mail].append(patch)
+            rows += self._file.rows(query, *some)
+        views = self._shown(rows)
+        found: dict[int, list[PatchInProject]] = defaultdict(list)
+        for mail, project, patch_id, gone, name, _ in rows:
+            view = views.get((project, patch_id))
+            patch = PatchInProject(
+                project_id=project, project_name=name, patch_id=patch_id, gone=bool(gone)
+            )
+            found[mail].append(_as_shown(patch, view) if view else patch)
         return {number: tuple(found[number]) for number in numbers}
+
+    def _shown(self, rows: list[tuple[Any, ...]]) -> dict[tuple[int, int], StoredView]:
+        """What Patchwork was seen to show of these patches."""
+        wanted: dict[tuple[int, str], list[int]] = defaultdict(list)
+        for _, project, patch_id, _, _, listaddr in rows:
+            wanted[project, listaddr].append(patch_id)
+        shown = {}
+        for (project, listaddr), patch_ids in wanted.items():
+            if project not in self._views:
+                paths = ContainerPaths(
+                    d_mbox=self._d_mbox, listaddr=listaddr, project_id=project, layout=self._layout
+                )
+                self._views[project] = PatchViews(paths)
+            with suppress(StoreUnavailable):  # Then it is not known, as before any list was seen.
+                for patch_id, view in self._views[project].of(patch_ids).items():
+                    shown[project, patch_id] = view
+        return shown
 
     def _series_keys(self, numbers: set[int]) -> dict[int, str]:
         """The keys of these series."""
@@ -391,6 +421,18 @@ class Catalog:
         if _is_text(message_id):
             number = self._file.value("SELECT id FROM mail WHERE message_id = ?", message_id)
         return number_of(message_id, date) if number is None else number
+
+
+def _as_shown(patch: PatchInProject, view: StoredView) -> PatchInProject:
+    return replace(
+        patch,
+        state=view.state,
+        archived=view.archived,
+        check=view.check,
+        series_id=view.series_id,
+        delegate=view.delegate,
+        seen_at=view.seen_at,
+    )
 
 
 def _mail(

@@ -38,7 +38,7 @@ LAST_DATE = 2**38  # seconds; of what is no date of this millennium, too
 _TABLES = """
 CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS project (
-    id INTEGER PRIMARY KEY, name TEXT NOT NULL, mark TEXT, files TEXT
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, listaddr TEXT NOT NULL, mark TEXT, files TEXT
 );
 CREATE TABLE IF NOT EXISTS mail (
     id INTEGER PRIMARY KEY, message_id TEXT NOT NULL, source BLOB NOT NULL,

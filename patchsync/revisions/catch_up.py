@@ -123,9 +123,12 @@ def _is_current(file: SqliteFile, sources: _Sources) -> bool:
     with file:
         if not file.value("SELECT value FROM note WHERE name = 'complete'"):
             return False
-        known = dict(file.rows("SELECT id, files || name FROM project"))
+        known = dict(file.rows("SELECT id, files || name || listaddr FROM project"))
         groups = file.value("SELECT value FROM note WHERE name = ?", _GROUPS)
-    seen = {number: source.files + source.name for number, source in sources.projects.items()}
+    seen = {
+        number: source.files + source.name + source.paths.listaddr
+        for number, source in sources.projects.items()
+    }
     return known == seen and groups == sources.groups
 
 
@@ -179,9 +182,9 @@ def _begin(file: SqliteFile, sources: _Sources) -> None:
     with file.transaction() as sql:
         for number, source in sources.projects.items():
             sql.execute(
-                "INSERT INTO project (id, name) VALUES (?1, ?2) ON CONFLICT DO UPDATE"
-                " SET name = ?2 WHERE name != ?2",
-                (number, source.name),
+                "INSERT INTO project (id, name, listaddr) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE"
+                " SET name = ?2, listaddr = ?3 WHERE (name, listaddr) != (?2, ?3)",
+                (number, source.name, source.paths.listaddr),
             )
     for number in gone:
         MailRows(file, Path()).keep_only(number, ())

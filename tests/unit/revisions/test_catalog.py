@@ -8,10 +8,12 @@ import pytest
 from catalog_fakes import BEGAN, DAY, FakeStore, mail, name
 
 from patchsync.analysis.groups import Group
+from patchsync.patchwork.shown_patch import ShownPatch
 from patchsync.revisions import catalog as catalog_module
 from patchsync.revisions import catalog_mails
 from patchsync.revisions.catalog import Catalog
 from patchsync.revisions.model import PatchInProject, PatchMail, SubjectPrefix
+from patchsync.store.patch_views import PatchViews
 
 
 @pytest.fixture
@@ -138,3 +140,28 @@ def test_sums_for_charts(store: FakeStore) -> None:
         assert days == [(first, 1), (first + 1, 1)]
         assert catalog.patches_per_day(1, days=5, now=BEGAN + 41 * DAY) == [(first + 40, 1)]
         assert catalog.patches_per_day(2) == []
+
+
+def test_what_patchwork_was_seen_to_show_is_told(store: FakeStore) -> None:
+    """Of the project's own lists; None where none was read, or what was kept is damaged."""
+    for project in (1, 2):
+        store.put(7, mail(), project=project)
+    with PatchViews(store.paths(1)) as views:
+        shown = ShownPatch(patch_id=7, state="new", archived=False, check="fail", series_id=3)
+        views.record([shown], seen_at=BEGAN)
+    told = PatchInProject(
+        project_id=1,
+        project_name="sample",
+        patch_id=7,
+        state="new",
+        archived=False,
+        check="fail",
+        series_id=3,
+        seen_at=BEGAN,
+    )
+    other = PatchInProject(project_id=2, project_name="other", patch_id=7)
+    with store.catalog() as catalog:
+        assert catalog.mails_of_patch(7)[0].patches == (told, other)
+    store.paths(1).patch_views.write_bytes(b"no database" * 1000)
+    with store.catalog() as catalog:
+        assert catalog.mails_of_patch(7)[0].patches[0].state is None
