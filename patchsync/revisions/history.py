@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import replace
 
 from pygit2 import Commit, GitError, Repository
 
@@ -15,9 +14,7 @@ from patchsync.analysis.settings import read_settings
 from patchsync.config import Config
 from patchsync.errors import GiveUp, PatchsyncError, UnknownPatch
 from patchsync.revisions.catalog import Catalog
-from patchsync.revisions.model import PatchHistory, PatchInProject, PatchMail, UpstreamCommit
-from patchsync.store.patch_views import PatchViews, StoredView
-from patchsync.sync.projects import find_projects
+from patchsync.revisions.model import PatchHistory, PatchMail, UpstreamCommit
 
 # Of one patch; a group may hold what somebody sent thousands of times.
 MOST_REVISIONS = 100
@@ -44,7 +41,7 @@ def history_of(config: Config, catalog: Catalog, name: str) -> PatchHistory:
     keys = dict.fromkeys(mail.series_key for mail in shown)
     return PatchHistory(
         asked=asked,
-        revisions=tuple(with_views(config, shown)),
+        revisions=tuple(shown),
         commits=tuple(read_commits(config, catalog, group.commits[:MOST_COMMITS])),
         series={key: series for key in keys if (series := catalog.series(key))},
         left_out=len(group.message_ids) - len(shown),
@@ -86,41 +83,6 @@ def _find_commit(config: Config, catalog: Catalog, text: str) -> str:
         return look_up_commit(config, text)
     except GiveUp as error:
         raise UnknownPatch(str(error)) from None
-
-
-def with_views(config: Config, mails: Sequence[PatchMail]) -> list[PatchMail]:
-    """The mails, with what Patchwork was last seen to show of each as a patch."""
-    views: dict[int, StoredView] = {}
-    # A Patchwork numbers the patches of all its projects together.
-    ids = {(each.project_id, each.patch_id) for mail in mails for each in mail.patches}
-    for project in find_projects(config):
-        own = [patch_id for number, patch_id in ids if number == project.paths.project_id]
-        if own:
-            with PatchViews(project.paths) as kept:
-                views |= kept.of(own)
-    return [
-        replace(
-            mail,
-            patches=tuple(
-                as_seen(patch, views[patch.patch_id]) if patch.patch_id in views else patch
-                for patch in mail.patches
-            ),
-        )
-        for mail in mails
-    ]
-
-
-def as_seen(patch: PatchInProject, view: StoredView) -> PatchInProject:
-    """A patch, with what Patchwork was last seen to show of it."""
-    return replace(
-        patch,
-        state=view.state,
-        archived=view.archived,
-        check=view.check,
-        series_id=view.series_id,
-        delegate=view.delegate,
-        seen_at=view.seen_at,
-    )
 
 
 def read_commits(config: Config, catalog: Catalog, hashes: Iterable[str]) -> list[UpstreamCommit]:

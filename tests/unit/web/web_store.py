@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from email.utils import formatdate
 
-from patchsync.revisions.catch_up import catch_up
-
 from patchsync.config import Config
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.shown_patch import ShownPatch
+from patchsync.revisions.catch_up import catch_up
 from patchsync.store.identity import Origin, claim
 from patchsync.store.layout import ContainerPaths
 from patchsync.store.patch_views import PatchViews
