@@ -138,9 +138,11 @@ class PatchHistory:
     def before(self, message_id: str) -> PatchMail | None:
         """The revision before this one; of copies on other lists the one of the same time is none.
 
-        A group may have several patches of one series. None of them is a revision of another, but
-        for a part that was sent again; and of an earlier series that one is before this which has
-        its title, else its place. None for the first, and for a mail that is not in it.
+        Of a v3 that is the v2, though a mail without a version came after that, as a maintainer's
+        notice that it was applied; else the last one by then. A group may have several patches of
+        one series. None of them is a revision of another, but for a part that was sent again; and
+        of an earlier series that one is before this which has its title, else its place. None for
+        the first, and for a mail that is not in it.
         """
         mail = self.revision(message_id)
         if mail is None:
@@ -153,7 +155,8 @@ class PatchHistory:
         ]
         if not earlier:
             return None
-        last = earlier[-1]
+        numbered = [each for each in earlier if 1 < each.prefix.version <= mail.prefix.version]
+        last = (numbered or earlier)[-1]
         together = [each for each in earlier if each.series_key == last.series_key]
         return max(
             together,

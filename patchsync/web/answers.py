@@ -12,6 +12,9 @@ JSON = "application/json; charset=utf-8"
 SVG = "image/svg+xml; charset=utf-8"
 # What one answer may have; a page that could have more says so itself, in time.
 LARGEST_BODY = 8 << 20  # bytes
+RETRY_AFTER = 3  # seconds
+# Of the processes behind the pages: the fleet goes before.
+NICENESS = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -58,6 +58,10 @@ class Links:
         """All revisions of a patch; `suffix` as `.json`."""
         return f"{self.root}/r/{quoted_name(name)}{suffix}"
 
+    def why(self, name: str) -> str:
+        """Why the revisions of a patch are one."""
+        return f"{self.root}/r/{quoted_name(name)}/why"
+
     def diff(self, left: str, right: str, suffix: str = "") -> str:
         """What changed from one revision to another."""
         return f"{self.root}/diff/{quoted_name(left)}/{quoted_name(right)}{suffix}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -239,9 +238,8 @@ def test_who_says_nothing_is_hung_up_on(config: Config, monkeypatch: pytest.Monk
             assert got < 4 << 20
 
 
-def test_real_processes(config: Config, real_workers: Callable[[Config], None]) -> None:
+def test_real_processes(config: Config) -> None:
     """The command that the service runs makes the page of the projects."""
-    real_workers(config)
     with serving(config) as pages:
         reply = pages.ask("/")
         assert reply.status == 200

@@ -1,0 +1,138 @@
+"""The catalog's SQLite file: a cache of what mails, indexes and patch-groups say of the patches.
+
+It may be deleted at any time; `catch_up` makes it anew. There is one for each Patchwork whose
+patches are in a store.
+
+A mail's number holds its date, so that rows, and what the full text search finds, lie in order of
+time: newest first costs no sorting.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from functools import cache
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+from patchsync.config import Config
+from patchsync.store.layout import OWN_FOLDER
+from patchsync.store.sqlite_file import Schema, SqliteFile
+
+# A number of a mail is its date in seconds, and behind it what tells those of one second apart.
+DATE_SHIFT = 24
+LAST_DATE = 2**38  # seconds; of what is no date of this millennium, too
+
+# `project.mark` is how far its index was taken in (`News.mark`), `project.files` how index and list
+# of gone patches looked then. `mail.source` tells the bytes that were read; `refs` are the
+# message-ids that a numbered mail answers, the nearest first, `reference` the same by hash, to be
+# looked up. `series` NULL: a mail that is one by itself. `unlinked`: those whose series is to be
+# found (anew). A series' number is that of its first mail. `member` has the groups of more than one
+# mail or with a commit, by the hash of their line; `line` sums them up: the mails that are stored,
+# the date of the first, the time of the first commit. `upstream` has the times of commits, NULL
+# where no repository that was asked says so. `search` keeps no text, so what leaves it
+# has to be said again.
+_TABLES = """
+CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS project (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL, listaddr TEXT NOT NULL, mark TEXT, files TEXT
+);
+CREATE TABLE IF NOT EXISTS mail (
+    id INTEGER PRIMARY KEY, message_id TEXT NOT NULL, source BLOB NOT NULL,
+    date REAL NOT NULL, author_name TEXT NOT NULL, author_address TEXT NOT NULL,
+    subject TEXT NOT NULL, version INTEGER NOT NULL, part INTEGER NOT NULL, total INTEGER NOT NULL,
+    change_id TEXT, refs TEXT, series INTEGER, files TEXT NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS mail_name ON mail (message_id);
+CREATE INDEX IF NOT EXISTS mail_series ON mail (series) WHERE series IS NOT NULL;
+CREATE INDEX IF NOT EXISTS mail_shape ON mail (author_address, version, total, date)
+    WHERE refs IS NOT NULL;
+CREATE INDEX IF NOT EXISTS mail_change ON mail (change_id) WHERE change_id IS NOT NULL;
+CREATE TABLE IF NOT EXISTS patch (
+    project INTEGER NOT NULL, id INTEGER NOT NULL, mail INTEGER NOT NULL, gone INTEGER NOT NULL,
+    day TEXT NOT NULL, md5 BLOB NOT NULL, PRIMARY KEY (project, id)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS patch_mail ON patch (mail);
+CREATE INDEX IF NOT EXISTS patch_listed ON patch (project, mail) WHERE NOT gone;
+CREATE TABLE IF NOT EXISTS reference (
+    target INTEGER NOT NULL, mail INTEGER NOT NULL, PRIMARY KEY (target, mail)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS unlinked (mail INTEGER PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS series (id INTEGER PRIMARY KEY, cover TEXT);
+CREATE INDEX IF NOT EXISTS series_cover ON series (cover) WHERE cover IS NOT NULL;
+CREATE TABLE IF NOT EXISTS member (
+    name TEXT PRIMARY KEY, line INTEGER NOT NULL, is_commit INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS member_line ON member (line);
+CREATE TABLE IF NOT EXISTS line (
+    id INTEGER PRIMARY KEY, mails INTEGER NOT NULL, posted REAL, landed REAL
+);
+CREATE INDEX IF NOT EXISTS line_sums ON line (mails, posted, landed);
+CREATE TABLE IF NOT EXISTS upstream (
+    hash TEXT PRIMARY KEY, authored REAL, committed REAL, asked INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS upstream_asked ON upstream (hash) WHERE NOT asked
+"""
+_SEARCH = """;
+CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5 (
+    subject, author, file, project, content = '', detail = 'column',
+    tokenize = "unicode61 remove_diacritics 2 tokenchars '_'"
+)
+"""
+_VERSION = 1
+_SLOTS = 500
+T = TypeVar("T")
+
+
+@cache
+def has_full_text_search() -> bool:
+    """Whether this SQLite has FTS5; else a search looks at each patch."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        query = "SELECT sqlite_compileoption_used('ENABLE_FTS5')"
+        return bool(connection.execute(query).fetchone()[0])
+
+
+def catalog_path(config: Config) -> Path:
+    """Where the catalog of a configuration lies: beside the stores, one for each Patchwork."""
+    return config.d_mbox / OWN_FOLDER / f"catalog.{config.instance}.sqlite"
+
+
+def catalog_file(config: Config) -> SqliteFile:
+    """The file, not yet open."""
+    # Made without it, it would lack what a search looks at.
+    if has_full_text_search():
+        schema = Schema(version=2 * _VERSION, tables=_TABLES + _SEARCH)
+    else:
+        schema = Schema(version=2 * _VERSION + 1, tables=_TABLES)
+    return SqliteFile(catalog_path(config), schema)
+
+
+def hashed(message_id: str) -> int:
+    """What a message-id is looked up by: 63 bits."""
+    digest = blake2b(message_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def first_number(date: float) -> int:
+    """The smallest number that a mail of this date, or a later one, may have."""
+    return int(min(max(date, 0.0), LAST_DATE)) << DATE_SHIFT
+
+
+def number_of(message_id: str, date: float) -> int:
+    """The number of a mail; another one of that second may have it already."""
+    return first_number(date) | hashed(message_id) & (1 << DATE_SHIFT) - 1
+
+
+def slots(values: Sequence[object]) -> str:
+    """Places for so many values in a statement."""
+    return f"({','.join('?' * len(values))})"
+
+
+def pieces(values: Iterable[T]) -> Iterator[list[T]]:
+    """The values, as many at a time as one statement takes."""
+    rest = iter(values)
+    while some := list(islice(rest, _SLOTS)):
+        yield some

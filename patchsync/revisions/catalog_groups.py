@@ -1,0 +1,100 @@
+"""Taking PaStA's patch-groups into the catalog: which mails are one patch, and its commits."""
+
+from __future__ import annotations
+
+from array import array
+from contextlib import suppress
+
+from pygit2 import Commit, GitError, Repository
+
+from patchsync.analysis.commits import open_repository
+from patchsync.analysis.groups import Changes, Group
+from patchsync.analysis.settings import AnalysisSettings
+from patchsync.revisions.catalog_mails import SUM_UP_MAILS
+from patchsync.store.sqlite_file import SqliteFile
+
+_LINES = "lines"  # a note: the hashes of the lines that are in
+_REPO = "repo"  # a note: the repository that was asked for commits
+_COMMITS = 2000  # looked up in one transaction
+_SUM_UP_COMMITS = """
+UPDATE line SET landed = (
+    SELECT min(committed) FROM member JOIN upstream ON upstream.hash = member.name
+    WHERE member.line = ?1 AND is_commit
+) WHERE id = ?1
+"""
+
+
+def take_groups(file: SqliteFile, groups: Changes | None, done: array[int]) -> None:
+    """Have the groups that changed as they are; all of them, or none.
+
+    `groups`: of the file, made with `done`; None where there is no file.
+    """
+    with file.transaction() as sql:
+        for line, group in groups or ():
+            if len(group.message_ids) + len(group.commits) > 1:
+                _enter(file, line, group)
+        now = groups.hashes if groups else array("q")
+        for line in groups.gone(done) if groups else set(done):
+            # Those that are in another line by now are not among them.
+            sql.execute(
+                "DELETE FROM upstream WHERE hash IN"
+                " (SELECT name FROM member WHERE line = ? AND is_commit)",
+                (line,),
+            )
+            sql.execute("DELETE FROM member WHERE line = ?", (line,))
+            sql.execute("DELETE FROM line WHERE id = ?", (line,))
+        sql.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (_LINES, now.tobytes()))
+
+
+def _enter(file: SqliteFile, line: int, group: Group) -> None:
+    with file.transaction() as sql:
+        for is_commit, names in enumerate(group):
+            rows = ((name, line, is_commit) for name in names)
+            sql.executemany("INSERT OR REPLACE INTO member VALUES (?, ?, ?)", rows)
+        sql.executemany(
+            "INSERT OR IGNORE INTO upstream (hash, asked) VALUES (?, 0)",
+            ((name,) for name in group.commits),
+        )
+        sql.execute("INSERT OR REPLACE INTO line VALUES (?, 0, NULL, NULL)", (line,))
+        sql.execute(SUM_UP_MAILS, (line,))
+        sql.execute(_SUM_UP_COMMITS, (line,))
+
+
+def lines_done(file: SqliteFile) -> array[int]:
+    """The hashes of the lines that are in, ascending."""
+    done = array("q")
+    done.frombytes(file.value("SELECT value FROM note WHERE name = ?", _LINES) or b"")
+    return done
+
+
+def take_commits(file: SqliteFile, settings: AnalysisSettings) -> None:
+    """Have the times of the commits that the groups name, where there is a repository.
+
+    Raises ConfigError where that cannot be opened.
+    """
+    repo = str(settings.repo or "")
+    with file.transaction() as sql:
+        if (file.value("SELECT value FROM note WHERE name = ?", _REPO) or "") != repo:
+            # What another one did not have this one may.
+            sql.execute("UPDATE upstream SET authored = NULL, committed = NULL, asked = 0")
+            sql.execute("UPDATE line SET landed = NULL WHERE landed IS NOT NULL")
+            sql.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (_REPO, repo))
+    if settings.repo is None:
+        return
+    repository = open_repository(settings.repo)
+    while some := file.rows("SELECT hash FROM upstream WHERE NOT asked LIMIT ?", _COMMITS):
+        with file.transaction() as sql:
+            rows = [(*_times(repository, name), name) for (name,) in some]
+            sql.executemany(
+                "UPDATE upstream SET authored = ?, committed = ?, asked = 1 WHERE hash = ?", rows
+            )
+            lines = {file.value("SELECT line FROM member WHERE name = ?", name) for (name,) in some}
+            sql.executemany(_SUM_UP_COMMITS, ((line,) for line in lines))
+
+
+def _times(repository: Repository, name: str) -> tuple[float | None, float | None]:
+    """When it was written and committed; None where it is not there."""
+    with suppress(GitError, KeyError, ValueError, OSError):
+        commit = repository[name].peel(Commit)
+        return float(commit.author.time), float(commit.committer.time)
+    return None, None

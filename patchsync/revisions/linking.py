@@ -1,0 +1,159 @@
+"""Finding the series of the mails that came or changed, in the catalog's file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from patchsync.revisions.catalog_file import hashed, pieces, slots
+from patchsync.revisions.series import WINDOW_SECONDS, NumberedMail, find_series
+from patchsync.store.sqlite_file import SqliteFile
+
+# Mails that are looked at together: a thread with its versions, and what was posted at that time.
+# Who posts more like it than that has the series of the first of them only.
+MOST_TOGETHER = 4000
+_AT_ONCE = 500
+_COLUMNS = "id, message_id, author_address, date, version, part, total, refs, change_id"
+
+
+def references_of(message_ids: Iterable[str], number: int) -> list[tuple[int, int]]:
+    """Rows of `reference` for a mail of this number."""
+    return [(hashed(name), number) for name in message_ids]
+
+
+def unlink(file: SqliteFile, message_ids: Iterable[str]) -> None:
+    """Note that the series of these mails, and of those that answer them, are to be found anew.
+
+    To be called, in a transaction, when they are in the file, and before they leave it.
+    """
+    names = list(message_ids)
+    with file.transaction() as sql:
+        for some in pieces(names):
+            sql.execute(
+                "INSERT OR IGNORE INTO unlinked SELECT id FROM mail"  # noqa: S608
+                f" WHERE refs IS NOT NULL AND message_id IN {slots(some)}",
+                some,
+            )
+            sql.execute(
+                "INSERT OR IGNORE INTO unlinked SELECT mail FROM reference"  # noqa: S608
+                f" WHERE target IN {slots(some)}",
+                [hashed(name) for name in some],
+            )
+
+
+def unlink_around(file: SqliteFile, number: int) -> None:
+    """Note the same of what is one series with a mail that is about to leave the file."""
+    with file.transaction() as sql:
+        sql.execute(
+            "INSERT OR IGNORE INTO unlinked SELECT id FROM mail WHERE id != ?1 AND series ="
+            " (SELECT series FROM mail WHERE id = ?1)",
+            (number,),
+        )
+        # What answers the same may have it as its cover letter now.
+        sql.execute(
+            "INSERT OR IGNORE INTO unlinked SELECT other.mail FROM reference own"
+            " JOIN reference other ON other.target = own.target"
+            " WHERE own.mail = ?1 AND other.mail != ?1",
+            (number,),
+        )
+        sql.execute("DELETE FROM unlinked WHERE mail = ?", (number,))
+
+
+def link(file: SqliteFile, at_most: int) -> bool:
+    """Find the series of some `at_most` of those that were unlinked; returns whether any were."""
+    with file.transaction() as sql:
+        done = 0
+        while done < at_most:
+            row = sql.execute("SELECT mail FROM unlinked LIMIT 1").fetchone()
+            if row is None:
+                break
+            mails = _together(file, row[0])
+            _keep(file, mails)
+            numbers = [(mail.number,) for mail in mails] or [row]
+            sql.executemany("DELETE FROM unlinked WHERE mail = ?", numbers)
+            done += len(numbers)
+        return done > 0
+
+
+def _keep(file: SqliteFile, mails: list[NumberedMail]) -> None:
+    names = {name for mail in mails for name in mail.references}
+    stored: set[str] = set()
+    for some in pieces(sorted(names)):
+        query = f"SELECT message_id FROM mail WHERE message_id IN {slots(some)}"  # noqa: S608
+        stored.update(name for (name,) in file.rows(query, *some))
+    with file.transaction() as sql:
+        numbers = [(mail.number,) for mail in mails]
+        sql.executemany(
+            "DELETE FROM series WHERE id = (SELECT series FROM mail WHERE id = ?)", numbers
+        )
+        for series in find_series(mails, stored):
+            first = series.numbers[0]
+            sql.execute("INSERT OR REPLACE INTO series VALUES (?, ?)", (first, series.cover))
+            sql.executemany(
+                "UPDATE mail SET series = ? WHERE id = ?",
+                ((first, number) for number in series.numbers),
+            )
+
+
+def _together(file: SqliteFile, number: int) -> list[NumberedMail]:
+    """The numbered mails that may be of one series with a mail, and with any of these."""
+    found: dict[int, NumberedMail] = {}
+    waiting = [number]
+    while waiting and len(found) < MOST_TOGETHER:
+        some, waiting = waiting[:_AT_ONCE], waiting[_AT_ONCE:]
+        query = f"SELECT {_COLUMNS} FROM mail WHERE refs IS NOT NULL AND id IN {slots(some)}"  # noqa: S608
+        new = [_numbered(row) for row in file.rows(query, *some)]
+        found.update((mail.number, mail) for mail in new)
+        near = _beside(file, [mail.number for mail in new])
+        for mail in new:
+            near |= _answered_by(file, mail) | _at_that_time(file, mail)
+        waiting += sorted(near - found.keys() - set(waiting))
+    return list(found.values())
+
+
+def _beside(file: SqliteFile, numbers: list[int]) -> set[int]:
+    """The mails that answer what these answer."""
+    if not numbers:
+        return set()
+    rows = file.rows(
+        "SELECT other.mail FROM reference other WHERE other.target IN"  # noqa: S608
+        f" (SELECT target FROM reference WHERE mail IN {slots(numbers)}) LIMIT {MOST_TOGETHER}",
+        *numbers,
+    )
+    return {number for (number,) in rows}
+
+
+def _answered_by(file: SqliteFile, mail: NumberedMail) -> set[int]:
+    """The numbered mails that this one answers, and that answer it."""
+    marks = slots(mail.references)
+    rows = file.rows(
+        f"SELECT id FROM mail WHERE message_id IN {marks} AND refs IS NOT NULL"  # noqa: S608
+        " UNION SELECT mail FROM reference WHERE target = ?"
+        f" UNION SELECT id FROM mail WHERE change_id = ? AND refs IS NOT NULL"
+        f" LIMIT {MOST_TOGETHER}",
+        *mail.references,
+        hashed(mail.message_id),
+        mail.change_id,
+    )
+    return {number for (number,) in rows}
+
+
+def _at_that_time(file: SqliteFile, mail: NumberedMail) -> set[int]:
+    """The mails that may be other parts by author, version, total and time."""
+    rows = file.rows(
+        "SELECT id FROM mail WHERE author_address = ? AND version = ? AND total = ?"  # noqa: S608
+        f" AND date BETWEEN ? AND ? AND refs IS NOT NULL LIMIT {MOST_TOGETHER}",
+        mail.author,
+        mail.version,
+        mail.total,
+        mail.date - WINDOW_SECONDS,
+        mail.date + WINDOW_SECONDS,
+    )
+    return {number for (number,) in rows}
+
+
+def _numbered(row: tuple[Any, ...]) -> NumberedMail:
+    number, message_id, author, date, version, part, total, refs, change_id = row
+    return NumberedMail(
+        number, message_id, author, date, version, part, total, tuple(refs.split()), change_id
+    )
