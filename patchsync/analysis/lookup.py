@@ -70,4 +70,6 @@ def look_up_commit(config: Config, text: str) -> str:
     try:
         return str(open_repository(repo).revparse_single(text).peel(pygit2.Commit).id)
     except (KeyError, ValueError, pygit2.GitError) as error:
-        raise GiveUp(f"{text} is no mail in the store, nor one commit in {repo}: {error}") from None
+        raise GiveUp(
+            f"{text} is no mail in the store, nor one commit in [analysis] repo: {error}"
+        ) from None

@@ -17,13 +17,20 @@ from pkgutil import iter_modules
 from typing import Any
 
 from patchsync.config import load
-from patchsync.errors import GiveUp, PatchsyncError, PatchTooLarge
+from patchsync.errors import (
+    GiveUp,
+    NoPredecessor,
+    PatchsyncError,
+    PatchTooLarge,
+    UnknownPatch,
+)
 from patchsync.web import pages
 from patchsync.web.answers import (
     LARGEST_BODY,
     NICENESS,
     RETRY_AFTER,
     Answer,
+    NotFound,
     PageError,
     Request,
 )
@@ -45,6 +52,8 @@ def answer(site: Site, question: dict[str, Any]) -> Answer:
         return made
     except PageError as error:
         return site.error(error, request.format)
+    except (UnknownPatch, NoPredecessor) as error:
+        return site.error(NotFound(str(error)), request.format)
     except PatchsyncError as error:
         if type(error) in (GiveUp, PatchTooLarge):  # of what was asked for; others tell of files
             return site.error(PageError(422, str(error)), request.format)
