@@ -57,7 +57,7 @@ def show(name: str, why: bool, as_json: bool) -> None:
 
 def _text(config: Config, history: PatchHistory, reasons: Sequence[Reason]) -> Iterator[str]:
     titled = history.revision(history.asked) or next(reversed(history.revisions), None)
-    yield one_line(titled.title) if titled else f"commit {history.asked}: no patch of it is known"
+    yield one_line(titled.title) if titled else "no patch is known that became this commit"
     if history.left_out:
         yield f"{history.left_out} more revisions are not shown"
     for number, mail in enumerate(history.revisions, start=1):
@@ -71,6 +71,8 @@ def _text(config: Config, history: PatchHistory, reasons: Sequence[Reason]) -> I
         when = f"  {day(commit.date)}" if commit.date is not None else ""
         subject = f"  {one_line(commit.subject)}" if commit.subject else ""
         yield f"{mark} {commit.commit_hash[:_SHOWN_HASH]}{when}{subject}"
+        if history.revisions and commit.subject is not None:  # The repository has it.
+            yield f"      patchsync diff {commit.commit_hash[:_SHOWN_HASH]}"
     if reasons:
         yield ""
         yield "why they are one"
