@@ -74,15 +74,26 @@ class _Sections:
         self._lines: list[int] = []
         line = end = 0
         for match in _SECTION.finditer(text):
+            name = match[1] if match[1] is not None else match[2]
+            if not _is_utf8(name):  # git's regex finds none there.
+                continue
             line += text.count(b"\n", end, match.start())
             end = match.start()
-            self._names.append(match[1] if match[1] is not None else match[2])
+            self._names.append(name)
             self._lines.append(line)
 
     def before(self, line: int) -> bytes:
         """The last section that begins before the line, counted from 0; empty: none."""
         at = bisect_left(self._lines, line)
         return self._names[at - 1][:_LONGEST_SECTION].rstrip() if at else b""
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _shown(text: bytes) -> str:

@@ -66,8 +66,8 @@ def _git_file(lines: Sequence[bytes], at: int) -> tuple[Section, int]:
         heading += b" (mode change %s => %s)" % (before.rjust(6, b"0"), after.rjust(6, b"0"))
     section = [heading + b" ##"]
     if at < len(lines) and _BINARY.match(lines[at]):
-        # libgit2 says it of a renamed one too that is the same.
-        if says.get(b"similarity index") == b"100%":
+        # libgit2 says it too of one that is only renamed, or has another mode.
+        if says.get(b"similarity index") == b"100%" or b"index" not in says:
             return section, at + 1
         sides = (
             _NO_FILE if is_new else _quoted(old),

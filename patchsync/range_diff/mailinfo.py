@@ -28,7 +28,7 @@ _DIFF_BEGINS = re.compile(rb"diff -|Index: |--- \S|---[ \t\r]*\Z")
 _SCISSORS = (b">8", b"8<", b">%", b"%<")
 _SIGNATURE = b"-- "
 # What git takes off both ends of a name and an address.
-_CRUD = bytes(range(33)) + b".,:;<>\"\\'"
+_CRUD = bytes(range(33)) + b",:;<>\"\\'"
 _ODD_IN_NAME = re.compile(rb"[@<>]")
 # Their decoders take quadratic time.
 _SLOW_CHARSETS = ("punycode", "idna")
@@ -257,7 +257,7 @@ def _author(value: bytes) -> bytes:
         name, _, rest = value.partition(b"<")
         address = rest.partition(b">")[0]
         name = name.strip()
-    if not 3 <= len(name) <= 60 or _ODD_IN_NAME.search(name):
+    if not 0 < len(name) <= 60 or _ODD_IN_NAME.search(name):
         name = address or name
     return b"%s <%s>" % (name.strip(_CRUD), address.strip(_CRUD))
 

@@ -45,12 +45,9 @@ def pair(left: Sequence[PatchText], right: Sequence[PatchText]) -> list[Pair]:
     if max(len(left), len(right)) > MOST_PATCHES:
         raise PatchTooLarge(f"a series has more than {MOST_PATCHES} patches")
     became = _equal(left, right)
-    costs = [
-        [_cost(left, at, right, to, became) for at in range(len(left) + len(right))]
-        for to in range(len(left) + len(right))
-    ]
-    for to, at in enumerate(assign(costs)[: len(right)]):
-        if at < len(left):
+    costs = _costs(left, right, became)
+    for at, to in enumerate(assign(costs)[: len(left)]):
+        if 0 <= to < len(right):
             became[at] = to
     return arrange(left, right, became)
 
@@ -84,33 +81,38 @@ def arrange(
 
 
 def _equal(left: Sequence[PatchText], right: Sequence[PatchText]) -> dict[int, int]:
-    """Those with one diff, by index; of several with the same the first each."""
+    """Those with one diff, by index; of several the last, as git's hash map finds it.
+
+    (Of more than 51 patches git's map grows, and finds the first.)
+    """
     by_diff: dict[bytes, list[int]] = {}
     for at, patch in enumerate(left):
         by_diff.setdefault(patch.diff, []).append(at)
     became = {}
     for to, patch in enumerate(right):
         if same := by_diff.get(patch.diff):
-            became[same.pop(0)] = to
+            became[same.pop()] = to
     return became
 
 
-def _cost(
-    left: Sequence[PatchText],
-    at: int,
-    right: Sequence[PatchText],
-    to: int,
-    equal: Mapping[int, int],
-) -> int:
-    """What it costs that a patch became another one; beyond the end: that it has no counterpart."""
-    if at < len(left) and to < len(right):
-        if equal.get(at) == to:
-            return 0
-        if at in equal or to in equal.values():
-            return _NEVER
-        return cost(left[at], right[to])
-    if at < len(left):
-        return _NEVER if at in equal else left[at].diff_lines * _CREATION_FACTOR // 100
-    if to < len(right):
-        return _NEVER if to in equal.values() else right[to].diff_lines * _CREATION_FACTOR // 100
-    return 0
+def _costs(
+    left: Sequence[PatchText], right: Sequence[PatchText], equal: Mapping[int, int]
+) -> list[list[int]]:
+    """What it costs that a patch of the left (a column) became one of the right (a row).
+
+    Behind those are as many columns and rows as are needed for patches without a counterpart.
+    """
+    equal_right = {to: at for at, to in equal.items()}
+    alone = [_alone(patch, is_equal=at in equal) for at, patch in enumerate(left)]
+    costs = []
+    for to, new in enumerate(right):
+        if (same := equal_right.get(to)) is not None:
+            row = [0 if at == same else _NEVER for at in range(len(left))]
+        else:
+            row = [_NEVER if at in equal else cost(old, new) for at, old in enumerate(left)]
+        costs.append(row + [_alone(new, is_equal=to in equal_right)] * len(right))
+    return costs + [alone + [0] * len(right) for _ in left]
+
+
+def _alone(patch: PatchText, *, is_equal: bool) -> int:
+    return _NEVER if is_equal else patch.diff_lines * _CREATION_FACTOR // 100

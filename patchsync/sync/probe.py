@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 
 from patchsync.config import Config
-from patchsync.errors import StoreNotWritable
+from patchsync.errors import PatchsyncError, StoreNotWritable
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.rate_limit import RedisRateLimiter
+from patchsync.store.count_history import CountHistory, Counts
 from patchsync.store.json_file import write_record
 from patchsync.store.quarantine import due
 from patchsync.sync.compare import compare
@@ -23,6 +25,8 @@ from patchsync.sync.differences import (
 from patchsync.sync.projects import Project
 from patchsync.sync.records import RoundRecord
 from patchsync.sync.request_count import keep_count
+
+log = logging.getLogger(__name__)
 
 # Quarantined patches that are tried again by one task; the next round takes more.
 MOST_RETRIED = 20
@@ -59,9 +63,18 @@ def probe(
         requests=comparison.requests,
     )
     write_record(project.paths, project.paths.round, asdict(record))
+    _keep_counts(project, Counts(record.at, record.count, record.known))
     keep_count(project, limiter)
     summary = record.summary() + (f", {coming} of these from an archive" if coming else "")
     return Differences(want=comparison.want, seen=seen, due=tuple(retry), summary=summary)
+
+
+def _keep_counts(project: Project, counts: Counts) -> None:
+    """For a chart; what is in the way is logged, and holds up nothing."""
+    try:
+        CountHistory(project.paths).record(counts)
+    except PatchsyncError as error:
+        log.warning("%s: how many patches there are is not kept: %s", project.name, error)
 
 
 def demand_room(config: Config) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from patchsync.store.count_history import CountHistory
 from patchsync.store.layout import ContainerPaths
 from patchsync.store.patch_views import PatchViews, StoredView
 from patchsync.sync.projects import find_project
@@ -56,6 +57,14 @@ def assert_as_listed(pushing: Pushing, views: dict[int, StoredView]) -> None:
         )
 
 
+def probe(installation: Installation) -> None:
+    """One, and nothing that follows."""
+    assert installation.workers is not None
+    with installation.workers.running("probe"):
+        done = installation.patchsync("enqueue", "fetch.probe", "sample")
+        assert done.returncode == 0, done.stderr
+
+
 def test_a_sync_keeps_what_it_was_shown(pushing: Pushing) -> None:
     """Of all patches that it fetched: by the index worker, from what fetch sends along."""
     for project in ("sample", "neighbour"):
@@ -93,15 +102,22 @@ def test_a_probe_keeps_the_newest(pushing: Pushing) -> None:
     before = views_of(installation)
     newest = max(before)
     pushing.by_hand(newest, state="rfc")
-    assert installation.workers is not None
-    with installation.workers.running("probe"):
-        done = installation.patchsync("enqueue", "fetch.probe", "sample")
-        assert done.returncode == 0, done.stderr
+    probe(installation)
     after = views_of(installation)
     assert after[newest].state == "rfc"
     assert {n: view for n, view in after.items() if n != newest} == {
         n: view for n, view in before.items() if n != newest
     }
+
+
+def test_a_probe_keeps_how_many_there_are(pushing: Pushing) -> None:
+    """Of the server and of ours, as it found them."""
+    installation = pushing.installation
+    pushing.standin.control.add("sample", 3)
+    probe(installation)
+    (*_, counts) = CountHistory(paths_of(installation)).since(0)
+    assert (counts.server, counts.ours) == (43, 40)
+    assert 0 < time.time() - counts.at < 3600
 
 
 def test_push_keeps_what_it_set(pushing: Pushing) -> None:
@@ -116,11 +132,16 @@ def test_push_keeps_what_it_set(pushing: Pushing) -> None:
 def test_what_cannot_be_kept_holds_up_nothing(
     pushing: Pushing, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where the file is a folder, say: the sync ends as ever, and the log says so."""
-    own = paths_of(pushing.installation).own
-    for file in own.glob("patch-views*"):
-        file.unlink()
-    (own / "patch-views.sqlite").mkdir()
+    """Where the files are folders, say: the sync ends as ever, and the log says so."""
+    paths = paths_of(pushing.installation)
+    for path in (paths.patch_views, paths.counts):
+        for file in paths.own.glob(f"{path.name}*"):
+            file.unlink()
+        path.mkdir()
     pushing.standin.control.add("sample", 3)
     assert "in step" in pushing.installation.sync()
-    assert "what Patchwork shows is not kept" in caplog.text
+    told = [each.message for each in caplog.records if f"{paths.patch_views}: " in each.message]
+    # Once by whom asks, however often, and once by the index worker.
+    assert len(told) == 2
+    assert all(line.startswith("what Patchwork shows of patches is not kept: ") for line in told)
+    assert f"how many patches there are is not kept: {paths.counts}: " in caplog.text

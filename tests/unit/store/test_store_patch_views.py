@@ -148,3 +148,21 @@ def test_text_is_cut_to_what_patchwork_takes(views: PatchViews) -> None:
     for text in (view.series_name, view.commit_ref):
         assert text == "?" + "a" * (LONGEST_TEXT - 1)
     assert view.archived is True
+
+
+def test_the_newest_in_some_states_by_page(views: PatchViews, paths: ContainerPaths) -> None:
+    """In falling order, each once, however many states; without those that are archived."""
+    assert views.newest(["new"]) == []
+    assert not paths.d_mbox.exists()
+    states = ("new", "under-review", "accepted")
+    flags = (None, False, True)
+    patches = [
+        ShownPatch(patch_id=n, state=states[n % 3], archived=flags[n % 7 % 3]) for n in range(1, 60)
+    ]
+    views.record(patches, 1)
+    expected = [n for n in range(59, 0, -1) if n % 3 != 2 and n % 7 % 3 != 2]
+    found: list[int] = []
+    while page := views.newest(states[:2], before=found[-1] if found else None, limit=4):
+        found += [view.patch_id for view in page]
+    assert found == expected
+    assert views.newest([]) == views.newest(["nothing"]) == []
