@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from patchsync.web.headers import DRAWING_POLICY
-
 HTML = "text/html; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json; charset=utf-8"
@@ -41,7 +39,7 @@ class Answer:
 
 def drawing(svg: bytes) -> Answer:
     """An answer that is a drawing."""
-    return Answer(body=svg, content_type=SVG, headers={"Content-Security-Policy": DRAWING_POLICY})
+    return Answer(body=svg, content_type=SVG)
 
 
 class PageError(Exception):

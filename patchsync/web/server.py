@@ -29,7 +29,13 @@ from patchsync.web import catching_up
 from patchsync.web.answers import HTML, TEXT, Answer, NotFound, PageError
 from patchsync.web.catching_up import CatchingUp
 from patchsync.web.freshness import Sources
-from patchsync.web.headers import CACHE_CONTROL, SECURITY_HEADERS
+from patchsync.web.headers import (
+    CACHE_CONTROL,
+    DRAWING_POLICY,
+    PAGE_POLICY,
+    POLICY,
+    SECURITY_HEADERS,
+)
 from patchsync.web.links import BadName
 from patchsync.web.pool import Pool
 from patchsync.web.routes import find
@@ -95,6 +101,7 @@ class PageHandler(RequestHandler):
         if answer.status != 200:
             self.clear_header("Etag")
             self.clear_header("Last-Modified")
+            self.set_header(POLICY, PAGE_POLICY)
         for name, value in answer.headers.items():
             self.set_header(name, value)
         await self._send(answer.body)
@@ -128,6 +135,9 @@ class PageHandler(RequestHandler):
             raise PageError(400, f"That is nobody's name: {error}.") from None
         if address is None:
             raise NotFound
+        if address.format == "svg":
+            # Of a 304, too: a browser takes its headers for those of the drawing that it has.
+            self.set_header(POLICY, DRAWING_POLICY)
         query = self._query()
         fresh = serving.sources.freshness(time.time())
         etag = fresh.etag(path, request.query)

@@ -12,7 +12,7 @@ import pytest
 
 from patchsync.config import Config
 from patchsync.web import server
-from patchsync.web.headers import SECURITY_HEADERS
+from patchsync.web.headers import DRAWING_POLICY, PAGE_POLICY, SECURITY_HEADERS
 from tests.support.installation import wait_until
 from tests.unit.web.conftest import configuration, serving
 from tests.unit.web.web_fakes import FAKE_WORKER, Pages
@@ -126,6 +126,16 @@ def test_a_page_that_did_not_change(pages: Pages) -> None:
     # What would take for ever is not even begun.
     slow = pages.ask("/r/slow@x", If_None_Match="*")
     assert slow.status == 304
+
+
+def test_a_drawing_has_the_policy_of_drawings(pages: Pages) -> None:
+    """Which lets it have its own style, and no more; also where it did not change."""
+    drawing = pages.ask("/chart/some.svg")
+    again = pages.ask("/chart/some.svg", If_None_Match=drawing.headers["Etag"])
+    assert (drawing.status, again.status) == (200, 304)
+    for reply in (drawing, again):
+        assert reply.headers.get_all("Content-Security-Policy") == [DRAWING_POLICY]
+    assert pages.ask("/chart/dies@x.svg").headers["Content-Security-Policy"] == PAGE_POLICY
 
 
 def test_the_style_did_not_change(pages: Pages) -> None:
