@@ -70,6 +70,14 @@ class NotPatchwork(GiveUp):
     """The url answers, but not as a Patchwork's REST API does."""
 
 
+class UnknownPatch(GiveUp):
+    """There is no mail and no commit of the name that was asked for, or there are several."""
+
+
+class NoPredecessor(GiveUp):
+    """It is the first of its kind: nothing was before that it could be compared with."""
+
+
 class UnknownProject(GiveUp):
     """The Patchwork, or the configuration, has no such project."""
 

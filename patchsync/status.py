@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from patchsync.analysis.quarantine import AnalysisQuarantine, FailedMail
@@ -74,6 +75,16 @@ class AnalysisStatus(UpdateRecord):
     quarantined: tuple[FailedMail, ...] = ()
 
 
+class ProjectState(StrEnum):
+    """How far a project is, as people read it."""
+
+    IN_STEP = "in step"
+    NOT_IN_STEP = "NOT in step"
+    HALTED = "HALTED"
+    NEW = "never had a whole round"
+    UNREADABLE = "cannot be read"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProjectStatus:
     """One project. Times are seconds since 1970; what the server has is as of `last_round`."""
@@ -102,6 +113,17 @@ class ProjectStatus:
     trouble: Trouble | None = None
     # None where nothing is to be pushed, or before the first round
     push: PushStatus | None = None
+
+    @property
+    def state(self) -> ProjectState:
+        """How far it is, in a few words."""
+        if self.unreadable:
+            return ProjectState.UNREADABLE
+        if self.halted:
+            return ProjectState.HALTED
+        if self.in_sync is None:
+            return ProjectState.NEW
+        return ProjectState.IN_STEP if self.in_sync else ProjectState.NOT_IN_STEP
 
 
 def fleet_status(config: Config, client: RedisClient) -> FleetStatus:

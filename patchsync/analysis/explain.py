@@ -57,6 +57,11 @@ class Explanation:
         return self.rating.total(self.thresholds)
 
     @property
+    def between(self) -> tuple[str, ...]:
+        """By way of whom they are in one group, where their own rating is not what joins them."""
+        return self.chain[1:-1]
+
+    @property
     def verdict(self) -> str:
         """What the rating of this pair alone leads to."""
         limit, total = self.thresholds, f"{self.total:.4f}"

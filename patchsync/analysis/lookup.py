@@ -38,7 +38,7 @@ def look_up(config: Config, text: str, project: str | None = None) -> str:
     if message_ids:
         return next(iter(message_ids.values()))
     if _COMMIT.fullmatch(text):
-        return _commit(config, text)
+        return look_up_commit(config, text)
     where = f" of {project}" if project else ""
     raise GiveUp(f"{text!r} is no mail in the store{where}; is it fetched yet?")
 
@@ -56,7 +56,12 @@ def _mails(sites: list[Project], text: str) -> dict[str, str]:
     return {name: message_id for name, message_id in by_number.items() if message_id}
 
 
-def _commit(config: Config, text: str) -> str:
+def look_up_commit(config: Config, text: str) -> str:
+    """The whole hash of a commit that is no mail: `text` is its hash, maybe shortened.
+
+    Raises:
+        GiveUp: the repository has none, or several; ConfigError: there is no repository.
+    """
     repo = read_settings(config).repo
     if not repo:
         raise ConfigError(
@@ -65,4 +70,6 @@ def _commit(config: Config, text: str) -> str:
     try:
         return str(open_repository(repo).revparse_single(text).peel(pygit2.Commit).id)
     except (KeyError, ValueError, pygit2.GitError) as error:
-        raise GiveUp(f"{text} is no mail in the store, nor one commit in {repo}: {error}") from None
+        raise GiveUp(
+            f"{text} is no mail in the store, nor one commit in [analysis] repo: {error}"
+        ) from None

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import click
-from rich import progress as columns
 
 from patchsync.analysis.update import update_groups
-from patchsync.cli.bars import Bars
+from patchsync.cli.bars import Steps
 from patchsync.cli.output import echo
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import load
@@ -48,7 +47,7 @@ def analyse(overwrite: bool, rebuild: bool) -> None:
     if config.analysis.engine != "none" and not any(index.exists() for index in indexes):
         raise TryAgainLater(f"{config.d_mbox} has no mails yet; run `patchsync sync` first")
     end_as_by_ctrl_c()
-    with _Steps() as steps:
+    with Steps() as steps:
         updated = update_groups(config, steps.on_progress, overwrite=overwrite, rebuild=rebuild)
     if updated is None:
         raise ConfigError(
@@ -57,22 +56,3 @@ def analyse(overwrite: bool, rebuild: bool) -> None:
     echo(f"{config.patch_groups}: {updated.summary}")
     if updated.trouble:
         raise GiveUp(updated.trouble)
-
-
-class _Steps(Bars):
-    """Shows one step after the other, each with how far it is; a context."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            columns.BarColumn(), columns.MofNCompleteColumn(), columns.TimeRemainingColumn()
-        )
-        self._rows: dict[str, columns.TaskID] = {}
-
-    def on_progress(self, what: str, done: int, of: int) -> None:
-        """Show that `done` of `of` is done of a step."""
-        if self.on_terminal:
-            if what not in self._rows:
-                self._rows[what] = self.progress.add_task(what, total=of)
-            self.progress.update(self._rows[what], completed=done, total=of)
-        elif self.line_is_due():
-            echo(f"{what}: {done} of {of}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sys
 import time
 from collections import Counter
 from contextlib import suppress
@@ -13,7 +14,7 @@ from pathlib import Path
 import click
 
 from patchsync.cli.demo_scenario import Scenario, Watch
-from patchsync.cli.demo_views import USER_AGENT, PatchworkView, StoreView
+from patchsync.cli.demo_views import USER_AGENT, PagesView, PatchworkView, StoreView
 from patchsync.cli.output import echo
 from patchsync.cli.signals import end_as_by_ctrl_c
 from patchsync.config import FILE_VARIABLE, TOKEN_VARIABLES, Config, load
@@ -48,6 +49,7 @@ port = {flower_port}
 
 [web]
 port = {web_port}
+url = "http://127.0.0.1:{web_port}"
 """
 
 
@@ -66,20 +68,26 @@ port = {web_port}
     type=click.Path(file_okay=False, path_type=Path),
     help="Where the store is made; a store of an earlier demo there is removed.",
 )
-@click.option("--stay", is_flag=True, help="Go on until Ctrl-C, so that one can look around.")
-def demo(patches: int, folder: Path, stay: bool) -> None:
+@click.option(
+    "--stay/--end",
+    default=None,
+    help="Go on until Ctrl-C, so that one can look around, or end. Default: --stay on a terminal.",
+)
+def demo(patches: int, folder: Path, stay: bool | None) -> None:
     """Show the whole circle at work on a sample Patchwork.
 
     From nothing, in about a minute. A small stand-in for Patchwork with generated patches of two
     projects, and the whole fleet, as `patchsync up` starts it: it brings the patches into a store
     that PaStA reads, groups those that are revisions of one another, and shows the groups as
     relations and checks. Then, while you watch, a revision of a patch arrives, another one arrives
-    late, and a patch is deleted.
+    late, and a patch is deleted. At the end it says where that story stands on a page.
 
     All that is told was seen: in the store, in patch-groups, in the answers of Patchwork's API.
     Exit status 1 if something that should come does not.
     """
     _forget_environment()
+    if stay is None:
+        stay = sys.stdout.isatty()
     _make_empty(folder)
     end_as_by_ctrl_c()
     with running_standin("--patches", str(patches)) as sample:
@@ -115,16 +123,20 @@ def _show(config: Config, fleet: Supervisor, sample: StandinProcess, *, stay: bo
     count = len(patchwork.all())
     echo(f"A sample Patchwork with {count} patches answers on {sample.url}\n")
     echo(f"The fleet starts, as by `patchsync up`: Redis, {', '.join(services)}.")
-    scenario = Scenario(store, patchwork, sample.control, watch)
+    pages = PagesView(local_url(config, "web"))
+    scenario = Scenario(store, patchwork, pages, sample.control, watch)
     scenario.begins()
     _agree(config)
     scenario.first_push()
     scenario.revision_arrives()
     scenario.late_one_arrives()
     scenario.patch_is_deleted()
+    scenario.page_shows_it()
     _sum_up(config, store, patchwork, sample, scenario.newest_pair)
     if stay:
-        _stay(config, sample, watch())
+        _stay(config, sample, watch(), pages.of(scenario.newest_pair[1]))
+    else:
+        echo("To click through it:      patchsync demo --stay")
 
 
 def _agree(config: Config) -> None:
@@ -170,11 +182,13 @@ def _sum_up(
     )
 
 
-def _stay(config: Config, sample: StandinProcess, watch: Watch) -> None:
+def _stay(config: Config, sample: StandinProcess, watch: Watch, page: str) -> None:
     echo(
-        f"\nAll of it goes on until Ctrl-C.\n"
+        f"\nWhat became of that patch, to click through:  {page}\n\n"
+        f"All of it goes on until Ctrl-C.\n"
         f"  Patchwork's API   {sample.url}/api/1.3/patches/?order=-id\n"
         f"  Flower            {local_url(config, 'flower')}\n"
+        f"  The pages         {local_url(config, 'web')}/\n"
         f"  What is so        patchsync -c {_near(config.source)} status\n"
         f"  Another revision  curl -d '{{\"id\": 1}}' {sample.url}/_control/patches/revise"
     )

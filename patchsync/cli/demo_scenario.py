@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable
 
-from patchsync.cli.demo_views import Ids, NotSeen, PatchworkView, StoreView
+from patchsync.cli.demo_views import Ids, NotSeen, PagesView, PatchworkView, StoreView
 from patchsync.cli.output import echo
 from standin.process import Control
 
@@ -47,12 +47,14 @@ class Scenario:
         self,
         store: StoreView,
         patchwork: PatchworkView,
+        pages: PagesView,
         control: Control,
         watch: Callable[[], Watch],
     ) -> None:
         """`control`: of the sample Patchwork; `watch` makes one that begins now."""
         self._store = store
         self._patchwork = patchwork
+        self._pages = pages
         self._control = control
         self._watch = watch
         self.newest_pair = (0, 0)
@@ -107,6 +109,12 @@ class Scenario:
         watch.until(f"Patchwork: {newest} is related to ", lambda: self._related(newest))
         watch.until(f"the check of {next_one} now: ", lambda: self._check(next_one, forgot=gone))
 
+    def page_shows_it(self) -> None:
+        """The page of the newest patch has all of its revisions, the deleted one too."""
+        newest = self.newest_pair[1]
+        echo(f"\nThe page of patch {newest}:")
+        self._watch().until("it has ", lambda: self._on_page(newest))
+
     def _announce(self, patch_id: int, what: str) -> None:
         echo(f"\nPatch {patch_id} {what}:\n  {self._patchwork.name(patch_id)}")
 
@@ -157,6 +165,13 @@ class Scenario:
         named = set(map(int, re.findall(r"\d+", check or "")))
         as_expected = check and forgot not in named and (names in named or not names)
         return f"'{check}'" if as_expected else None
+
+    def _on_page(self, patch_id: int) -> str | None:
+        """Its revisions, once they are what its group has."""
+        revisions = self._pages.revisions(patch_id)
+        if revisions != self._store.group_of(patch_id):
+            return None
+        return f"{len(revisions)} revisions: {_joined(revisions)}"
 
     def _living(self, patch_id: int) -> Ids:
         """The group of a patch, without those that Patchwork does not have any more."""

@@ -83,6 +83,29 @@ class ListedPatch:
     checked: bool
 
 
+class PagesView:
+    """What the fleet's own pages say."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def of(self, patch_id: int) -> str:
+        """The page of a patch."""
+        return f"{self._url}/r/{patch_id}"
+
+    def revisions(self, patch_id: int) -> Ids:
+        """The patches that are revisions of one; none while the pages do not know it."""
+        try:
+            answer = self._session.get(f"{self.of(patch_id)}.json", timeout=TIMEOUT)
+            content = answer.json() if answer.ok else {"revisions": []}
+        except requests.RequestException:
+            return frozenset()
+        patches = [patch for mail in content["revisions"] for patch in mail["patches"]]
+        return frozenset(patch["id"] for patch in patches)
+
+
 class PatchworkView:
     """What the REST API of the sample Patchwork answers to anybody."""
 

@@ -75,8 +75,8 @@ def _groups(explanation: Explanation) -> str:
             f"{left} is marked as not {right}" for left, right in explanation.false_positives
         )
         return "the two are in different groups" + (f": {kept_apart}" if kept_apart else "")
-    between = explanation.chain[1:-1]
-    return "the two are in one group" + (f", by way of {', '.join(between)}" if between else "")
+    by_way_of = f", by way of {', '.join(explanation.between)}" if explanation.between else ""
+    return f"the two are in one group{by_way_of}"
 
 
 def _name(left: FileKey, right: FileKey) -> str:

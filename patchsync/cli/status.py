@@ -19,6 +19,7 @@ from patchsync.patchwork.rate_limit_state import spent_shares
 from patchsync.status import (
     AnalysisStatus,
     FleetStatus,
+    ProjectState,
     ProjectStatus,
     analysis_status,
     faults,
@@ -146,15 +147,15 @@ def _analysis_lines(record: AnalysisStatus) -> list[str]:
 
 def _project_lines(config: Config, project: ProjectStatus) -> list[str]:
     if project.unreadable:
-        return [f"{project.link_name or project.project}: cannot be read: {project.unreadable}"]
+        return [f"{project.link_name or project.project}: {project.state}: {project.unreadable}"]
     if project.in_sync is None:
         name = project.link_name or project.project
-        lines = [f"{name}: never had a whole round; run `patchsync sync` or `patchsync up`"]
+        lines = [f"{name}: {ProjectState.NEW}; run `patchsync sync` or `patchsync up`"]
     else:
         ours = project.ours
         difference = "unknown" if project.difference is None else f"{project.difference:+d}"
         lines = [
-            f"{project.link_name} (id {project.id}): {_how(project)}",
+            f"{project.link_name} (id {project.id}): {project.state}",
             f"server      highest id {project.server_highest}, count {project.server_count}"
             f" ({_time(project.last_round)})",
             f"ours        highest id {ours.highest}, known {ours.known}:"
@@ -211,12 +212,6 @@ def _push_lines(config: Config, key: str, push: PushStatus) -> list[str]:
     if any(trouble.kind != TroubleKind.CHANGED for trouble in push.troubles):
         lines.append("            after a remedy: `patchsync push --retry`")
     return lines
-
-
-def _how(project: ProjectStatus) -> str:
-    if project.halted:
-        return "HALTED"
-    return "in step" if project.in_sync else "NOT in step"
 
 
 def _time(seconds: float | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from patchsync.errors import GiveUp
@@ -65,7 +66,7 @@ class FetchResult:
                 listed=tuple((int(i), str(message_id)) for i, message_id in message["listed"]),
                 # An older one did not look.
                 shown=tuple(ShownPatch.from_row(*row) for row in message.get("shown", ())),
-                shown_at=float(message.get("shown_at", 0.0)),
+                shown_at=_time(message.get("shown_at", 0.0)),
                 lease=message["lease"],
             )
         except (KeyError, TypeError, ValueError, AttributeError, MailError) as error:
@@ -82,6 +83,12 @@ class FetchResult:
         return (
             ", ".join(f"{number} {what}" for what, number in numbers.items() if number) or "nothing"
         )
+
+
+def _time(value: Any) -> float:
+    if not isfinite(seconds := float(value)):
+        raise ValueError("no time")
+    return seconds
 
 
 def _text(content: bytes) -> str:

@@ -63,6 +63,18 @@ def heading(pair: Pair, width: int = 1) -> str:
     return f"{left} {sign} {right} {title}".rstrip()
 
 
+def ansi_heading(pair: Pair, width: int = 1) -> str:
+    """The same for a terminal, coloured as git does."""
+    left, sign, right, title = (visible(part) for part in _heading(pair, width))
+    if sign == "!":
+        return (
+            f"{_OLD}{left} {_RESET}{_HEADING}!{_RESET}{_NEW} {right}{_RESET}"
+            f"{_HEADING} {title}{_RESET}"
+        )
+    colour = {"<": _OLD, ">": _NEW, "=": _HEADING}[sign]
+    return f"{colour}{left} {sign} {right} {title}{_RESET}"
+
+
 def number_width(pairs: Sequence[Pair]) -> int:
     """Digits that the numbers of the pairs take."""
     most = max((max(pair.left_number, pair.right_number) for pair in pairs), default=0)
@@ -81,15 +93,7 @@ def ansi(pairs: Sequence[Pair]) -> Iterator[str]:
     """All lines of pairs and their differences, for a terminal with colours; see `plain`."""
     width = number_width(pairs)
     for pair in pairs:
-        left, sign, right, title = (visible(part) for part in _heading(pair, width))
-        if sign == "!":
-            yield (
-                f"{_OLD}{left} {_RESET}{_HEADING}!{_RESET}{_NEW} {right}{_RESET}"
-                f"{_HEADING} {title}{_RESET}"
-            )
-        else:
-            colour = {"<": _OLD, ">": _NEW, "=": _HEADING}[sign]
-            yield f"{colour}{left} {sign} {right} {title}{_RESET}"
+        yield ansi_heading(pair, width)
         yield from (_INDENT + ansi_line(line) for line in difference(pair))
 
 

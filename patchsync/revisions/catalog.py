@@ -25,6 +25,7 @@ from patchsync.revisions.catalog_file import (
     catalog_file,
     first_number,
     has_full_text_search,
+    hashed,
     number_of,
     pieces,
     slots,
@@ -154,6 +155,19 @@ class Catalog:
             with suppress(OSError):
                 raws.append((self._d_mbox / self._layout / day / md5).read_bytes())
         return raws
+
+    def answered_by(self, message_ids: Iterable[str]) -> dict[str, set[str]]:
+        """Of those of the mails that others in the store answer: the addresses of their authors.
+
+        In reply to it itself, not elsewhere in its thread. What is no patch is in no store.
+        """
+        by_hash = {hashed(name): name for name in message_ids}
+        found: dict[str, set[str]] = defaultdict(set)
+        for some in pieces(by_hash):
+            query = f"SELECT answers, author_address FROM mail WHERE answers IN {slots(some)}"  # noqa: S608
+            for target, address in self._file.rows(query, *some):
+                found[by_hash[target]].add(address)
+        return dict(found)
 
     # Groups
 

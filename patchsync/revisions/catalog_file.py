@@ -29,12 +29,12 @@ LAST_DATE = 2**38  # seconds; of what is no date of this millennium, too
 # `project.mark` is how far its index was taken in (`News.mark`), `project.files` how index and list
 # of gone patches looked then. `mail.source` tells the bytes that were read; `refs` are the
 # message-ids that a numbered mail answers, the nearest first, `reference` the same by hash, to be
-# looked up. `series` NULL: a mail that is one by itself. `unlinked`: those whose series is to be
-# found (anew). A series' number is that of its first mail. `member` has the groups of more than one
-# mail or with a commit, by the hash of their line; `line` sums them up: the mails that are stored,
-# the date of the first, the time of the first commit. `upstream` has the times of commits, NULL
-# where no repository that was asked says so. `search` keeps no text, so what leaves it
-# has to be said again.
+# looked up; `answers` is the nearest one of any mail, by hash. `series` NULL: a mail that is one by
+# itself. `unlinked`: those whose series is to be found (anew). A series' number is that of its
+# first mail. `member` has the groups of more than one mail or with a commit, by the hash of their
+# line; `line` sums them up: the mails that are stored, the date of the first, the time of the first
+# commit. `upstream` has the times of commits, NULL where no repository that was asked says so.
+# `search` keeps no text, so what leaves it has to be said again.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS project (
@@ -44,12 +44,13 @@ CREATE TABLE IF NOT EXISTS mail (
     id INTEGER PRIMARY KEY, message_id TEXT NOT NULL, source BLOB NOT NULL,
     date REAL NOT NULL, author_name TEXT NOT NULL, author_address TEXT NOT NULL,
     subject TEXT NOT NULL, version INTEGER NOT NULL, part INTEGER NOT NULL, total INTEGER NOT NULL,
-    change_id TEXT, refs TEXT, series INTEGER, files TEXT NOT NULL
+    change_id TEXT, refs TEXT, answers INTEGER, series INTEGER, files TEXT NOT NULL
 );
 CREATE UNIQUE INDEX IF NOT EXISTS mail_name ON mail (message_id);
 CREATE INDEX IF NOT EXISTS mail_series ON mail (series) WHERE series IS NOT NULL;
 CREATE INDEX IF NOT EXISTS mail_shape ON mail (author_address, version, total, date)
     WHERE refs IS NOT NULL;
+CREATE INDEX IF NOT EXISTS mail_answers ON mail (answers) WHERE answers IS NOT NULL;
 CREATE INDEX IF NOT EXISTS mail_change ON mail (change_id) WHERE change_id IS NOT NULL;
 CREATE TABLE IF NOT EXISTS patch (
     project INTEGER NOT NULL, id INTEGER NOT NULL, mail INTEGER NOT NULL, gone INTEGER NOT NULL,

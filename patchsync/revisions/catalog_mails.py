@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from patchsync.revisions.catalog_file import has_full_text_search, number_of, pieces, slots
+from patchsync.revisions.catalog_file import has_full_text_search, hashed, number_of, pieces, slots
 from patchsync.revisions.linking import references_of, unlink, unlink_around
 from patchsync.revisions.mail_head import LONGEST_MAIL, MailHead, read_head
 from patchsync.revisions.subject import read_subject
@@ -43,6 +43,7 @@ class _Row(NamedTuple):
     total: int
     change_id: str | None
     refs: str | None
+    answers: int | None
     files: str
 
 
@@ -61,7 +62,7 @@ class _Stored(NamedTuple):
 
 
 _COLUMNS = ", ".join(_Row._fields)
-_INSERT = f"INSERT INTO mail (id, message_id, {_COLUMNS}) VALUES (?, ?{', ?' * 11})"  # noqa: S608
+_INSERT = f"INSERT INTO mail (id, message_id, {_COLUMNS}) VALUES (?, ?{', ?' * len(_Row._fields)})"  # noqa: S608
 # Number, subject, author, files, projects
 _Searched = tuple[int, str, str, str, str]
 _ENTER_SEARCH = "INSERT INTO search (rowid, subject, author, file, project) VALUES (?, ?, ?, ?, ?)"
@@ -244,6 +245,7 @@ class MailRows:
             *subject.prefix,
             head.change_id,
             " ".join(head.references) if is_numbered else None,
+            hashed(head.references[0]) if head.references else None,
             "\n".join(head.files),
         )
 

@@ -138,22 +138,18 @@ class PatchHistory:
     def before(self, message_id: str) -> PatchMail | None:
         """The revision before this one; of copies on other lists the one of the same time is none.
 
-        A group may have several patches of one series. None of them is a revision of another, but
-        for a part that was sent again; and of an earlier series that one is before this which has
-        its title, else its place. None for the first, and for a mail that is not in it.
+        Of a v3 that is the v2, though a mail without a version came after that, as a maintainer's
+        notice that it was applied; else the last one by then. Of several of one series it is that
+        of its title, else of its place. None for the first, and for a mail that is not in it.
         """
         mail = self.revision(message_id)
         if mail is None:
             return None
-        earlier = [
-            each
-            for each in self.revisions
-            if each.date < mail.date
-            and (each.series_key != mail.series_key or each.prefix == mail.prefix)
-        ]
+        earlier = [each for each in self.revisions if follows(mail, each)]
         if not earlier:
             return None
-        last = earlier[-1]
+        numbered = [each for each in earlier if 1 < each.prefix.version <= mail.prefix.version]
+        last = (numbered or earlier)[-1]
         together = [each for each in earlier if each.series_key == last.series_key]
         return max(
             together,
@@ -163,6 +159,16 @@ class PatchHistory:
                 each.date,
             ),
         )
+
+
+def follows(later: PatchMail, earlier: PatchMail) -> bool:
+    """Whether one of two mails of a group is a later revision of the other.
+
+    A group may have several patches of one series: they are none of each other, but for a part that
+    was sent again.
+    """
+    is_of_another_series = later.series_key != earlier.series_key
+    return later.date > earlier.date and (is_of_another_series or later.prefix == earlier.prefix)
 
 
 def _same_head(left: PatchMail, right: PatchMail) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Self
 
-from patchsync.patchwork.shown_patch import COLUMNS, ShownPatch
+from patchsync.patchwork.shown_patch import COLUMNS, LARGEST_ID, ShownPatch
 from patchsync.store.layout import ContainerPaths
 from patchsync.store.sqlite_file import CacheRemoved, Schema, SqliteFile
 
@@ -30,6 +30,9 @@ CREATE TABLE IF NOT EXISTS view (
 );
 CREATE INDEX IF NOT EXISTS view_state ON view (state, archived);
 """,
+    # A push reads hundreds of patches, and would wait for the disk at each. A kill does no harm;
+    # what a power loss damages is made anew where it shows, and else mended by the next audit.
+    pragmas={"synchronous": "OFF"},
 )
 _NAMES = ", ".join(f'"{name}"' for name in (*COLUMNS, "seen_at"))
 # Lists do not come in the order in which they were asked for.
@@ -102,6 +105,23 @@ class PatchViews:
         )
         with self._file.reporting():
             return array("q", (row[0] for row in self._file.sql.execute(query, tuple(states))))
+
+    def newest(
+        self, states: Collection[str], *, before: int | None = None, limit: int = 250
+    ) -> list[StoredView]:
+        """Of the patches in one of these states and not archived those with the highest ids.
+
+        In falling order of their ids; `before`: only those below that one.
+        """
+        if not states or not self._is_there():
+            return []
+        # Each by the index, in order; SQLite merges them, and reads no more than is asked for.
+        arm = f"SELECT {_NAMES} FROM view WHERE state = ? AND archived IS {{}} AND patch_id < ?"  # noqa: S608
+        arms = [arm.format(archived) for _ in states for archived in ("0", "NULL")]
+        below = LARGEST_ID if before is None else before
+        values = [value for state in states for value in (state, below) * 2]
+        query = f"{' UNION ALL '.join(arms)} ORDER BY patch_id DESC LIMIT ?"
+        return [_view(row) for row in self._file.rows(query, *values, limit)]
 
     def _rows(self, patch_ids: Sequence[int]) -> list[tuple[object, ...]]:
         slots = ", ".join("?" * len(patch_ids))

@@ -1,4 +1,7 @@
-"""Keeps what each answer of a Patchwork shows of patches, where the store is."""
+"""Keeps what each answer of a Patchwork shows of patches, where the store is.
+
+What cannot be written is missing on pages; it is logged, and holds up nothing else.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ log = logging.getLogger(__name__)
 class ViewRecorder:
     """For `Client`: writes what it was answered to the files of the projects that are in the store.
 
-    From any thread. What cannot be written is missing on pages, and holds up nothing else.
+    From any thread.
     """
 
     def __init__(self, config: Config) -> None:
@@ -27,6 +30,8 @@ class ViewRecorder:
         self._config = config
         # Numbers of projects that are not in the store: to find that out again would cost.
         self._elsewhere: set[int] = set()
+        # By project, what is in the way: it is logged once, not for each request.
+        self._trouble: dict[int, str] = {}
 
     def __call__(self, listed: Sequence[ListedPatch], asked_at: float) -> None:
         """Keep what was listed of the patches of one project; `asked_at`: seconds since 1970."""
@@ -34,19 +39,29 @@ class ViewRecorder:
             return
         try:
             project = find_project(self._config, str(number))
+            if project is None:
+                self._elsewhere.add(number)
+            else:
+                _record(project.paths, [patch.shown for patch in listed], asked_at)
+            self._trouble.pop(number, None)
         except PatchsyncError as error:
-            log.warning("what Patchwork shows of project %d is not kept: %s", number, error)
-            return
-        if project is None:
-            self._elsewhere.add(number)
-            return
-        record_shown(project.paths, [patch.shown for patch in listed], asked_at)
+            if self._trouble.get(number) != str(error):
+                _report(error)
+            self._trouble[number] = str(error)
 
 
 def record_shown(paths: ContainerPaths, shown: Sequence[ShownPatch], seen_at: float) -> None:
-    """Keep what was shown of patches of a project; what is in the way is logged."""
+    """Keep what was shown of patches of a project at a time, in seconds since 1970."""
     try:
-        with PatchViews(paths) as views:
-            views.record(shown, seen_at)
+        _record(paths, shown, seen_at)
     except PatchsyncError as error:
-        log.warning("what Patchwork shows is not kept: %s", error)
+        _report(error)
+
+
+def _record(paths: ContainerPaths, shown: Sequence[ShownPatch], seen_at: float) -> None:
+    with PatchViews(paths) as views:
+        views.record(shown, seen_at)
+
+
+def _report(error: PatchsyncError) -> None:
+    log.warning("what Patchwork shows of patches is not kept: %s", error)

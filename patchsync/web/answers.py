@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from patchsync.web.headers import DRAWING_POLICY
-
 HTML = "text/html; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json; charset=utf-8"
 SVG = "image/svg+xml; charset=utf-8"
 # What one answer may have; a page that could have more says so itself, in time.
 LARGEST_BODY = 8 << 20  # bytes
+RETRY_AFTER = 3  # seconds
+# Of the processes behind the pages: the fleet goes before.
+NICENESS = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +39,7 @@ class Answer:
 
 def drawing(svg: bytes) -> Answer:
     """An answer that is a drawing."""
-    return Answer(body=svg, content_type=SVG, headers={"Content-Security-Policy": DRAWING_POLICY})
+    return Answer(body=svg, content_type=SVG)
 
 
 class PageError(Exception):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
 from pathlib import Path
@@ -13,6 +15,8 @@ from pathlib import Path
 AGE_SECONDS = 3600
 # HTTP's dates have whole seconds: what changed just now may change again within the same one.
 SETTLED_SECONDS = 2
+# Of databases that are read, and of the store's lock
+NO_CONTENT = ("-shm", "lock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +51,29 @@ class Freshness:
 
 
 class Sources:
-    """The files that pages are made of; a database with its log."""
+    """The files that pages are made of: what we keep beside the store, a database with its log."""
 
-    def __init__(self, files: Sequence[Path], version: str) -> None:
+    def __init__(self, folder: Path, version: str) -> None:
         """`version`: of the configuration; of the program is the moment of its start."""
-        self._files = files
+        self._folder = folder
         self._started = time.time()
         self._version = f"{version} {self._started}"
 
     def freshness(self, now: float) -> Freshness:
         """As it is now, at `now` seconds since 1970."""
         seen, latest = [self._version, str(int(now // AGE_SECONDS))], self._started
-        for file in self._files:
-            try:
-                found = file.stat()
-            except OSError:
-                seen.append("-")
-                continue
-            seen.append(f"{found.st_mtime_ns} {found.st_size} {found.st_ino}")
+        for name, found in sorted(self._files()):
+            seen.append(f"{name} {found.st_mtime_ns} {found.st_size} {found.st_ino}")
             latest = max(latest, found.st_mtime)
         modified = int(max(latest, now // AGE_SECONDS * AGE_SECONDS))
         return Freshness("\n".join(seen), modified if modified < now - SETTLED_SECONDS else None)
+
+    def _files(self, folder: Path | None = None) -> Iterator[tuple[str, os.stat_result]]:
+        """The files of the folder, and of those in it: of the catalog, and of each project."""
+        with suppress(OSError), os.scandir(folder or self._folder) as entries:
+            for entry in entries:
+                if folder is None and entry.is_dir():
+                    yield from self._files(Path(entry.path))
+                elif not entry.name.endswith(NO_CONTENT):
+                    with suppress(OSError):  # A log ends when its database is closed.
+                        yield entry.path, entry.stat()

@@ -50,13 +50,17 @@ class Links:
         """The patches of a project; of `query` what is not empty."""
         return f"{self.root}/p/{quoted_name(name)}{_query(query)}"
 
-    def triage(self, name: str) -> str:
-        """What of a project waits for somebody."""
-        return f"{self.root}/p/{quoted_name(name)}/triage"
+    def triage(self, name: str, **query: str) -> str:
+        """What of a project waits for somebody; of `query` what is not empty."""
+        return f"{self.root}/p/{quoted_name(name)}/triage{_query(query)}"
 
     def patch(self, name: str, suffix: str = "") -> str:
         """All revisions of a patch; `suffix` as `.json`."""
         return f"{self.root}/r/{quoted_name(name)}{suffix}"
+
+    def why(self, name: str) -> str:
+        """Why the revisions of a patch are one."""
+        return f"{self.root}/r/{quoted_name(name)}/why"
 
     def diff(self, left: str, right: str, suffix: str = "") -> str:
         """What changed from one revision to another."""

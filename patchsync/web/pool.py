@@ -11,12 +11,12 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
 from patchsync.fleet.parent_death import die_with_parent
-from patchsync.web.answers import LARGEST_BODY, Answer, PageError
+from patchsync.web.answers import LARGEST_BODY, RETRY_AFTER, Answer, PageError
 
 logger = logging.getLogger(__name__)
 
@@ -24,18 +24,25 @@ logger = logging.getLogger(__name__)
 LONGEST_LINE = 1 << 20
 # Loading Python and us, on a busy machine
 START_SECONDS = 60.0
-RETRY_AFTER = 3  # seconds
 
 
 class Pool:
     """Some processes of one command; each has one page in hand at a time."""
 
-    def __init__(self, command: list[str], *, size: int, waiting: int, seconds: float) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        environment: Mapping[str, str],
+        *,
+        size: int,
+        waiting: int,
+        seconds: float,
+    ) -> None:
         """Nothing is started before it is needed.
 
         `waiting`: questions that wait for a process; more are refused. `seconds`: for a page.
         """
-        self._workers = [_Worker(command) for _ in range(size)]
+        self._workers = [_Worker(command, environment) for _ in range(size)]
         self._free = asyncio.LifoQueue[_Worker]()
         for worker in self._workers:
             self._free.put_nowait(worker)
@@ -85,8 +92,9 @@ def _busy() -> PageError:
 class _Worker:
     """One process, started when it is needed, and again when it has ended."""
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], environment: Mapping[str, str]) -> None:
         self._command = command
+        self._environment = environment
         self._process: asyncio.subprocess.Process | None = None
 
     async def ask(self, question: dict[str, Any], seconds: float) -> Answer:
@@ -124,6 +132,7 @@ class _Worker:
             *die_with_parent(self._command),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            env=self._environment,
             start_new_session=True,
             limit=LONGEST_LINE,
         )

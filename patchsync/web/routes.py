@@ -28,6 +28,7 @@ ROUTES = (
     Route(path="/p/<project>", page="project:page"),
     Route(path="/p/<project>/triage", page="triage:page"),
     Route(path="/r/<name>", page="patch:page", formats=("", "json")),
+    Route(path="/r/<name>/why", page="patch:why", costly=True),
     Route(path="/diff/<left>/<right>", page="diff:page", formats=("", "txt", "json"), costly=True),
     Route(path="/diff/<right>", page="diff:page", formats=("", "txt", "json"), costly=True),
     Route(path="/series/<name>", page="series:page", formats=("", "txt"), costly=True),
@@ -57,7 +58,8 @@ def find(path: str) -> Address | None:
         segments.pop()  # as a list's archive ends its addresses
     if segments[0] == "r" and len(segments) > 2:
         # Pasted by hand: a message-id whose slashes are not quoted
-        segments = ["r", "%2F".join(segments[1:])]
+        end = segments[-1:] if segments[-1] == "why" else []
+        segments = ["r", "%2F".join(segments[1 : len(segments) - len(end)]), *end]
     for route in ROUTES:
         wanted = route.path[1:].split("/")
         if len(wanted) == len(segments) and all(
@@ -70,18 +72,23 @@ def find(path: str) -> Address | None:
 
 def _read(route: Route, wanted: list[str], segments: list[str]) -> Address | None:
     *before, last = segments
+    if not wanted[-1].startswith("<"):
+        return Address(route, _names(wanted, segments), "")
     stem, _, ending = last.rpartition(".")
     format_ = ending if stem and ending in FORMATS and ending in route.formats else ""
     if format_ not in route.formats:
         return None
     if format_:
         segments = [*before, stem]
-    names = {
+    return Address(route, _names(wanted, segments), format_)
+
+
+def _names(wanted: list[str], segments: list[str]) -> dict[str, str]:
+    return {
         part.strip("<>"): read_name(segment)
         for part, segment in zip(wanted, segments, strict=True)
         if part.startswith("<")
     }
-    return Address(route, names, format_)
 
 
 __all__ = ["ROUTES", "Address", "BadName", "Route", "find"]

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import logging
 import mimetypes
+import os
 import signal
 import socket
 import sys
@@ -20,12 +21,20 @@ from tornado.iostream import IOStream, StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from patchsync.config import Config
+from patchsync.config import FILE_VARIABLE, TOKEN_VARIABLES, Config
 from patchsync.fleet.services import HEALTH_PATHS
-from patchsync.patchwork.foreign_text import visible
+from patchsync.store.layout import OWN_FOLDER
+from patchsync.web import catching_up
 from patchsync.web.answers import HTML, TEXT, Answer, NotFound, PageError
+from patchsync.web.catching_up import CatchingUp
 from patchsync.web.freshness import Sources
-from patchsync.web.headers import CACHE_CONTROL, SECURITY_HEADERS
+from patchsync.web.headers import (
+    CACHE_CONTROL,
+    DRAWING_POLICY,
+    PAGE_POLICY,
+    POLICY,
+    SECURITY_HEADERS,
+)
 from patchsync.web.links import BadName
 from patchsync.web.pool import Pool
 from patchsync.web.routes import find
@@ -91,6 +100,7 @@ class PageHandler(RequestHandler):
         if answer.status != 200:
             self.clear_header("Etag")
             self.clear_header("Last-Modified")
+            self.set_header(POLICY, PAGE_POLICY)
         for name, value in answer.headers.items():
             self.set_header(name, value)
         await self._send(answer.body)
@@ -124,6 +134,9 @@ class PageHandler(RequestHandler):
             raise PageError(400, f"That is nobody's name: {error}.") from None
         if address is None:
             raise NotFound
+        if address.format == "svg":
+            # Of a 304, too: a browser takes its headers for those of the drawing that it has.
+            self.set_header(POLICY, DRAWING_POLICY)
         query = self._query()
         fresh = serving.sources.freshness(time.time())
         etag = fresh.etag(path, request.query)
@@ -213,10 +226,8 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _log(handler: RequestHandler) -> None:
-    if handler.get_status() >= 500:
-        path = visible(handler.request.path[:200])
-        logger.warning("%s %s", handler.get_status(), path)
+def _no_log(handler: RequestHandler) -> None:
+    """No line for a request: a flood would fill the log. What fails is logged where it does."""
 
 
 def _static_files() -> dict[str, tuple[bytes, str, str]]:
@@ -232,28 +243,43 @@ def _static_files() -> dict[str, tuple[bytes, str, str]]:
 def sources(config: Config) -> Sources:
     """What the pages of a configuration are made of."""
     version = hashlib.sha256(config.source.read_bytes()).hexdigest()
-    return Sources([], version)
+    return Sources(config.d_mbox / OWN_FOLDER, version)
+
+
+def _environment(config: Config) -> dict[str, str]:
+    """What the processes behind the pages get: ours, but the token, which they do not need."""
+    ours = {
+        name: value for name, value in os.environ.items() if name.upper() not in TOKEN_VARIABLES
+    }
+    return ours | {FILE_VARIABLE: str(config.source)}
 
 
 class Server:
     """The pages of one configuration, to be used within an event loop."""
 
     def __init__(
-        self, config: Config, *, command: list[str] | None = None, seconds: float = PAGE_SECONDS
+        self,
+        config: Config,
+        *,
+        command: list[str] | None = None,
+        seconds: float = PAGE_SECONDS,
+        catch_up: list[str] | None = None,
     ) -> None:
-        """`command` makes pages; `seconds` is what one may take."""
+        """`command` makes pages; `seconds` is what one may take; `catch_up` keeps the catalog."""
         command = command or COMMAND
+        environment = _environment(config)
         self._serving = Serving(
             site=Site(config),
             sources=sources(config),
             static=_static_files(),
-            quick=Pool(command, size=1, waiting=32, seconds=seconds),
-            costly=Pool(command, size=2, waiting=8, seconds=seconds),
+            quick=Pool(command, environment, size=1, waiting=32, seconds=seconds),
+            costly=Pool(command, environment, size=2, waiting=8, seconds=seconds),
             hosts=frozenset({"localhost", urlsplit(config.web.url).hostname or "localhost"}),
         )
         application = Application(
-            [(r".*", PageHandler, {"serving": self._serving})], log_function=_log
+            [(r".*", PageHandler, {"serving": self._serving})], log_function=_no_log
         )
+        self._catching_up = CatchingUp(catch_up, environment) if catch_up else None
         self._http = _BoundedServer(
             application,
             max_header_size=HEADER_BYTES,
@@ -267,12 +293,16 @@ class Server:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         sockets = bind_sockets(port, address, family=family)
         self._http.add_sockets(sockets)
+        if self._catching_up:
+            self._catching_up.start()
         return int(sockets[0].getsockname()[1])
 
     async def close(self) -> None:
         """Hang up, and end the processes."""
         self._http.stop()
         await self._http.close_all_connections()
+        if self._catching_up:
+            await self._catching_up.close()
         await self._serving.quick.close()
         await self._serving.costly.close()
 
@@ -283,7 +313,7 @@ async def serve(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    server = Server(config)
+    server = Server(config, catch_up=catching_up.COMMAND)
     port = server.listen(config.web.address, config.web.port)
     logger.info("pages at port %d of %s", port, config.web.address)
     try:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.client import responses
 from pathlib import Path
@@ -12,10 +15,14 @@ from markupsafe import Markup
 
 from patchsync.config import Config
 from patchsync.patchwork.foreign_text import visible
+from patchsync.revisions.catalog import Catalog
 from patchsync.web.answers import HTML, JSON, TEXT, Answer, PageError
 from patchsync.web.links import Links
 
 FOLDER = Path(__file__).parent
+# Of a text in one place of a page: a subject may be as long as its mail.
+LONGEST_SHOWN = 8192  # characters; two names of 1,000 bytes, quoted, are in an address
+_HOUR, _DAY = 3600, 86400  # seconds
 
 
 class Site:
@@ -34,7 +41,24 @@ class Site:
             finalize=_finalize,
         )
         self._templates.globals |= {"links": self.links, "config": config}
-        self._templates.filters |= {"date": date, "day": day, "iso": iso}
+        self._templates.filters |= {
+            "age": age,
+            "date": date,
+            "day": day,
+            "iso": iso,
+            "web_address": web_address,
+        }
+
+    @contextmanager
+    def catalog(self) -> Iterator[Catalog]:
+        """The catalog, as it is now."""
+        with Catalog.open(self.config) as catalog:
+            yield catalog
+
+    def warm_up(self) -> None:
+        """Load all templates, so that no request waits for one."""
+        for name in self._templates.list_templates():
+            self._templates.get_template(name)
 
     def page(self, template: str, *, status: int = 200, **values: object) -> Answer:
         """A page made of a template of `templates/`."""
@@ -56,7 +80,24 @@ class Site:
 
 
 def _finalize(value: object) -> object:
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return visible(value if len(value) <= LONGEST_SHOWN else f"{value[:LONGEST_SHOWN]}…")
+
+
+def web_address(address: str | None) -> str:
+    """An address that may stand in a link, or nothing: no `javascript:` is one."""
+    return address if address and address.startswith(("http://", "https://")) else ""
+
+
+def age(seconds: float) -> str:
+    """How long ago a moment was: "5 minutes" is as exact as it gets. `seconds`: since 1970."""
+    passed = max(0.0, time.time() - seconds)
+    for unit, name in ((_DAY, "day"), (_HOUR, "hour")):
+        if passed >= unit:
+            number = int(passed // unit)
+            return f"{number} {name}{'s' * (number > 1)}"
+    return "less than an hour"
 
 
 def iso(seconds: float) -> str:

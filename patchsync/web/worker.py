@@ -11,36 +11,52 @@ import logging
 import os
 import resource
 import sys
+from collections.abc import Callable
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 from patchsync.config import load
-from patchsync.errors import PatchsyncError
-from patchsync.web.answers import LARGEST_BODY, Answer, PageError, Request
-from patchsync.web.pool import RETRY_AFTER
+from patchsync.errors import (
+    GiveUp,
+    NoPredecessor,
+    PatchsyncError,
+    PatchTooLarge,
+    UnknownPatch,
+)
+from patchsync.web import pages
+from patchsync.web.answers import (
+    LARGEST_BODY,
+    NICENESS,
+    RETRY_AFTER,
+    Answer,
+    NotFound,
+    PageError,
+    Request,
+)
 from patchsync.web.site import Site
 
 logger = logging.getLogger(__name__)
 
 # A mail of 10 MB is parsed in less; it bounds address space, of which more is asked for than used.
 MEMORY = 3 << 30  # bytes
-# The fleet goes before.
-NICENESS = 10
 
 
 def answer(site: Site, question: dict[str, Any]) -> Answer:
     """What a question is answered; a fault of ours is logged, and shown as no more than one."""
-    module, _, function = question["page"].partition(":")
     request = Request(names=question["names"], format=question["format"], query=question["query"])
     try:
-        page = getattr(import_module(f"patchsync.web.pages.{module}"), function)
-        made: Answer = page(site, request)
+        made = _page(question["page"])(site, request)
         if len(made.body) > LARGEST_BODY:
             raise PageError(500, "This is more than a page may hold.")
         return made
     except PageError as error:
         return site.error(error, request.format)
+    except (UnknownPatch, NoPredecessor) as error:
+        return site.error(NotFound(str(error)), request.format)
     except PatchsyncError as error:
+        if type(error) in (GiveUp, PatchTooLarge):  # of what was asked for; others tell of files
+            return site.error(PageError(422, str(error)), request.format)
         logger.warning("%s: %s", question["page"], error)
         failure = PageError(503, "The store cannot be read now.", retry_after=RETRY_AFTER)
         return site.error(failure, request.format)
@@ -49,6 +65,14 @@ def answer(site: Site, question: dict[str, Any]) -> Answer:
     except Exception:
         logger.exception("%s", question["page"])
         return site.error(PageError(500, "A fault of this program; its log says more."))
+
+
+def _page(name: str) -> Callable[[Site, Request], Answer]:
+    module, _, function = name.partition(":")
+    page: Callable[[Site, Request], Answer] = getattr(
+        import_module(f"{pages.__name__}.{module}"), function
+    )
+    return page
 
 
 def main() -> None:
@@ -60,6 +84,9 @@ def main() -> None:
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     site = Site(load())
+    site.warm_up()
+    for module in iter_modules(pages.__path__):
+        import_module(f"{pages.__name__}.{module.name}")
     output.write(b"ready\n")
     output.flush()
     for line in sys.stdin.buffer:

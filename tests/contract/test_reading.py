@@ -240,6 +240,22 @@ def test_fields_come_with_the_api_version(server: Server) -> None:
     assert fields["1.1"] - fields["1.0"] == {"web_url", "comments"}
 
 
+def test_a_list_shows_what_became_of_each_patch(server: Server) -> None:
+    """State, checks together, delegate, commit and series: in every version, in these types."""
+    for version in ("1.0", server.version):
+        path = f"/api/{version}/patches/?project={server.project}&order=-id&per_page=250"
+        for entry in server.ask("GET", path).json():
+            assert re.fullmatch("[a-z0-9_-]+", entry["state"])
+            assert entry["archived"] in (True, False)
+            assert entry["check"] in ("pending", "success", "warning", "fail")
+            assert entry["delegate"] is None or entry["delegate"]["username"]
+            assert entry["commit_ref"] is None or isinstance(entry["commit_ref"], str)
+            assert len(entry["series"]) <= 1
+            for series in entry["series"]:
+                assert (type(series["id"]), type(series["version"])) == (int, int)
+                assert series["name"] is None or isinstance(series["name"], str)
+
+
 def test_links_to_checks_and_comments_bear_no_version(server: Server) -> None:
     """Whatever version was asked for."""
     entry = server.patches("per_page=1")[0]

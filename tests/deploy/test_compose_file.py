@@ -16,9 +16,10 @@ from tests.deploy.compose import COMPOSE_FILE, ROOT, VARIABLE, compose
 EACH = [*SERVICES, "redis"]
 STORE = "/srv/mbox"
 GROUPS = "/srv/groups"
-OF_PASTA = {"probe", "index", "analyse", "push"}
+CACHES = "/srv/mbox/patchsync"
+OF_PASTA = {"probe", "index", "analyse", "push", "web"}
 # Where each may write
-WRITABLE = {STORE: OF_PASTA, GROUPS: {"analyse"}}
+WRITABLE = {STORE: OF_PASTA - {"web"}, CACHES: {"web"}, GROUPS: {"analyse"}}
 
 
 def variables() -> dict[str, str | None]:
@@ -83,7 +84,7 @@ def test_a_service_can_do_little(name: str) -> None:
     writable = [each for each in service["volumes"] if isinstance(each, str)]
     writable += [each["target"] for each in service["volumes"] if each not in writable]
     wanted = ["/etc/patchsync/patchsync.toml"] + [STORE] * (name in OF_PASTA)
-    wanted += [GROUPS] * (name in ("analyse", "push"))
+    wanted += [CACHES] * (name == "web") + [GROUPS] * (name in ("analyse", "push", "web"))
     assert writable == (["valkey:/data"] if name == "redis" else wanted)
     for each in service["volumes"]:
         if isinstance(each, dict):
@@ -93,8 +94,9 @@ def test_a_service_can_do_little(name: str) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_waits_for_redis(name: str) -> None:
-    """It starts when Redis answers."""
-    assert compose()["services"][name]["depends_on"] == {"redis": {"condition": "service_healthy"}}
+    """It starts when Redis answers; the pages need none."""
+    needs = {} if name == "web" else {"redis": {"condition": "service_healthy"}}
+    assert compose()["services"][name]["depends_on"] == needs
 
 
 def test_fetch_can_be_scaled() -> None:
@@ -103,12 +105,13 @@ def test_fetch_can_be_scaled() -> None:
     assert not {"container_name", "hostname", "ports"} & set(fetch)
 
 
-def test_nothing_is_published_but_the_dashboard_and_that_here_only() -> None:
-    """Only Flower has a port, on this machine's loopback, and it is the one it listens on."""
+def test_nothing_is_published_but_what_people_see_and_that_here_only() -> None:
+    """Only Flower and the pages have a port, on this machine's loopback, where they listen."""
     services = compose()["services"]
     ports = {name: each["ports"] for name, each in services.items() if "ports" in each}
-    assert ports == {"flower": ["127.0.0.1:5555:5555"]}
+    assert ports == {"flower": ["127.0.0.1:5555:5555"], "web": ["127.0.0.1:5556:5556"]}
     assert services["flower"]["environment"]["PATCHSYNC_FLOWER__PORT"] == "5555"
+    assert services["web"]["environment"]["PATCHSYNC_WEB__PORT"] == "5556"
 
 
 def test_only_what_asks_patchwork_can_get_out() -> None:
@@ -116,19 +119,23 @@ def test_only_what_asks_patchwork_can_get_out() -> None:
     found = compose()
     services = found["services"]
     assert found["networks"]["broker"] == {"internal": True}
-    assert all("broker" in each["networks"] for each in services.values())
+    assert {name for name in services if "broker" not in services[name]["networks"]} == {"web"}
     others = {name: set(each["networks"]) - {"broker"} for name, each in services.items()}
     assert {name for name in others if "outside" in others[name]} == {"probe", "fetch", "push"}
     assert others["flower"] == {"dashboard"}
+    assert others["web"] == {"pages"}
     assert not set.union(*(others[name] for name in ("redis", "index", "analyse", "beat")))
 
 
 def test_a_service_gets_only_the_secrets_that_it_needs() -> None:
     """All have Redis' password, and all but Redis the key of messages; Flower its login, push the
-    token; no other hears of a token.
+    token; no other hears of a token. The pages have none at all.
     """
     own = {"flower": {"flower_login"}, "push": {"patchwork_token"}}
-    for name, service in compose()["services"].items():
+    services = compose()["services"]
+    assert "secrets" not in services["web"]
+    assert not [key for key in services.pop("web")["environment"] if "REDIS" in key]
+    for name, service in services.items():
         shared = {"redis_password"} if name == "redis" else {"redis_password", "signing_key"}
         assert set(service["secrets"]) == shared | own.get(name, set())
         assert name == "push" or "token" not in yaml.safe_dump(service).lower()

@@ -40,6 +40,7 @@ class Stack:
     secrets: dict[str, str]
     redis_port: int
     flower_port: int
+    web_port: int
     # The same configuration, as somebody on the host has it
     installation: Installation
 
@@ -108,9 +109,9 @@ def stack() -> Iterator[Stack]:
             """
         (folder / "patchsync.toml").write_text(table)
         (folder / "host.toml").write_text(f"{table}\n[store]\nmbox = 'store'\n")
-        (folder / "store").mkdir()
+        (folder / "store" / "patchsync").mkdir(parents=True)
         (folder / "groups").mkdir()
-        redis_port, flower_port = free_port(), free_port()
+        redis_port, flower_port, web_port = free_port(), free_port(), free_port()
 
         def started(service: str, name: str) -> Container:
             return exit_stack.enter_context(
@@ -121,12 +122,14 @@ def stack() -> Iterator[Stack]:
                     mounts={
                         CONFIG: folder / "patchsync.toml",
                         "/srv/mbox": folder / "store",
+                        "/srv/mbox/patchsync": folder / "store" / "patchsync",
                         "/srv/groups": folder / "groups",
                     },
                     elsewhere={
                         REDIS_ADDRESS: f"127.0.0.1:{redis_port}",
                         "0.0.0.0": "127.0.0.1",
                         "5555": str(flower_port),
+                        "5556": str(web_port),
                     },
                     redis_port=redis_port,
                 )
@@ -139,6 +142,7 @@ def stack() -> Iterator[Stack]:
             secrets=told,
             redis_port=redis_port,
             flower_port=flower_port,
+            web_port=web_port,
             installation=Installation(patchwork, load(folder / "host.toml")),
         )
         found.eventually("Redis is healthy", found.containers["redis"].healthy)
@@ -225,6 +229,20 @@ def test_the_dashboard_wants_the_login(stack: Stack) -> None:
         assert session.get(url, timeout=10).status_code == 401
         assert session.get(url, auth=(user, "guessed"), timeout=10).status_code == 401
         assert session.get(url, auth=(user, password), timeout=10).status_code == 200
+
+
+def test_the_pages_are_there_without_redis(stack: Stack) -> None:
+    """Once the store has patches: each project is on the front page."""
+    url = f"http://127.0.0.1:{stack.web_port}/"
+
+    def shown() -> bool:
+        with suppress(requests.ConnectionError):
+            return "neighbour" in requests.get(url, timeout=60).text
+        return False
+
+    stack.eventually("the pages show the projects", shown)
+    environment = stack.containers["web"].environment
+    assert not [name for name in environment if "REDIS" in name]
 
 
 def test_redis_wants_the_password_and_lets_nobody_administer_it(stack: Stack) -> None:

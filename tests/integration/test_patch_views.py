@@ -132,11 +132,16 @@ def test_push_keeps_what_it_set(pushing: Pushing) -> None:
 def test_what_cannot_be_kept_holds_up_nothing(
     pushing: Pushing, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Where the file is a folder, say: the sync ends as ever, and the log says so."""
-    own = paths_of(pushing.installation).own
-    for file in own.glob("patch-views*"):
-        file.unlink()
-    (own / "patch-views.sqlite").mkdir()
+    """Where the files are folders, say: the sync ends as ever, and the log says so."""
+    paths = paths_of(pushing.installation)
+    for path in (paths.patch_views, paths.counts):
+        for file in paths.own.glob(f"{path.name}*"):
+            file.unlink()
+        path.mkdir()
     pushing.standin.control.add("sample", 3)
     assert "in step" in pushing.installation.sync()
-    assert "what Patchwork shows is not kept" in caplog.text
+    told = [each.message for each in caplog.records if f"{paths.patch_views}: " in each.message]
+    # Once by whom asks, however often, and once by the index worker.
+    assert len(told) == 2
+    assert all(line.startswith("what Patchwork shows of patches is not kept: ") for line in told)
+    assert f"how many patches there are is not kept: {paths.counts}: " in caplog.text

@@ -52,6 +52,7 @@ def test_a_message_of_the_day_before_is_read() -> None:
         {**FetchResult().to_message(), "shown": [[1]]},
         {**FetchResult().to_message(), "shown": [[0, *[None] * 8]]},
         {**FetchResult().to_message(), "shown_at": "noon"},
+        {**FetchResult().to_message(), "shown_at": float("nan")},
     ],
 )
 def test_something_else_is_refused(message: dict[str, object]) -> None:

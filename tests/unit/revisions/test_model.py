@@ -42,6 +42,13 @@ def test_the_one_before() -> None:
     assert [before(found, name) for name in ("v1", "v2", "v3", "other")] == [None, "v1", "v2", None]
 
 
+def test_a_notice_is_no_predecessor() -> None:
+    """What came without a version between two numbered ones; it follows the one before it."""
+    notice = posted("tip", 2.5)
+    found = history(posted("v2", 2, version=2), notice, posted("v3", 3, version=3))
+    assert [before(found, name) for name in ("tip", "v3")] == ["v2", "v2"]
+
+
 def test_a_copy_is_no_predecessor() -> None:
     """The same mail on another list, under an id of that list, is told as a copy."""
     first = posted("v1", 1)

@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from patchsync.patchwork.shown_patch import LONGEST_NAME, LONGEST_TEXT, ShownPatch
+from patchsync.store import sqlite_file
 from patchsync.store.layout import ContainerPaths
 from patchsync.store.patch_views import PatchViews, StoredView
 
@@ -110,6 +111,24 @@ def test_the_file_may_be_deleted_while_it_is_open(views: PatchViews, paths: Cont
         assert others.of([7, 8]).keys() == {8}
 
 
+def test_who_may_only_read_sees_what_is_new(
+    views: PatchViews, paths: ContainerPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pages may run as such a user, for days."""
+    with views:
+        views.record([SHOWN], 1)
+    reader = PatchViews(paths)
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite_file, "may_write", lambda _: False)
+        assert reader.of([7])[7].seen_at == 1
+    for seen_at in (2, 3):
+        views.record([SHOWN], seen_at)
+        with monkeypatch.context() as patched:
+            patched.setattr(sqlite_file, "may_write", lambda _: False)
+            assert reader.of([7])[7].seen_at == seen_at
+        views.close()
+
+
 def test_a_damaged_file_is_made_anew(views: PatchViews, paths: ContainerPaths) -> None:
     """It is a cache: the next audit fills it."""
     views.record([SHOWN], 1)
@@ -148,3 +167,21 @@ def test_text_is_cut_to_what_patchwork_takes(views: PatchViews) -> None:
     for text in (view.series_name, view.commit_ref):
         assert text == "?" + "a" * (LONGEST_TEXT - 1)
     assert view.archived is True
+
+
+def test_the_newest_in_some_states_by_page(views: PatchViews, paths: ContainerPaths) -> None:
+    """In falling order, each once, however many states; without those that are archived."""
+    assert views.newest(["new"]) == []
+    assert not paths.d_mbox.exists()
+    states = ("new", "under-review", "accepted")
+    flags = (None, False, True)
+    patches = [
+        ShownPatch(patch_id=n, state=states[n % 3], archived=flags[n % 7 % 3]) for n in range(1, 60)
+    ]
+    views.record(patches, 1)
+    expected = [n for n in range(59, 0, -1) if n % 3 != 2 and n % 7 % 3 != 2]
+    found: list[int] = []
+    while page := views.newest(states[:2], before=found[-1] if found else None, limit=4):
+        found += [view.patch_id for view in page]
+    assert found == expected
+    assert views.newest([]) == views.newest(["nothing"]) == []

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from patchsync.config import FILE_VARIABLE, Config, load
+from patchsync.config import Config, load
 from patchsync.web.server import Server
 from tests.unit.web.web_fakes import FAKE_WORKER, Pages
-
-Serve = Callable[..., Pages]
 
 
 @contextmanager
@@ -64,9 +62,3 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pages]:
     config = configuration(tmp_path_factory.mktemp("pages"))
     with serving(config, command=FAKE_WORKER, seconds=60.0) as pages:
         yield pages
-
-
-@pytest.fixture
-def real_workers(monkeypatch: pytest.MonkeyPatch) -> Callable[[Config], None]:
-    """Have the processes that make pages read a configuration."""
-    return lambda config: monkeypatch.setenv(FILE_VARIABLE, str(config.source))

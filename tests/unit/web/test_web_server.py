@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 
 from patchsync.config import Config
 from patchsync.web import server
-from patchsync.web.headers import SECURITY_HEADERS
+from patchsync.web.headers import DRAWING_POLICY, PAGE_POLICY, SECURITY_HEADERS
 from tests.support.installation import wait_until
 from tests.unit.web.conftest import configuration, serving
 from tests.unit.web.web_fakes import FAKE_WORKER, Pages
@@ -129,6 +128,16 @@ def test_a_page_that_did_not_change(pages: Pages) -> None:
     assert slow.status == 304
 
 
+def test_a_drawing_has_the_policy_of_drawings(pages: Pages) -> None:
+    """Which lets it have its own style, and no more; also where it did not change."""
+    drawing = pages.ask("/chart/some.svg")
+    again = pages.ask("/chart/some.svg", If_None_Match=drawing.headers["Etag"])
+    assert (drawing.status, again.status) == (200, 304)
+    for reply in (drawing, again):
+        assert reply.headers.get_all("Content-Security-Policy") == [DRAWING_POLICY]
+    assert pages.ask("/chart/dies@x.svg").headers["Content-Security-Policy"] == PAGE_POLICY
+
+
 def test_the_style_did_not_change(pages: Pages) -> None:
     """Static files have a tag of their content."""
     style = pages.ask("/static/style.css")
@@ -239,9 +248,8 @@ def test_who_says_nothing_is_hung_up_on(config: Config, monkeypatch: pytest.Monk
             assert got < 4 << 20
 
 
-def test_real_processes(config: Config, real_workers: Callable[[Config], None]) -> None:
+def test_real_processes(config: Config) -> None:
     """The command that the service runs makes the page of the projects."""
-    real_workers(config)
     with serving(config) as pages:
         reply = pages.ask("/")
         assert reply.status == 200

@@ -1,0 +1,243 @@
+"""What changed from one revision of a patch, or version of a series, to another."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pygit2 import Repository
+
+from patchsync.analysis.commits import open_repository
+from patchsync.analysis.patch import NotAPatch
+from patchsync.analysis.settings import read_settings
+from patchsync.config import Config
+from patchsync.errors import ConfigError, GiveUp, NoPredecessor, PatchTooLarge, UnknownPatch
+from patchsync.range_diff.compare import DiffLine, compare
+from patchsync.range_diff.pairing import MOST_PATCHES, Pair, arrange
+from patchsync.range_diff.patch_text import PatchText, read_commit_text, read_mail_text
+from patchsync.revisions.catalog import Catalog
+from patchsync.revisions.history import find_name, history_of
+from patchsync.revisions.model import PatchHistory, PatchMail, Series, UpstreamCommit
+from patchsync.revisions.series_pairing import current_parts, pair_parts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PartDiff:
+    """A patch, and what became of it: what `git range-diff` shows of one."""
+
+    pair: Pair
+    # The mails, or the commit's hash; None where there is none on that side
+    left: PatchMail | str | None
+    right: PatchMail | str | None
+    # Empty where the two are equal, or one is alone
+    lines: tuple[DiffLine, ...] = ()
+    # What is told of it beside
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeriesDiff:
+    """What became of a series."""
+
+    left: Series
+    right: Series
+    # In the order of git: that of the right side, dropped ones where they stood
+    parts: tuple[PartDiff, ...]
+    # What is told of it beside
+    remarks: tuple[str, ...]
+
+
+def compare_revisions(
+    config: Config, catalog: Catalog, left: str, right: str | None = None
+) -> PartDiff:
+    """What changed between two, each named as for `find_name`.
+
+    Of one alone: since its predecessor in the group; of a commit since the last revision, that is
+    what the maintainer changed.
+
+    Raises:
+        UnknownPatch: nobody knows one of them.
+        NoPredecessor: there is one alone, and nothing was before.
+        PatchTooLarge: it would take too long.
+        GiveUp: one is no patch; ConfigError: a commit, but no repository.
+    """
+    if right is None:
+        names = _predecessor(history_of(config, catalog, left))
+    else:
+        names = find_name(config, catalog, left), find_name(config, catalog, right)
+    mails = catalog.mails(names)
+    texts = []
+    for name in names:
+        try:
+            texts.append(_read(config, catalog, mails.get(name), name))
+        except NotAPatch as reason:
+            raise GiveUp(f"{name} is no patch: {reason}") from None
+    pair = Pair(texts[0], texts[1], 1, 1)
+    sides = [mails.get(name, name) for name in names]
+    return PartDiff(pair=pair, left=sides[0], right=sides[1], lines=tuple(compare(*texts)))
+
+
+def _predecessor(history: PatchHistory) -> tuple[str, str]:
+    """What was asked for, and before it what it is compared with."""
+    if mail := history.revision(history.asked):
+        if before := history.before(mail.message_id):
+            return before.message_id, mail.message_id
+        others = [each.message_id for each in history.revisions if each is not mail]
+        others += [commit.commit_hash for commit in history.commits]
+        than = f"; it can be compared with {', '.join(others[:5])}" if others else ""
+        raise NoPredecessor(f"{history.asked} is the first revision that is known{than}")
+    for commit in history.commits:
+        if commit.commit_hash == history.asked and history.revisions:
+            return _last_before(history, commit).message_id, commit.commit_hash
+    raise NoPredecessor(f"{history.asked}: no patch is known that became this commit")
+
+
+def _last_before(history: PatchHistory, commit: UpstreamCommit) -> PatchMail:
+    """The revision that was committed: the last one by then, of one series that of its title."""
+    before = [
+        mail for mail in history.revisions if commit.date is None or mail.date <= commit.date
+    ] or history.revisions
+    together = [mail for mail in before if mail.series_key == before[-1].series_key]
+    return max(together, key=lambda mail: (mail.title == commit.subject, mail.date))
+
+
+def compare_series(
+    config: Config, catalog: Catalog, name: str, before: str | None = None
+) -> SeriesDiff:
+    """What became of a series in the one that `name` names; `before`: the earlier one.
+
+    Each is named by one of its patches, as for `find_name`, or by its cover letter's message-id;
+    without `before` it is the one that `earlier_series` finds.
+
+    Raises:
+        UnknownPatch: nobody knows one of them.
+        NoPredecessor: there was none before.
+        PatchTooLarge: there are too many parts.
+    """
+    right = find_series(config, catalog, name)
+    left = find_series(config, catalog, before) if before else earlier_series(catalog, right)
+    if left is None:
+        raise NoPredecessor(
+            f"{right.title!r}, version {right.version}: no series before has a patch of it"
+        )
+    parts = [current_parts(series) for series in (left, right)]
+    if max(map(len, parts)) > MOST_PATCHES:
+        raise PatchTooLarge(f"a series has more than {MOST_PATCHES} patches")
+    groups = catalog.groups_of(mail.message_id for mails in parts for mail in mails)
+    pairing = pair_parts(parts[0], parts[1], groups)
+    texts, troubles = _texts(config, catalog, parts[0] + parts[1])
+    left_texts, right_texts = ([texts[mail.message_id] for mail in mails] for mails in parts)
+    diffs = []
+    for pair in arrange(left_texts, right_texts, pairing.became):
+        at, to = pair.left_number - 1, pair.right_number - 1
+        old = parts[0][at] if pair.left else None
+        new = parts[1][to] if pair.right else None
+        remarks = pairing.right_remarks.get(to, ()) if new else pairing.left_remarks[at]
+        unread = [
+            troubles[mail.message_id] for mail in (old, new) if mail and mail.message_id in troubles
+        ]
+        lines: Sequence[DiffLine] = ()
+        if pair.left and pair.right and not unread:
+            try:
+                lines = compare(pair.left, pair.right)
+            except PatchTooLarge as error:
+                unread.append(str(error))
+        # By their parts: of a series that is not all here git would count what there is.
+        numbered = pair._replace(
+            left_number=old.prefix.part if old else 0, right_number=new.prefix.part if new else 0
+        )
+        part = PartDiff(
+            pair=numbered, left=old, right=new, lines=tuple(lines), remarks=(*remarks, *unread)
+        )
+        diffs.append(part)
+    remarks = (*_remarks_on(left, "before"), *_remarks_on(right, "now"))
+    return SeriesDiff(left=left, right=right, parts=tuple(diffs), remarks=remarks)
+
+
+def find_series(config: Config, catalog: Catalog, text: str) -> Series:
+    """The series that a person names: by one of its patches, or by its cover letter.
+
+    Raises:
+        UnknownPatch: there is none.
+    """
+    for key in (text.strip(), f"<{text.strip()}>"):
+        if series := catalog.series(key):
+            return series
+    name = find_name(config, catalog, text)
+    if series := catalog.series(name):
+        return series
+    raise UnknownPatch(f"{text} is a commit, and in no series")
+
+
+def earlier_series(catalog: Catalog, series: Series) -> Series | None:
+    """The version before: the last one before it that has most of the same patches, by the groups.
+
+    Who has less than half of what another one has is none: a part that was sent again by itself.
+    """
+    own = {mail.message_id for mail in series.mails}
+    groups = catalog.groups_of(own)
+    mates = {name for group in groups.values() for name in group.message_ids} - own
+    began = min(mail.date for mail in series.mails)
+    shared: dict[str, set[object]] = defaultdict(set)
+    posted: dict[str, float] = {}
+    group_of = {name: group for group in groups.values() for name in group.message_ids}
+    for name, mail in catalog.mails(mates).items():
+        if mail.date < began and mail.series_key != series.key:
+            shared[mail.series_key].add(group_of[name])
+            posted[mail.series_key] = max(mail.date, posted.get(mail.series_key, mail.date))
+    most = max(map(len, shared.values()), default=0)
+    keys = [key for key, common in shared.items() if 2 * len(common) >= most]
+    return catalog.series(max(keys, key=posted.__getitem__)) if keys else None
+
+
+def _texts(
+    config: Config, catalog: Catalog, mails: Iterable[PatchMail]
+) -> tuple[dict[str, PatchText], dict[str, str]]:
+    """What counts of each mail, by message-id; and of those that cannot be read, why."""
+    texts, troubles = {}, {}
+    for mail in mails:
+        try:
+            texts[mail.message_id] = _read(config, catalog, mail, mail.message_id)
+        except (NotAPatch, PatchTooLarge) as error:
+            texts[mail.message_id] = PatchText(
+                name=_short_name(mail),
+                title=mail.title,
+                text=mail.message_id.encode(),  # It is equal to no other.
+                diff_at=0,
+                diff_lines=0,
+            )
+            troubles[mail.message_id] = f"{mail.message_id} cannot be read: {error}"
+    return texts, troubles
+
+
+def _read(config: Config, catalog: Catalog, mail: PatchMail | None, name: str) -> PatchText:
+    """What counts of a mail, or of a commit. Raises NotAPatch."""
+    if mail is None:
+        return read_commit_text(_repository(config, name), name)
+    return read_mail_text(catalog.raws(name), _short_name(mail))
+
+
+def _short_name(mail: PatchMail) -> str:
+    return str(mail.patches[0].patch_id) if mail.patches else mail.message_id.strip("<>")
+
+
+def _repository(config: Config, name: str) -> Repository:
+    repo = read_settings(config).repo
+    if repo is None:
+        raise ConfigError(f"{name} is a commit; to read it, [analysis] repo has to be set")
+    return open_repository(repo)
+
+
+def _remarks_on(series: Series, when: str) -> tuple[str, ...]:
+    """What is told of a series of which not each part is there once."""
+    remarks = []
+    if missing := series.missing:
+        numbers = ", ".join(map(str, missing[:20])) + (" …" if len(missing) > 20 else "")
+        remarks.append(f"of {series.total} parts {when} these are not in the store: {numbers}")
+    current = {mail.message_id for mail in current_parts(series)}
+    again = sorted({mail.prefix.part for mail in series.mails if mail.message_id not in current})
+    if again:
+        numbers = ", ".join(map(str, again[:20])) + (" …" if len(again) > 20 else "")
+        remarks.append(f"sent again {when}, the later one is compared: part {numbers}")
+    return tuple(remarks)

@@ -1,0 +1,44 @@
+"""`/series/<name>`: a series, and what became of its predecessor in it."""
+
+from __future__ import annotations
+
+from patchsync.errors import NoPredecessor
+from patchsync.range_diff.format import heading, number_width
+from patchsync.revisions.compare import compare_series, find_series
+from patchsync.web.answers import Answer, PageError, Request
+from patchsync.web.pages.diff import Budget, name_of, text_answer
+from patchsync.web.site import Site
+
+
+def page(site: Site, request: Request) -> Answer:
+    """All parts; `name` is of the series or one of its patches, `before` in the query another's."""
+    name, before = request.names["name"], request.query.get("before")
+    difference, alone = None, ""
+    with site.catalog() as catalog:
+        series = find_series(site.config, catalog, name)
+        try:
+            difference = compare_series(site.config, catalog, name, before)
+        except NoPredecessor as error:
+            alone = str(error)
+    if request.format == "txt":
+        if difference is None:
+            raise PageError(404, alone)
+        return text_answer(difference.parts, difference.remarks)
+    parts, budget = [], Budget()
+    if difference:
+        width = number_width([part.pair for part in difference.parts])
+        for part in difference.parts:
+            lines = budget.take(part.lines)
+            parts.append(
+                {
+                    "part": part,
+                    "heading": heading(part.pair, width),
+                    "sign": part.pair.sign,
+                    "names": [name_of(part.left), name_of(part.right)],
+                    "lines": lines,
+                    "left_out": len(part.lines) - len(lines),
+                }
+            )
+    return site.page(
+        "series.html", title=series.title, series=series, difference=difference, parts=parts
+    )
