@@ -14,6 +14,8 @@ from patchsync.web.server import serve
 def main() -> None:
     """Serve the pages until SIGTERM."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    # It has a line for each malformed request.
+    logging.getLogger("tornado.general").setLevel(logging.ERROR)
     try:
         asyncio.run(serve(load()))
     except PatchsyncError as error:
