@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from shlex import quote
 
 import click
 
@@ -126,4 +127,4 @@ def _in_project(patch: PatchInProject) -> str:
 
 def _argument(mail: PatchMail) -> str:
     """What names a mail on a command line: its patchwork id is short, and safe to a shell."""
-    return str(mail.patches[0].patch_id) if mail.patches else f"'{one_line(mail.message_id)}'"
+    return str(mail.patches[0].patch_id) if mail.patches else quote(one_line(mail.message_id))
