@@ -336,7 +336,7 @@ def test_what_is_done_but_open_waits(store: FakeStore, monkeypatch: pytest.Monke
     assert re.findall(r"<bdi>(\[PATCH.*?)</bdi>", text) == ["[PATCH] taken", "[PATCH] a change"]
     assert "3 days old" in text
     assert "2 days old" in text
-    assert '<a href="/r/2@example.org">Later revision</a>' in text
+    assert '<a href="/r/2@example.org">Later revision<' in text
     assert '<a href="/diff/1@example.org/2@example.org">' in text
     assert f'<a href="/diff/3@example.org/{commit}">Upstream: {commit[:12]}</a>' in text
     see(store, 1, 3, state="accepted")
