@@ -241,7 +241,7 @@ def test_charts_are_of_what_the_catalog_has(store: FakeStore) -> None:
     assert tuple(told) == charts.CHARTS
     assert told["patches"].summary == (
         "3 patches from 2020-08-16 to 2020-09-14, 0.1 a day, at most 2 on 2020-09-14. "
-        "In all: sample 2; other 1."
+        "In all: other 1; sample 2."
     )
     assert told["revisions"].summary.startswith("2 patches, 1.50 revisions each; 50% have one")
     assert told["upstream"].summary == "No patch with its commit yet."
