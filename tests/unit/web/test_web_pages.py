@@ -92,6 +92,18 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> WebStore:
                 headers=reply,
             )
             store.add(**{name: mail})
+    for part in (1, 2):
+        name = f"covered{part}"
+        store.add(
+            **{
+                name: patch_mail(
+                    f"<{name}@x>",
+                    subject=f"[PATCH {part}/2] covered",
+                    day=8,
+                    headers="In-Reply-To: <cover@x>\n",
+                )
+            }
+        )
     store.group(
         ["<v1@x>", "<v2@x>", "<copy@x>", "<v3@x>"],
         ["<s1p1@x>", "<s2p1@x>"],
@@ -208,6 +220,15 @@ def test_a_series(site: Pages) -> None:
     assert re.search(r"(?m)^2: +\d+ ! 2: +\d+ part 2\n    @@", text)
     assert "No series before this one" in shown(site, "/series/s1p1@x").text
     assert site.ask("/series/s1p1@x.txt").status == 404
+
+
+def test_a_cover_letter(site: Pages) -> None:
+    """It is no patch; asked for it leads to its series."""
+    reply = site.ask("/r/cover@x")
+    assert (reply.status, reply.headers["Location"]) == (302, "/series/cover@x")
+    page = shown(site, "/series/cover@x")
+    assert "/r/covered1@x" in page.links and "/r/covered2@x" in page.links
+    assert site.ask("/r/cover@x.json").status == 404
 
 
 def test_why_they_are_one(site: Pages) -> None:
