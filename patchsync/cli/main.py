@@ -22,6 +22,9 @@ COMMANDS = {
     ),
     "sync": ("sync:sync", "Bring all projects in step, once."),
     "analyse": ("analyse:analyse", "Find the revisions of patches; write PaStA's patch-groups."),
+    "show": ("show:show", "Show all revisions of a patch, and what became of them."),
+    "diff": ("diff:diff", "Show what changed between two revisions of a patch."),
+    "triage": ("triage:triage_command", "Show what of a project waits for somebody."),
     "explain": ("explain:explain_command", "Show why two patches are one, or are not."),
     "mark-false": (
         "mark_false:mark_false_command",
@@ -47,6 +50,9 @@ A first run:
   patchsync import dump.tar.gz    take in a dumparchive first, if there is one
   patchsync sync                  bring all projects in step, once
   patchsync analyse               find which patches are revisions of one another, once
+  patchsync show 1301             all revisions of a patch, wherever posted, and what became of it
+  patchsync diff 1301             what changed since the revision before; --series: in all of it
+  patchsync triage                what waits: done but shown as open, or unanswered
   patchsync explain 1234 1301     why two are one patch, or not; mark-false takes them apart
   patchsync push --dry-run        what of that Patchwork would show
   patchsync status                what is so now

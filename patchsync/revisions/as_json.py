@@ -21,6 +21,7 @@ from patchsync.revisions.model import (
     Series,
     UpstreamCommit,
 )
+from patchsync.revisions.triage import WaitingPage
 
 # What a mail says may be as long as the mail.
 _LONGEST_TEXT = 2000  # characters
@@ -81,6 +82,22 @@ def series_diff_json(config: Config, diff: SeriesDiff) -> dict[str, Any]:
         "right": _series_json(diff.right),
         "remarks": list(diff.remarks),
         "parts": [diff_json(config, part) for part in diff.parts],
+    }
+
+
+def waiting_json(config: Config, page: WaitingPage) -> dict[str, Any]:
+    """Patches that wait for somebody; each as a mail, with the patch that it is in the project."""
+    return {
+        "patches": [
+            {
+                "patch": _patch_json(config, waiting.mail, waiting.patch),
+                "mail": mail_json(config, waiting.mail),
+                "later": waiting.later,
+                "commits": list(waiting.commits),
+            }
+            for waiting in page.patches
+        ],
+        "before": page.before,
     }
 
 

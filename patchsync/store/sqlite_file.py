@@ -83,6 +83,8 @@ class SqliteFile:
         self._connection: sqlite3.Connection | None = None
         self._opened: os.stat_result | None = None  # None where it is in memory
         self._read_only = False
+        # SQLite was told that nobody writes it.
+        self._immutable = False
 
     def __enter__(self) -> Self:
         if self._connection is None:
@@ -94,14 +96,20 @@ class SqliteFile:
 
     @property
     def is_open(self) -> bool:
-        """Whether it is open, and still the file of this name: a deleted one is nobody's."""
+        """Whether it is open, and still the file of this name: a deleted one is nobody's.
+
+        Nor is one that nobody was to write, and somebody did.
+        """
         if self._connection is None or self._opened is None:
             return self._connection is not None
         with storing(self._path):
             try:
-                return os.path.samestat(self._path.stat(), self._opened)
+                now = self._path.stat()
             except FileNotFoundError:
                 return False
+            if self._immutable and (now.st_mtime_ns != self._opened.st_mtime_ns or self._has_log()):
+                return False
+            return os.path.samestat(now, self._opened)
 
     @property
     def read_only(self) -> bool:
@@ -251,10 +259,12 @@ class SqliteFile:
         """Connect to the file and return its version, 0 where it is new."""
         if self._read_only:
             target = f"{self._path.absolute().as_uri()}?mode=ro"
-            if not may_write(self._path.parent) and not self._wal.exists():
+            self._immutable = not may_write(self._path.parent) and not self._has_log()
+            if self._immutable:
                 # SQLite would make a log to read it. Nobody has it open, or there would be one.
                 target += "&immutable=1"
         else:
+            self._immutable = False
             self._path.touch()  # SQLite itself would ignore a umask that lets a group write
             target = str(self._path)
         opened = self._path.stat()
@@ -264,9 +274,8 @@ class SqliteFile:
         self._opened = opened
         return int(self.sql.execute("PRAGMA user_version").fetchone()[0])
 
-    @property
-    def _wal(self) -> Path:
-        return self._path.with_name(f"{self._path.name}-wal")
+    def _has_log(self) -> bool:
+        return self._path.with_name(f"{self._path.name}-wal").exists()
 
     def _has_no_room(self) -> bool:
         with suppress(OSError):

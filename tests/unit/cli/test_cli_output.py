@@ -58,7 +58,8 @@ def test_an_error_of_ours_is_visible(tmp_path: Path) -> None:
 
 
 def test_nothing_is_printed_in_another_way() -> None:
-    """But for a line of push on a terminal, which it erases, and rich, which is given `visible`."""
+    """But for a line of push on a terminal, which it erases, coloured lines of a diff, and rich,
+    which is given `visible`."""
     others = set()
     for file in CLI.glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
@@ -68,5 +69,6 @@ def test_nothing_is_printed_in_another_way() -> None:
                     others.add((file.name, ast.unparse(node.args[0])))
     assert others == {
         ("output.py", "visible(str(text))"),
+        ("output.py", "line"),
         ("push.py", r"f'\r\x1b[K{visible(text)}'"),
     }

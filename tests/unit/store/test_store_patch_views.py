@@ -10,6 +10,7 @@ from random import Random
 import pytest
 
 from patchsync.patchwork.shown_patch import LONGEST_NAME, LONGEST_TEXT, ShownPatch
+from patchsync.store import sqlite_file
 from patchsync.store.layout import ContainerPaths
 from patchsync.store.patch_views import PatchViews, StoredView
 
@@ -108,6 +109,24 @@ def test_the_file_may_be_deleted_while_it_is_open(views: PatchViews, paths: Cont
     views.record([replace(SHOWN, patch_id=8)], 1)
     with PatchViews(paths) as others:
         assert others.of([7, 8]).keys() == {8}
+
+
+def test_who_may_only_read_sees_what_is_new(
+    views: PatchViews, paths: ContainerPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pages may run as such a user, for days."""
+    with views:
+        views.record([SHOWN], 1)
+    reader = PatchViews(paths)
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite_file, "may_write", lambda _: False)
+        assert reader.of([7])[7].seen_at == 1
+    for seen_at in (2, 3):
+        views.record([SHOWN], seen_at)
+        with monkeypatch.context() as patched:
+            patched.setattr(sqlite_file, "may_write", lambda _: False)
+            assert reader.of([7])[7].seen_at == seen_at
+        views.close()
 
 
 def test_a_damaged_file_is_made_anew(views: PatchViews, paths: ContainerPaths) -> None:
