@@ -17,7 +17,7 @@ from patchsync.analysis.engine import Stopped
 from patchsync.analysis.update import update_groups
 from patchsync.errors import LockHeld
 from patchsync.sync.projects import name_of
-from workers import context, enqueue
+from workers import catalog, context, enqueue
 from workers.celery import app
 from workers.task_base import ProjectTask
 
@@ -29,6 +29,8 @@ LOG_SECONDS = 15.0
 LONG_SECONDS = 30.0
 # Well before Celery's own limit, which would cut it off anywhere.
 MOST_SECONDS = 300.0
+# Of what is left then
+CATALOG_SECONDS = 180.0
 
 
 @worker_ready.connect
@@ -81,6 +83,9 @@ def update(self: ProjectTask, project: str) -> None:
     if updated.groups and config.push.sinks:
         for table in config.projects:
             enqueue.plan(table.id)
+    if not catalog.follow(CATALOG_SECONDS):
+        log.info("catalog: not through in its time; goes on from what is done")
+        enqueue.analyse(project)
 
 
 class _ProgressLog:

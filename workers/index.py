@@ -11,7 +11,7 @@ from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.store.redis_lock import project_lock
 from patchsync.sync.projects import name_of, synced_project
 from patchsync.sync.store_result import store_result
-from workers import context, enqueue
+from workers import catalog, context, enqueue
 from workers.broker import borne_when_full
 from workers.celery import app
 from workers.task_base import ProjectTask
@@ -22,6 +22,8 @@ _Done = TypeVar("_Done")
 # Another writer is busy: long enough for it to finish a batch, short enough to keep mails moving.
 LOCK_WAIT_SECONDS = 5.0
 BUSY_AGAIN_SECONDS = 2.0
+# For the catalog, where no analysis follows which brings it up to date
+CATALOG_SECONDS = 1.0
 
 
 @app.task(
@@ -49,6 +51,8 @@ def index_mails(self: ProjectTask, project: str, result: dict[str, Any]) -> None
             enqueue.probe(project)
         if stored.stored:
             enqueue.analyse(project)
+    if stored.stored and config.analysis.engine == "none":
+        catalog.follow(CATALOG_SECONDS)
 
 
 def _under_lock(task: ProjectTask, key: str, work: Callable[[], _Done]) -> _Done:

@@ -120,6 +120,14 @@ def read_commit(repository: Repository, commit_hash: str) -> Patch:
         raise NotAPatch(f"commit {commit_hash}: {type(error).__name__}: {error}") from error
 
 
+def read_times(repository: Repository, commit_hash: str) -> tuple[float, float] | None:
+    """When a commit was written and committed, in seconds since 1970; None if it is not there."""
+    with suppress(*_GIT_ERRORS, OSError):
+        commit = repository[commit_hash].peel(Commit)
+        return float(commit.author.time), float(commit.committer.time)
+    return None
+
+
 def read_blacklist(file: Path) -> frozenset[str]:
     """The full hashes in `file`, one on a line; empty lines and those that begin with # are none.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from itertools import count
 from typing import NamedTuple
 
 from pygit2 import Patch
@@ -12,10 +13,11 @@ from pygit2.enums import DiffOption
 from patchsync.range_diff.patch_text import PatchText
 
 _CONTEXT = 3
-_SECTION = re.compile(rb"^(?: ## (.*) ##|.?@@ (.*))$", re.MULTILINE)
+_SECTION = re.compile(rb" ## (.*) ##|.?@@ (.*)")
 _LONGEST_SECTION = 80
-# A file of any bytes is text to us.
-_AS_TEXT = DiffOption.FORCE_TEXT
+# Beyond it libgit2 sees no difference.
+_DEEPEST_INDENT = 200
+_BLANK = bytes.maketrans(b"01", b" \t")
 
 
 class DiffLine(NamedTuple):
@@ -35,60 +37,75 @@ def compare(left: PatchText, right: PatchText) -> list[DiffLine]:
     """What differs, with three lines around it; empty where nothing does.
 
     What is no UTF-8 in it is shown as U+FFFD.
-
-    Raises:
-        PatchTooLarge: it would take too long.
     """
     if left.text == right.text:
         return []
+    old, new = (_lines(patch.text) for patch in (left, right))
     lines = []
-    sections = _Sections(left.text)
-    for hunk in _diff(left.text, right.text, DiffOption.INDENT_HEURISTIC).hunks:
+    section, seen = b"", 0
+    texts = numbered([old, new])
+    for hunk in _diff(texts[0], texts[1], DiffOption.INDENT_HEURISTIC).hunks:
         first = hunk.old_start - (hunk.old_lines > 0)
-        lines.append(DiffLine("@", _shown(sections.before(first))))
+        section, seen = _last_section(old[seen:first], section), first
+        lines.append(DiffLine("@", _shown(section)))
         for line in hunk.lines:
-            if line.origin in " +-":
-                lines.append(DiffLine(line.origin, _shown(line.raw_content.removesuffix(b"\n"))))
+            text = new[line.new_lineno - 1] if line.origin == "+" else old[line.old_lineno - 1]
+            lines.append(DiffLine(line.origin, _shown(text)))
     return lines
 
 
-def cost(left: PatchText, right: PatchText) -> int:
-    """Of how many lines the difference of two diffs is, as git weighs it to pair patches.
-
-    Raises:
-        PatchTooLarge: it would take too long.
-    """
-    patch = _diff(left.diff, right.diff, DiffOption.NORMAL)
+def cost(left: bytes, right: bytes) -> int:
+    """Of how many lines the difference of two numbered diffs is: git's weight to pair patches."""
+    patch = _diff(left, right, DiffOption.NORMAL)
     return sum(patch.line_stats) + len(patch.hunks)
 
 
+def numbered(texts: Iterable[Sequence[bytes]]) -> list[bytes]:
+    """The texts with a number for each line, indented as it is; the same for the same line.
+
+    libgit2 compares lines by a hash that anyone can make collide, and takes quadratic time then.
+    Of their content it needs no more than how far they are indented, and which are blank.
+    """
+    numbers = count()
+    known: dict[bytes, bytes] = {}
+    read = []
+    for lines in texts:
+        for line in lines:
+            if line not in known:
+                known[line] = _numbered(line, next(numbers))
+        read.append(b"".join(map(known.__getitem__, lines)))
+    return read
+
+
+def _numbered(line: bytes, number: int) -> bytes:
+    stripped = line.lstrip()
+    if not stripped:
+        return f"{number:b}".encode().translate(_BLANK) + b"\n"
+    space = line[: len(line) - len(stripped)].translate(None, b"\r\v\f")
+    indent = len(space[:_DEEPEST_INDENT].expandtabs())
+    return b" " * min(indent, _DEEPEST_INDENT) + b"%d\n" % number
+
+
 def _diff(left: bytes, right: bytes, flags: DiffOption) -> Patch:
-    return Patch.create_from(left, right, flag=flags | _AS_TEXT, context_lines=_CONTEXT)
+    return Patch.create_from(left, right, flag=flags, context_lines=_CONTEXT)
 
 
-class _Sections:
-    """In which section a line of a patch is."""
+def _lines(text: bytes) -> list[bytes]:
+    return text.split(b"\n")[:-1]
 
-    def __init__(self, text: bytes) -> None:
-        self._names: list[bytes] = []
-        self._lines: list[int] = []
-        line = end = 0
-        for match in _SECTION.finditer(text):
-            name = match[1] if match[1] is not None else match[2]
-            if not _is_utf8(name):  # git's regex finds none there.
-                continue
-            line += text.count(b"\n", end, match.start())
-            end = match.start()
-            self._names.append(name)
-            self._lines.append(line)
 
-    def before(self, line: int) -> bytes:
-        """The last section that begins before the line, counted from 0; empty: none."""
-        at = bisect_left(self._lines, line)
-        return self._names[at - 1][:_LONGEST_SECTION].rstrip() if at else b""
+def _last_section(lines: Sequence[bytes], before: bytes) -> bytes:
+    """The name of the last section that begins in these lines, else the one before them."""
+    for line in reversed(lines):
+        match = _SECTION.fullmatch(line.removesuffix(b"\r"))
+        if match and _is_utf8(line):
+            name = match[2] if match[1] is None else match[1]
+            return name[:_LONGEST_SECTION].rstrip()
+    return before
 
 
 def _is_utf8(text: bytes) -> bool:
+    """git's regex finds no section in a line that is none."""
     try:
         text.decode()
     except UnicodeDecodeError:

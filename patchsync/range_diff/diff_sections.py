@@ -18,6 +18,8 @@ _SAYS = re.compile(
 _HUNK = re.compile(rb"@@ -\d{1,9}(?:,(\d{1,9}))? \+\d{1,9}(?:,(\d{1,9}))? @@(.*)\Z", re.DOTALL)
 _BINARY = re.compile(rb"GIT binary patch|(?:Binary f|F)iles .* differ")
 _NO_NEWLINE = b" \\ No newline at end of file"
+# Two paths of 4096 bytes, each byte as `\\303`
+_LONGEST_NAMES = 40_000
 _NO_FILE = b"/dev/null"
 
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
@@ -51,11 +53,11 @@ def read_sections(lines: Sequence[bytes]) -> list[Section]:
 
 def _git_file(lines: Sequence[bytes], at: int) -> tuple[Section, int]:
     """The file that begins at `at`, and the index of the line after it."""
-    first_line = lines[at][len(_BEGINS) :]
+    first_line = lines[at][len(_BEGINS) : _LONGEST_NAMES]
     says: dict[bytes, bytes] = {}
     at += 1
     while at < len(lines) and (match := _SAYS.match(lines[at])):
-        says[match[1]] = match[2]
+        says[match[1]] = match[2][:_LONGEST_NAMES]
         at += 1
     old, new = _names(first_line, says)
     is_new, is_deleted = b"new file mode" in says, b"deleted file mode" in says

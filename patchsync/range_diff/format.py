@@ -82,11 +82,7 @@ def number_width(pairs: Sequence[Pair]) -> int:
 
 
 def plain(pairs: Sequence[Pair]) -> Iterator[str]:
-    """All lines of pairs and their differences, as text without line ends.
-
-    Raises:
-        PatchTooLarge: two of them cannot be compared in bounded time.
-    """
+    """All lines of pairs and their differences, as text without line ends."""
     width = number_width(pairs)
     for pair in pairs:
         yield heading(pair, width)

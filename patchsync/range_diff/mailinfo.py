@@ -15,7 +15,10 @@ from email.message import Message
 from typing import NamedTuple
 
 from patchsync.analysis.bounded_email import LONGEST_HEADER, read_mail
+from patchsync.errors import PatchTooLarge
 
+# Of one patch; to read and compare one takes about 10 µs for each, at the worst.
+MOST_LINES = 100_000
 _SPACE = b" \t\r\n"
 _SPACES = re.compile(rb"[ \t\r\n]+")
 _HEADER = re.compile(rb"(from|subject|date):[ \t\r\n]", re.IGNORECASE)
@@ -25,6 +28,8 @@ _BEFORE_TITLE = re.compile(rb"[Rr][Ee]:|[ \t:]+|\[[^\]]*\]")
 # What people write in brackets of their own beside `[PATCH]`
 _TAG = re.compile(rb"\[(?:RFC|RESEND|REPOST|[vV]?\d+|\d+/\d+|[ ,:])*\]", re.IGNORECASE)
 _DIFF_BEGINS = re.compile(rb"diff -|Index: |--- \S|---[ \t\r]*\Z")
+# A line along the page
+_LONGEST_SCISSORS = 1000
 _SCISSORS = (b">8", b"8<", b">%", b"%<")
 _SIGNATURE = b"-- "
 # What git takes off both ends of a name and an address.
@@ -32,6 +37,12 @@ _CRUD = bytes(range(33)) + b",:;<>\"\\'"
 _ODD_IN_NAME = re.compile(rb"[@<>]")
 # Their decoders take quadratic time.
 _SLOW_CHARSETS = ("punycode", "idna")
+
+
+def demand_few_lines(lines: int) -> None:
+    """PatchTooLarge where a patch has more lines than are compared."""
+    if lines > MOST_LINES:
+        raise PatchTooLarge(f"the patch has more than {MOST_LINES:,} lines")
 
 
 class MailInfo(NamedTuple):
@@ -48,7 +59,14 @@ class MailInfo(NamedTuple):
 
 
 def read_mailinfo(raw: bytes) -> MailInfo:
-    """The patch in a mail; ValueError, which says why, where it cannot be taken apart."""
+    """The patch in a mail.
+
+    Raises:
+        ValueError: it cannot be taken apart; the message says why.
+        PatchTooLarge: it has too many lines.
+    """
+    # In base64 it has more of them.
+    demand_few_lines(raw.count(b"\n") // 2)
     mail = read_mail(raw)
     head = {name.lower(): _unfolded(str(value)) for name, value in mail.raw_items()}
     body = _Body()
@@ -98,7 +116,8 @@ class _Body:
             self._in_headers = not self._last
             return True
         if self._last and line[:1] in b" \t" and not _is_scissors(line):
-            self.headers[self._last] += line
+            if len(self.headers[self._last]) < LONGEST_HEADER:
+                self.headers[self._last] += line[:LONGEST_HEADER]
             return True
         if line.startswith(b"[PATCH] "):
             self._last = "subject"
@@ -124,6 +143,7 @@ def _lines(mail: Message) -> Iterator[tuple[bytes, str]]:
         # Line ends of the transport; a single one is of a file.
         if content.count(b"\r\n") == content.count(b"\n"):
             content = content.replace(b"\r\n", b"\n")
+        demand_few_lines(content.count(b"\n"))
         lines = content.removesuffix(b"\n").split(b"\n")
         if part.get_param("format") == "flowed":
             lines = _unflowed(lines, delsp=str(part.get_param("delsp")).lower() == "yes")
@@ -135,20 +155,19 @@ def _lines(mail: Message) -> Iterator[tuple[bytes, str]]:
 def _unflowed(lines: list[bytes], *, delsp: bool) -> list[bytes]:
     """The lines of format=flowed (RFC 3676), put together again."""
     whole = []
-    begun = b""
+    begun: list[bytes] = []
     for line in lines:
         if line == _SIGNATURE:
-            whole += [begun] if begun else []
-            whole.append(line)
-            begun = b""
+            whole += [b"".join(begun), line] if begun else [line]
+            begun = []
             continue
         line = line.removeprefix(b" ")
         if line.endswith(b" "):
-            begun += line[:-1] if delsp else line
+            begun.append(line[:-1] if delsp else line)
         else:
-            whole.append(begun + line)
-            begun = b""
-    return whole + ([begun] if begun else [])
+            whole.append(b"".join([*begun, line]))
+            begun = []
+    return whole + ([b"".join(begun)] if begun else [])
 
 
 def _usable(charset: str) -> str:
@@ -177,7 +196,7 @@ _LATIN_1 = {0xDC00 + byte: byte for byte in range(0x80, 0x100)}
 
 def _is_scissors(line: bytes) -> bool:
     """Whether the line is one to cut along: `-- >8 --`; more scissors and dashes than words."""
-    if not any(mark in line for mark in _SCISSORS):
+    if len(line) > _LONGEST_SCISSORS or not any(mark in line for mark in _SCISSORS):
         return False
     text = line.strip(_SPACE)
     perforation = gap = scissors = at = 0

@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 from patchsync.errors import PatchTooLarge
 from patchsync.range_diff.assignment import assign
-from patchsync.range_diff.compare import cost
+from patchsync.range_diff.compare import cost, numbered
 from patchsync.range_diff.patch_text import PatchText
 
-# In each of two series; all are held against all.
-MOST_PATCHES = 200
+# In each of two series
+MOST_PATCHES = 150
+# Of all that are compared, each as often as it is: all are with all.
+MOST_LINES = 3_000_000
 # git's: so much of a patch may change before it counts as another one.
 _CREATION_FACTOR = 60  # per cent
 _NEVER = 1 << 16
@@ -103,13 +105,23 @@ def _costs(
     Behind those are as many columns and rows as are needed for patches without a counterpart.
     """
     equal_right = {to: at for at, to in equal.items()}
+    lines = [patch.diff.split(b"\n")[:-1] for patch in (*left, *right)]
+    others = [
+        sum(len(each) for at, each in enumerate(side) if at not in paired)
+        for side, paired in ((lines[: len(left)], equal), (lines[len(left) :], equal_right))
+    ]
+    if others[0] * (len(right) - len(equal)) + others[1] * (len(left) - len(equal)) > MOST_LINES:
+        raise PatchTooLarge("the series have too many lines to hold each patch against each")
+    texts = numbered(lines)
+    old_texts, new_texts = texts[: len(left)], texts[len(left) :]
     alone = [_alone(patch, is_equal=at in equal) for at, patch in enumerate(left)]
     costs = []
     for to, new in enumerate(right):
         if (same := equal_right.get(to)) is not None:
             row = [0 if at == same else _NEVER for at in range(len(left))]
         else:
-            row = [_NEVER if at in equal else cost(old, new) for at, old in enumerate(left)]
+            text = new_texts[to]
+            row = [_NEVER if at in equal else cost(old, text) for at, old in enumerate(old_texts)]
         costs.append(row + [_alone(new, is_equal=to in equal_right)] * len(right))
     return costs + [alone + [0] * len(right) for _ in left]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from email.errors import MessageError
 
@@ -13,7 +13,7 @@ from pygit2.enums import DiffFind, DiffOption
 from patchsync.analysis.patch import NotAPatch
 from patchsync.errors import PatchTooLarge
 from patchsync.range_diff.diff_sections import read_sections
-from patchsync.range_diff.mailinfo import MailInfo, read_mailinfo
+from patchsync.range_diff.mailinfo import MailInfo, demand_few_lines, read_mailinfo
 
 # Of one mail, or of one commit's diff. Mails of up to 10 MB are in the store.
 LARGEST_BYTES = 12 * 2**20
@@ -51,7 +51,7 @@ def read_mail_text(raws: Sequence[bytes], name: str = "") -> PatchText:
 
     Raises:
         NotAPatch: it cannot be taken apart; the message says why.
-        PatchTooLarge: it has too many bytes.
+        PatchTooLarge: it has too many bytes or lines.
     """
     found: list[MailInfo] = []
     reason = "there is no mail"
@@ -79,7 +79,7 @@ def read_commit_text(repository: Repository, commit_hash: str) -> PatchText:
 
     Raises:
         NotAPatch: there is no such commit, or it is a merge: `git range-diff` shows none.
-        PatchTooLarge: its diff has too many bytes.
+        PatchTooLarge: its diff has too many bytes or lines.
     """
     try:
         commit = repository.revparse_single(commit_hash).peel(Commit)
@@ -112,10 +112,13 @@ def _patch_text(
     name: str,
     title: bytes,
     author: bytes,
-    message: Iterable[bytes],
+    message: Sequence[bytes],
     diff: Sequence[bytes],
     note: Sequence[bytes] = (),
 ) -> PatchText:
+    demand_few_lines(len(message) + len(diff))
+    if sum(len(line) + _TAB * line.count(b"\t") for line in message) > LARGEST_BYTES:
+        raise PatchTooLarge(f"the message has more than {LARGEST_BYTES >> 20} MB")
     lines = [b" ## Metadata ##", b"Author: " + author, b"", b" ## Commit message ##"]
     lines += [_indented(_without_tabs(line)) for line in message]
     if note:

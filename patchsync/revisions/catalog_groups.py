@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from contextlib import suppress
 
-from pygit2 import Commit, GitError, Repository
-
-from patchsync.analysis.commits import open_repository
 from patchsync.analysis.groups import Changes, Group
 from patchsync.analysis.settings import AnalysisSettings
 from patchsync.revisions.catalog_mails import SUM_UP_MAILS
@@ -81,20 +77,15 @@ def take_commits(file: SqliteFile, settings: AnalysisSettings) -> None:
             sql.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (_REPO, repo))
     if settings.repo is None:
         return
+    # libgit2 is loaded where there is a repository only.
+    from patchsync.analysis.commits import open_repository, read_times
+
     repository = open_repository(settings.repo)
     while some := file.rows("SELECT hash FROM upstream WHERE NOT asked LIMIT ?", _COMMITS):
         with file.transaction() as sql:
-            rows = [(*_times(repository, name), name) for (name,) in some]
+            rows = [(*(read_times(repository, name) or (None, None)), name) for (name,) in some]
             sql.executemany(
                 "UPDATE upstream SET authored = ?, committed = ?, asked = 1 WHERE hash = ?", rows
             )
             lines = {file.value("SELECT line FROM member WHERE name = ?", name) for (name,) in some}
             sql.executemany(_SUM_UP_COMMITS, ((line,) for line in lines))
-
-
-def _times(repository: Repository, name: str) -> tuple[float | None, float | None]:
-    """When it was written and committed; None where it is not there."""
-    with suppress(GitError, KeyError, ValueError, OSError):
-        commit = repository[name].peel(Commit)
-        return float(commit.author.time), float(commit.committer.time)
-    return None, None

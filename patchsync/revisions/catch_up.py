@@ -18,7 +18,7 @@ from patchsync.analysis.engine import OnProgress
 from patchsync.analysis.groups import Changes
 from patchsync.analysis.settings import read_settings
 from patchsync.config import Config
-from patchsync.errors import LockHeld, PatchsyncError, TryAgainLater
+from patchsync.errors import LockHeld, PatchsyncError, StoreUnavailable, TryAgainLater
 from patchsync.revisions.catalog_file import catalog_file, catalog_path
 from patchsync.revisions.catalog_groups import lines_done, take_commits, take_groups
 from patchsync.revisions.catalog_mails import BATCH, MailRows
@@ -118,8 +118,11 @@ def _look(paths: list[Path]) -> str:
 
 
 def _is_current(file: SqliteFile, sources: _Sources) -> bool:
-    if not file.open_to_read():
-        return not sources.projects
+    try:
+        if not file.open_to_read():
+            return not sources.projects
+    except StoreUnavailable:
+        return False  # Who opens it to write finds what is wrong with it.
     with file:
         if not file.value("SELECT value FROM note WHERE name = 'complete'"):
             return False

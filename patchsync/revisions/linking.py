@@ -49,6 +49,9 @@ def unlink_around(file: SqliteFile, number: int) -> None:
             " (SELECT series FROM mail WHERE id = ?1)",
             (number,),
         )
+        sql.execute(
+            "DELETE FROM series WHERE id = (SELECT series FROM mail WHERE id = ?)", (number,)
+        )
         # What answers the same may have it as its cover letter now.
         sql.execute(
             "INSERT OR IGNORE INTO unlinked SELECT other.mail FROM reference own"

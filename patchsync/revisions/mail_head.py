@@ -24,9 +24,6 @@ LONGEST_FILES = 1 << 16  # characters of all names together
 MOST_REFERENCES = 30
 LONGEST_MESSAGE_ID = 998
 
-_ENCODED = re.compile(
-    rb"\nContent-Transfer-Encoding:[ \t]*(?:base64|quoted)|\nContent-Type:[ \t]*multi", re.I
-)
 _HEADER = re.compile(rb"\n([!-9;-~]+):([^\n]*(?:\n[ \t][^\n]*)*)")
 _MESSAGE_ID = re.compile(r"<[^<>\s]+>")
 _ADDRESS = re.compile(r"<([^<>]*)>[^<>]*$")
@@ -34,7 +31,8 @@ _ADDRESS = re.compile(r"<([^<>]*)>[^<>]*$")
 _IN_BRACKETS = re.compile(r"^\s*(\S+(?: at \S+)?)\s*\(([^()]*)\)\s*$")
 _FILES = re.compile(
     rb"^(?:diff --git ([^\s\"]+) ([^\s\"]+)\r?$"
-    rb"|--- ([^\t\r\n]+)[^\n]*\n\+\+\+ ([^\t\r\n]+)"
+    # What follows a name begins with a tab: else each way to end it would be tried.
+    rb"|--- ([^\t\r\n]+)(?:[\t\r][^\n]*)?\n\+\+\+ ([^\t\r\n]+)"
     rb"|rename (?:from|to) ([^\r\n]+))",
     re.MULTILINE,
 )
@@ -72,7 +70,7 @@ def read_head(raw: bytes) -> MailHead:
     def header(name: bytes) -> str:
         return _decoded(headers[name][0]) if name in headers else ""
 
-    if _ENCODED.search(head):
+    if not _is_plain(headers):
         body = _decoded_body(raw) or body
     # Patchwork's own comes first: whom it takes for the sender, where a list put itself into From.
     name, address = _author(header(b"x-patchwork-submitter") or header(b"from"))
@@ -95,6 +93,13 @@ def _headers(head: bytes) -> dict[bytes, list[bytes]]:
     for name, value in _HEADER.findall(head):
         headers.setdefault(name.lower(), []).append(value.strip())
     return headers
+
+
+def _is_plain(headers: dict[bytes, list[bytes]]) -> bool:
+    """Whether the body is text as it stands, as Patchwork renders it."""
+    encoding = headers.get(b"content-transfer-encoding", [b""])[0].lower()
+    kind = headers.get(b"content-type", [b"text"])[0].lower()
+    return kind.startswith(b"text") and encoding in (b"", b"7bit", b"8bit", b"binary")
 
 
 def _decoded(value: bytes) -> str:

@@ -19,6 +19,8 @@ OWN_FILES |= {
     for name in ("side-index", "patch-views", "counts")
     for end in ("", "-wal", "-shm", "-journal")
 }
+# That of all projects
+CATALOG = re.compile(r"catalog\..+\.sqlite(-wal|-shm|\.lock)?")
 MAIL = re.compile(r"[0-9]{4}/[0-9]{2}/[0-9]{2}/[0-9a-f]{32}")
 
 
@@ -56,6 +58,7 @@ def leftovers(d_mbox: Path) -> list[str]:
         place, *rest = file.relative_to(d_mbox).parts
         if place == "patchsync":
             expected = len(rest) == 2 and rest[1] in OWN_FILES
+            expected |= len(rest) == 1 and bool(CATALOG.fullmatch(rest[0]))
         elif place == "index":
             expected = len(rest) == 1
         else:
