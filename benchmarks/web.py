@@ -1,7 +1,7 @@
 """What a page costs: seconds of work in a small and in a large store, side by side.
 
-python benchmarks/pages.py --patches 40000
-python benchmarks/pages.py --patches 1000000 --folder /dev/shm/pages     kept, and used again
+python benchmarks/web.py --patches 40000
+python benchmarks/web.py --patches 1000000 --folder /dev/shm/pages     kept, and used again
 """
 
 from __future__ import annotations
