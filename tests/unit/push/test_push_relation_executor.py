@@ -19,7 +19,8 @@ from patchsync.config.push_tables import RelationTable
 from patchsync.errors import AnswerLost, TryAgainLater
 from patchsync.push.entries import Desired, Sink
 from patchsync.push.jobs import Job, cut
-from patchsync.push.ledger import Ledger, LedgerFile
+from patchsync.push.ledger import Ledger
+from patchsync.push.ledger_file import LedgerFile
 from patchsync.push.relation import neighbourhood
 from patchsync.push.relation.executor import RelationSender
 from patchsync.push.relation.under_way import UNDER_WAY, UnderWay
