@@ -62,8 +62,8 @@ def unlink_around(file: SqliteFile, number: int) -> None:
         sql.execute("DELETE FROM unlinked WHERE mail = ?", (number,))
 
 
-def link(file: SqliteFile, at_most: int) -> bool:
-    """Find the series of some `at_most` of those that were unlinked; returns whether any were."""
+def link(file: SqliteFile, at_most: int) -> int:
+    """Find the series of some `at_most` of those that were unlinked; returns of how many."""
     with file.transaction() as sql:
         done = 0
         while done < at_most:
@@ -75,7 +75,7 @@ def link(file: SqliteFile, at_most: int) -> bool:
             numbers = [(mail.number,) for mail in mails] or [row]
             sql.executemany("DELETE FROM unlinked WHERE mail = ?", numbers)
             done += len(numbers)
-        return done > 0
+        return done
 
 
 def _keep(file: SqliteFile, mails: list[NumberedMail]) -> None:
