@@ -183,8 +183,7 @@ class MailRows:
             else:
                 if old:
                     unlink(self._file, [name])
-                    unlink_around(self._file, old.number)
-                    sql.execute("DELETE FROM reference WHERE mail = ?", (old.number,))
+                    unlink_around(self._file, old.number, (old.row.refs or "").split())
                     sql.execute("DELETE FROM mail WHERE id = ?", (old.number,))
                 if row is None:
                     return None
