@@ -265,7 +265,8 @@ class SqliteFile:
                 target += "&immutable=1"
         else:
             self._immutable = False
-            self._path.touch()  # SQLite itself would ignore a umask that lets a group write
+            if not self._path.exists():  # else nothing changes, and who looks at its time sees so
+                self._path.touch()  # SQLite itself would ignore a umask that lets a group write
             target = str(self._path)
         opened = self._path.stat()
         self._connection = sqlite3.connect(
