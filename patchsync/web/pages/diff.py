@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from patchsync.patchwork.foreign_text import visible
 from patchsync.range_diff.compare import DiffLine
 from patchsync.range_diff.format import heading, kind, number_width, plain_line
-from patchsync.revisions.as_json import mail_json
+from patchsync.revisions.as_json import diff_json
 from patchsync.revisions.compare import PartDiff, compare_revisions
 from patchsync.revisions.model import PatchMail
 from patchsync.web.answers import JSON, TEXT, Answer, Request
@@ -57,12 +58,8 @@ def page(site: Site, request: Request) -> Answer:
     if request.format == "txt":
         return text_answer([part])
     if request.format == "json":
-        content = {
-            "left": side_json(site, part.left),
-            "right": side_json(site, part.right),
-            "equal": not part.lines,
-            "lines": [{"sign": line.sign, "text": line.text} for line in bounded(part.lines)],
-        }
+        shown = replace(part, lines=tuple(bounded(part.lines)))
+        content = diff_json(site.config, shown)
         return Answer(body=json.dumps(content, indent=1).encode(), content_type=JSON)
     names = [name_of(part.left), name_of(part.right)]
     lines = Budget().take(part.lines)
@@ -79,11 +76,6 @@ def page(site: Site, request: Request) -> Answer:
 def name_of(side: PatchMail | str | None) -> str:
     """The message-id of a mail, or the hash of a commit."""
     return side.message_id if isinstance(side, PatchMail) else side or ""
-
-
-def side_json(site: Site, side: PatchMail | str | None) -> object:
-    """A mail, or a commit, as JSON."""
-    return mail_json(site.config, side) if isinstance(side, PatchMail) else {"hash": side}
 
 
 def bounded(lines: Iterable[DiffLine]) -> Iterator[DiffLine]:

@@ -196,7 +196,7 @@ def test_a_difference(site: Pages) -> None:
     assert text.text.startswith("1:  1 ! 1:  2 topic\n    @@ ")
     assert "\n    -+TWO\n    ++two2\n" in text.text
     said = json.loads(site.ask("/diff/v2@x.json").body)
-    assert said["left"]["message_id"] == "<v1@x>" and said["equal"] is False
+    assert said["left"]["message_id"] == "<v1@x>" and said["sign"] == "!"
     assert {"sign": "+", "text": "+two2"} in said["lines"]
 
 
