@@ -49,6 +49,9 @@ lint: install
 types: install
 	$(BIN)/mypy
 
+# Hundreds of processes load the same modules: compiled once, wherever that is not wanted else.
+check tests faults: export PYTHONDONTWRITEBYTECODE :=
+
 tests: install
 	$(PYTEST) $(ARGS)
 

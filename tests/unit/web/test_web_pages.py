@@ -337,6 +337,20 @@ def test_a_large_difference(tmp_path: Path) -> None:
         assert json.loads(site.ask("/diff/b@x.json").body)["lines"][-1]["sign"] == "@"
 
 
+def test_a_catalog_that_is_being_made(tmp_path: Path) -> None:
+    """Pages say that it is not whole yet, those of what is not found too."""
+    store = WebStore(configuration(tmp_path))
+    store.add(one=patch_mail("<one@x>"))
+    store.group()
+    with serving(store.config, seconds=120.0) as site:
+        missing = site.ask("/r/one@x")
+        assert missing.status == 404
+        assert "still being made" in missing.text
+        store.catch_up()
+        assert "still being made" not in site.ask("/r/one@x").text
+        assert "still being made" not in site.ask("/r/nosuch@x").text
+
+
 def test_a_new_mail_comes_by_itself(tmp_path: Path) -> None:
     """The catalog is kept up to date while pages are served, and no request makes it."""
     store = WebStore(configuration(tmp_path))
