@@ -29,6 +29,7 @@ SIZES = (3, 1, 1, 1)
 PARTS = 3  # of every other series; the others are patches alone
 CALLS = 200
 BEGAN, SPAN = 1_300_000_000, 400_000_000  # seconds: a list of thirteen years
+SEARCHES = ("fix", "scsij usba", "author77", "driv", "zzz")
 NEW = 4  # mails that come at once
 WORDS = [f"{first}{second}" for first in ("usb", "net", "arm", "scsi") for second in "abcdefghij"]
 
@@ -95,7 +96,14 @@ class Pages:
             last = catalog.page(1, before=(BEGAN + SPAN / 2, ""))[-1]
             before = last.date, last.message_id
             yield "page, in the middle", often(lambda _: catalog.page(1, before=before))
-            for search in ("fix", "scsij usba", "author77", f"file{self._patches // 2}", "zzz"):
+            for search in (
+                "fix",
+                "scsij usba",
+                "author77",
+                f"file{self._patches // 2}",
+                "driv",
+                "zzz",
+            ):
                 yield f"search, {search}", often(lambda _, s=search: catalog.page(1, search=s), 20)
                 yield (
                     f"search, {search}, in the middle",
