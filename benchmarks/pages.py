@@ -9,6 +9,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -21,6 +22,7 @@ from patchsync.revisions.catalog import Catalog
 from patchsync.revisions.catalog_file import catalog_path
 from patchsync.revisions.catch_up import catch_up
 from patchsync.revisions.mail_head import read_head
+from patchsync.revisions.model import PatchMail
 from patchsync.store.layout import ContainerPaths, IndexEntry, format_line
 from patchsync.sync.projects import Project, settle
 
@@ -69,7 +71,7 @@ class Pages:
 
     def measured(self) -> Iterator[tuple[str, float]]:
         """What was done, and the seconds that it took (median, of what is done often)."""
-        catalog_mails.MailRows._read = made_up  # type: ignore[method-assign]
+        catalog_mails.MailRows._read = made_up  # type: ignore[assignment, method-assign]
         yield "a first catch-up", timed(lambda: catch_up(self.config))
         yield "a catch-up with nothing new", often(lambda _: catch_up(self.config))
         first = self._patches + 1
@@ -104,11 +106,9 @@ class Pages:
                 "driv",
                 "zzz",
             ):
-                yield f"search, {search}", often(lambda _, s=search: catalog.page(1, search=s), 20)
-                yield (
-                    f"search, {search}, in the middle",
-                    often(lambda _, s=search: catalog.page(1, search=s, before=before), 20),
-                )
+                for where, place in (("", None), (", in the middle", before)):
+                    found = partial(searched, catalog, search, place)
+                    yield f"search, {search}{where}", often(found, 20)
             yield (
                 "patches a day, of a year",
                 often(lambda _: catalog.patches_per_day(1, now=BEGAN + SPAN), 5),
@@ -154,6 +154,13 @@ def made_up(_: catalog_mails.MailRows, patch: catalog_mails.PatchRow) -> catalog
 def name(number: int) -> str:
     """A message-id."""
     return f"<{number:020d}.of-usual-length@example.org>"
+
+
+def searched(
+    catalog: Catalog, search: str, before: tuple[float, str] | None, _: int
+) -> list[PatchMail]:
+    """A page of a search."""
+    return catalog.page(1, search=search, before=before)
 
 
 def timed(work: Callable[[], object]) -> float:
