@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from shlex import quote
 
 import click
 
@@ -57,7 +58,7 @@ def show(name: str, why: bool, as_json: bool) -> None:
 
 def _text(config: Config, history: PatchHistory, reasons: Sequence[Reason]) -> Iterator[str]:
     titled = history.revision(history.asked) or next(reversed(history.revisions), None)
-    yield one_line(titled.title) if titled else f"commit {history.asked}: no patch of it is known"
+    yield one_line(titled.title) if titled else "no patch is known that became this commit"
     if history.left_out:
         yield f"{history.left_out} more revisions are not shown"
     for number, mail in enumerate(history.revisions, start=1):
@@ -71,6 +72,8 @@ def _text(config: Config, history: PatchHistory, reasons: Sequence[Reason]) -> I
         when = f"  {day(commit.date)}" if commit.date is not None else ""
         subject = f"  {one_line(commit.subject)}" if commit.subject else ""
         yield f"{mark} {commit.commit_hash[:_SHOWN_HASH]}{when}{subject}"
+        if history.revisions and commit.subject is not None:  # The repository has it.
+            yield f"      patchsync diff {commit.commit_hash[:_SHOWN_HASH]}"
     if reasons:
         yield ""
         yield "why they are one"
@@ -124,4 +127,4 @@ def _in_project(patch: PatchInProject) -> str:
 
 def _argument(mail: PatchMail) -> str:
     """What names a mail on a command line: its patchwork id is short, and safe to a shell."""
-    return str(mail.patches[0].patch_id) if mail.patches else f"'{one_line(mail.message_id)}'"
+    return str(mail.patches[0].patch_id) if mail.patches else quote(one_line(mail.message_id))

@@ -18,6 +18,7 @@ from typing import Any
 
 from patchsync.config import load
 from patchsync.errors import (
+    ConfigError,
     GiveUp,
     NoPredecessor,
     PatchsyncError,
@@ -58,6 +59,11 @@ def answer(site: Site, question: dict[str, Any]) -> Answer:
         if type(error) in (GiveUp, PatchTooLarge):  # of what was asked for; others tell of files
             return site.error(PageError(422, str(error)), request.format)
         logger.warning("%s: %s", question["page"], error)
+        if isinstance(error, ConfigError):
+            failure = PageError(
+                422, "This needs a setting that these pages lack; their log says it."
+            )
+            return site.error(failure, request.format)
         failure = PageError(503, "The store cannot be read now.", retry_after=RETRY_AFTER)
         return site.error(failure, request.format)
     except (MemoryError, RecursionError):

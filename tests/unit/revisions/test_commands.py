@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import click
+import pygit2
 import pytest
 from catalog_fakes import BEGAN, DAY, FakeStore, mail, name
 from click.testing import CliRunner, Result
@@ -80,6 +81,41 @@ def test_show_why(store: FakeStore) -> None:
     ]
     found = json.loads("".join(said(store, "show", "--why", "--json", "1")))
     assert [reason["rating"] is None for reason in found["reasons"]] == [False, True]
+
+
+def test_explain_finds_the_one_before(store: FakeStore) -> None:
+    """As `diff` does."""
+    lines = said(store, "explain", "2")
+    assert lines == said(store, "explain", "1", "2")
+    assert [line.partition(" ")[0] for line in lines[:2]] == [name(1), name(2)]
+    result = run(store, "explain", "1")
+    assert (result.exit_code, "first revision that is known" in result.stderr) == (1, True)
+
+
+def test_a_commit_of_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the maintainer changed is a command away; a commit of no patch is told as that."""
+    monkeypatch.setenv(FILE_VARIABLE, "")
+    folder = tmp_path / "repo"
+    repository = pygit2.init_repository(folder, bare=True)
+    who = pygit2.Signature("C", "c@example.org", BEGAN + 3 * DAY, 0)
+    tree = repository.TreeBuilder().write()
+    first = str(repository.create_commit("refs/heads/main", who, who, "First", tree, []))
+    commit = str(repository.create_commit("refs/heads/main", who, who, "It is in", tree, [first]))
+    tables = f'[analysis]\nrepo = "{folder}"\nupstream = "main"\n'
+    store = FakeStore(tmp_path / "store", tables)
+    store.put(1, mail("[PATCH] a change"))
+    store.group(f"1 => {commit}")
+    assert said(store, "show", "1")[-2:] == [
+        f"  {commit[:12]}  2020-09-16  It is in",
+        f"      patchsync diff {commit[:12]}",
+    ]
+    assert said(store, "diff", commit[:12])[0] == f"1:  1 ! 1:  {commit[:12]} a change"
+    assert said(store, "show", first[:12]) == [
+        "no patch is known that became this commit",
+        "",
+        "upstream",
+        f"* {first[:12]}  2020-09-16  First",
+    ]
 
 
 def test_show_as_json(store: FakeStore) -> None:

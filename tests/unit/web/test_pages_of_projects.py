@@ -241,7 +241,7 @@ def test_charts_are_of_what_the_catalog_has(store: FakeStore) -> None:
     assert tuple(told) == charts.CHARTS
     assert told["patches"].summary == (
         "3 patches from 2020-08-16 to 2020-09-14, 0.1 a day, at most 2 on 2020-09-14. "
-        "In all: sample 2; other 1."
+        "In all: other 1; sample 2."
     )
     assert told["revisions"].summary.startswith("2 patches, 1.50 revisions each; 50% have one")
     assert told["upstream"].summary == "No patch with its commit yet."
@@ -336,7 +336,7 @@ def test_what_is_done_but_open_waits(store: FakeStore, monkeypatch: pytest.Monke
     assert re.findall(r"<bdi>(\[PATCH.*?)</bdi>", text) == ["[PATCH] taken", "[PATCH] a change"]
     assert "3 days old" in text
     assert "2 days old" in text
-    assert '<a href="/r/2@example.org">Later revision</a>' in text
+    assert '<a href="/r/2@example.org">Later revision<' in text
     assert '<a href="/diff/1@example.org/2@example.org">' in text
     assert f'<a href="/diff/3@example.org/{commit}">Upstream: {commit[:12]}</a>' in text
     see(store, 1, 3, state="accepted")
