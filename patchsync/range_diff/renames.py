@@ -6,7 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from stat import S_ISREG
 from typing import NamedTuple
 
@@ -19,11 +19,10 @@ _ENOUGH_BY_NAME = 45_000
 _CANDIDATES = 4
 # Beyond it none is compared with all others; it takes some seconds. (git's limit is a million.)
 _MOST_COMPARED = 100_000
-_LARGEST_BYTES = 4 * 2**20
+_LARGEST_BYTES = 512 * 1024
 # Where a NUL makes a file binary
 _LOOKED_AT = 8000
-# git counts lines, and what is longer in such pieces. A last line without its end counts, as it does
-# since git 2.44.
+# git counts lines, and what is longer in such pieces; since 2.44 a last line without its end, too.
 _PIECE = re.compile(rb"[^\n]{0,63}\n|[^\n]{64}|[^\n]+")
 
 
@@ -45,13 +44,15 @@ class _File:
         return self._blob.size
 
     @cached_property
-    def pieces(self) -> Mapping[bytes, int]:
-        """How many bytes of it are in each piece that it has."""
+    def pieces(self) -> Mapping[int, int]:
+        """How many bytes of it are in pieces of each hash."""
         content = self._blob.data
         if b"\0" not in content[:_LOOKED_AT]:
             content = content.replace(b"\r\n", b"\n")
-        pieces = Counter(_PIECE.findall(content))
-        return {piece: len(piece) * times for piece, times in pieces.items()}
+        pieces: Counter[int] = Counter()
+        for piece, times in Counter(_PIECE.findall(content)).items():
+            pieces[_hash(piece)] += len(piece) * times
+        return pieces
 
     @property
     def _blob(self) -> Blob:
@@ -142,6 +143,15 @@ class _Search:
         self.renames[new.path] = old.path
         self.gone.remove(old)
         self.new.remove(new)
+
+
+@lru_cache(100_000)
+def _hash(piece: bytes) -> int:
+    """git's, so small that two lines of two files may have the same; they count as equal then."""
+    value = 0
+    for byte in piece:
+        value = ((value << 7 | value >> 57) + (byte << 32)) & 0xFFFF_FFFF_FFFF_FFFF
+    return ((value >> 32) + (value & 0xFFFF_FFFF) * 0x61 & 0xFFFF_FFFF) % 107_927
 
 
 def _by_name(files: Iterable[_File]) -> dict[bytes, list[_File]]:
