@@ -9,6 +9,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -29,6 +30,7 @@ SIZES = (3, 1, 1, 1)
 PARTS = 3  # of every other series; the others are patches alone
 CALLS = 200
 BEGAN, SPAN = 1_300_000_000, 400_000_000  # seconds: a list of thirteen years
+SEARCHES = ("fix", "scsij usba", "author77", "driv", "zzz")
 NEW = 4  # mails that come at once
 WORDS = [f"{first}{second}" for first in ("usb", "net", "arm", "scsi") for second in "abcdefghij"]
 
@@ -68,9 +70,9 @@ class Pages:
 
     def measured(self) -> Iterator[tuple[str, float]]:
         """What was done, and the seconds that it took (median, of what is done often)."""
-        catalog_mails.MailRows._read = made_up  # type: ignore[method-assign]
+        catalog_mails.MailRows._read = made_up  # type: ignore[method-assign,assignment]
         yield "a first catch-up", timed(lambda: catch_up(self.config))
-        yield "a catch-up with nothing new", often(lambda _: catch_up(self.config))
+        yield "a catch-up with nothing new", often(lambda: catch_up(self.config))
         first = self._patches + 1
         self._append(range(first, first + NEW))
         yield f"a catch-up with {NEW} new mails", timed(lambda: catch_up(self.config))
@@ -83,30 +85,37 @@ class Pages:
 
         with Catalog.open(self.config) as catalog:
             assert catalog.mail(some()) and catalog.series(some()) and catalog.page(1, search="fix")
-            yield "open", often(lambda _: Catalog.open(self.config).close())
-            yield "mail", often(lambda _: catalog.mail(some()))
+            yield "open", often(lambda: Catalog.open(self.config).close())
+            yield "mail", often(lambda: catalog.mail(some()))
             yield (
                 "patch id",
-                often(lambda _: catalog.mails_of_patch(random.randint(1, self._patches))),
+                often(lambda: catalog.mails_of_patch(random.randint(1, self._patches))),
             )
-            yield "group", often(lambda _: catalog.group_of(some()))
-            yield "series", often(lambda _: catalog.series(some()))
-            yield "page, the newest", often(lambda _: catalog.page(1))
+            yield "group", often(lambda: catalog.group_of(some()))
+            yield "series", often(lambda: catalog.series(some()))
+            yield "page, the newest", often(lambda: catalog.page(1))
             last = catalog.page(1, before=(BEGAN + SPAN / 2, ""))[-1]
             before = last.date, last.message_id
-            yield "page, in the middle", often(lambda _: catalog.page(1, before=before))
-            for search in ("fix", "scsij usba", "author77", f"file{self._patches // 2}", "zzz"):
-                yield f"search, {search}", often(lambda _, s=search: catalog.page(1, search=s), 20)
+            yield "page, in the middle", often(lambda: catalog.page(1, before=before))
+            for search in (
+                "fix",
+                "scsij usba",
+                "author77",
+                f"file{self._patches // 2}",
+                "driv",
+                "zzz",
+            ):
+                yield f"search, {search}", often(partial(catalog.page, 1, search=search), 20)
                 yield (
                     f"search, {search}, in the middle",
-                    often(lambda _, s=search: catalog.page(1, search=s, before=before), 20),
+                    often(partial(catalog.page, 1, search=search, before=before), 20),
                 )
             yield (
                 "patches a day, of a year",
-                often(lambda _: catalog.patches_per_day(1, now=BEGAN + SPAN), 5),
+                often(lambda: catalog.patches_per_day(1, now=BEGAN + SPAN), 5),
             )
-            yield "revisions of a group", often(lambda _: catalog.revisions_per_group(), 5)
-            yield "days to upstream", often(lambda _: catalog.days_to_upstream(), 5)
+            yield "revisions of a group", often(lambda: catalog.revisions_per_group(), 5)
+            yield "days to upstream", often(lambda: catalog.days_to_upstream(), 5)
 
     def _append(self, numbers: range) -> None:
         with self._paths.index.open("ab") as index:
@@ -155,9 +164,9 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
-def often(work: Callable[[int], object], calls: int = CALLS) -> float:
+def often(work: Callable[[], object], calls: int = CALLS) -> float:
     """The median."""
-    return median(timed(lambda: work(0)) for _ in range(calls))
+    return median(timed(work) for _ in range(calls))
 
 
 if __name__ == "__main__":

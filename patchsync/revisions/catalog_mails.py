@@ -106,13 +106,13 @@ class MailRows:
         wanted = iter(patch_ids)
         at = next(wanted, None)
         lost = []
-        for (patch_id,) in self._file.rows(
-            "SELECT id FROM patch WHERE project = ? ORDER BY id", project
-        ):
-            while at is not None and at < patch_id:
-                at = next(wanted, None)
-            if at != patch_id:
-                lost.append(patch_id)
+        query = "SELECT id FROM patch WHERE project = ? ORDER BY id"
+        with self._file.reporting():
+            for (patch_id,) in self._file.sql.execute(query, (project,)):
+                while at is not None and at < patch_id:
+                    at = next(wanted, None)
+                if at != patch_id:
+                    lost.append(patch_id)
         for some in pieces(lost):
             with self._file.transaction():
                 self._change({}, [(project, patch_id) for patch_id in some])
@@ -183,8 +183,7 @@ class MailRows:
             else:
                 if old:
                     unlink(self._file, [name])
-                    unlink_around(self._file, old.number)
-                    sql.execute("DELETE FROM reference WHERE mail = ?", (old.number,))
+                    unlink_around(self._file, old.number, (old.row.refs or "").split())
                     sql.execute("DELETE FROM mail WHERE id = ?", (old.number,))
                 if row is None:
                     return None

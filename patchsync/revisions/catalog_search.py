@@ -7,13 +7,14 @@ import sqlite3
 from typing import Any
 from unicodedata import normalize
 
-from patchsync.revisions.catalog_file import has_full_text_search
+from patchsync.revisions.catalog_file import LAST_DATE, first_number, has_full_text_search
 from patchsync.store.sqlite_file import SqliteFile
 
 # Of a search as many words are looked for.
 MOST_WORDS = 8
-# A word of as many letters finds longer ones that begin with it.
+# A word of as many letters finds longer ones that begin with it, where there is none as it stands.
 SHORTEST_BEGINNING = 3
+_LAST = first_number(LAST_DATE)
 _WORD = re.compile(r"\w+")
 
 
@@ -43,22 +44,32 @@ def find_listed(file: SqliteFile, project: int, search: str, before: int, limit:
 def _searched(
     file: SqliteFile, project: int, words: list[str], before: int, limit: int
 ) -> list[tuple[Any, ...]]:
-    """By FTS5, which finds the newest first, and no more than a page of them."""
-    asked = " AND ".join(f'"{word}"{"*" * (len(word) >= SHORTEST_BEGINNING)}' for word in words)
-    match = f'project : "p{project}" AND {{subject author file}} : ({asked})'
+    """By FTS5, which finds the newest first, and no more than a page of them.
+
+    Words that nobody wrote are beginnings of words: to look for those first takes long, where many
+    begin so.
+    """
     query = """
         SELECT rowid FROM search WHERE search MATCH ? AND rowid < ? AND EXISTS (
             SELECT * FROM patch WHERE project = ? AND mail = search.rowid AND NOT gone
         ) ORDER BY rowid DESC LIMIT ?
     """
+    whole = _match(project, [f'"{word}"' for word in words])
+    begun = _match(project, [f'"{w}"{"*" * (len(w) >= SHORTEST_BEGINNING)}' for w in words])
     with file.reporting():
         try:
+            found = file.sql.execute(query, (whole, _LAST, project, 1)).fetchone()
+            match = whole if found else begun
             return file.sql.execute(query, (match, before, project, limit)).fetchall()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
                 raise
             # What Python takes for one word and SQLite for several, as in a script of today
             return []
+
+
+def _match(project: int, words: list[str]) -> str:
+    return f'project : "p{project}" AND {{subject author file}} : ({" AND ".join(words)})'
 
 
 def _looked_through(

@@ -41,29 +41,32 @@ def unlink(file: SqliteFile, message_ids: Iterable[str]) -> None:
             )
 
 
-def unlink_around(file: SqliteFile, number: int) -> None:
-    """Note the same of what is one series with a mail that is about to leave the file."""
+def unlink_around(file: SqliteFile, number: int, message_ids: Iterable[str]) -> None:
+    """Note the same of what is one series with a mail that is about to leave the file.
+
+    `message_ids`: what it answers.
+    """
     with file.transaction() as sql:
         sql.execute(
-            "INSERT OR IGNORE INTO unlinked SELECT id FROM mail WHERE id != ?1 AND series ="
-            " (SELECT series FROM mail WHERE id = ?1)",
+            "INSERT OR IGNORE INTO unlinked SELECT id FROM mail WHERE series ="
+            " (SELECT series FROM mail WHERE id = ?)",
             (number,),
         )
         sql.execute(
             "DELETE FROM series WHERE id = (SELECT series FROM mail WHERE id = ?)", (number,)
         )
-        # What answers the same may have it as its cover letter now.
-        sql.execute(
-            "INSERT OR IGNORE INTO unlinked SELECT other.mail FROM reference own"
-            " JOIN reference other ON other.target = own.target"
-            " WHERE own.mail = ?1 AND other.mail != ?1",
-            (number,),
-        )
+        for target, _ in references_of(message_ids, number):
+            sql.execute("DELETE FROM reference WHERE target = ? AND mail = ?", (target, number))
+            # What answers the same may have it as its cover letter now.
+            sql.execute(
+                "INSERT OR IGNORE INTO unlinked SELECT mail FROM reference WHERE target = ?",
+                (target,),
+            )
         sql.execute("DELETE FROM unlinked WHERE mail = ?", (number,))
 
 
-def link(file: SqliteFile, at_most: int) -> bool:
-    """Find the series of some `at_most` of those that were unlinked; returns whether any were."""
+def link(file: SqliteFile, at_most: int) -> int:
+    """Find the series of some `at_most` of those that were unlinked; returns of how many."""
     with file.transaction() as sql:
         done = 0
         while done < at_most:
@@ -75,7 +78,7 @@ def link(file: SqliteFile, at_most: int) -> bool:
             numbers = [(mail.number,) for mail in mails] or [row]
             sql.executemany("DELETE FROM unlinked WHERE mail = ?", numbers)
             done += len(numbers)
-        return done > 0
+        return done
 
 
 def _keep(file: SqliteFile, mails: list[NumberedMail]) -> None:
@@ -107,23 +110,20 @@ def _together(file: SqliteFile, number: int) -> list[NumberedMail]:
         query = f"SELECT {_COLUMNS} FROM mail WHERE refs IS NOT NULL AND id IN {slots(some)}"  # noqa: S608
         new = [_numbered(row) for row in file.rows(query, *some)]
         found.update((mail.number, mail) for mail in new)
-        near = _beside(file, [mail.number for mail in new])
+        near = _beside(file, new)
         for mail in new:
             near |= _answered_by(file, mail) | _at_that_time(file, mail)
         waiting += sorted(near - found.keys() - set(waiting))
     return list(found.values())
 
 
-def _beside(file: SqliteFile, numbers: list[int]) -> set[int]:
+def _beside(file: SqliteFile, mails: list[NumberedMail]) -> set[int]:
     """The mails that answer what these answer."""
-    if not numbers:
-        return set()
-    rows = file.rows(
-        "SELECT other.mail FROM reference other WHERE other.target IN"  # noqa: S608
-        f" (SELECT target FROM reference WHERE mail IN {slots(numbers)}) LIMIT {MOST_TOGETHER}",
-        *numbers,
-    )
-    return {number for (number,) in rows}
+    found: set[int] = set()
+    for some in pieces({hashed(name) for mail in mails for name in mail.references}):
+        query = f"SELECT mail FROM reference WHERE target IN {slots(some)} LIMIT {MOST_TOGETHER}"  # noqa: S608
+        found.update(number for (number,) in file.rows(query, *some))
+    return found
 
 
 def _answered_by(file: SqliteFile, mail: NumberedMail) -> set[int]:

@@ -123,7 +123,7 @@ def test_search_looks_for_all_words(
 
         assert found("fix") == [2, 1]
         assert found("USB fix") == found("drivers/usb/core.c") == found("leak usb:") == [1]
-        assert found("usher") == found("ushe") == [2]
+        assert found("usher") == found("ushe") == found("net ush") == [2]
         assert found("p1") == found("nothing") == found('"') == found("-") == []
         assert found("fix OR nothing") == found("NOT fix") == []
         assert found("* fix)(") == found("fix\0") == [2, 1]
