@@ -68,6 +68,7 @@ class Catalog:
         self._layout = layout
         # What Patchwork was seen to show, by project
         self._views: dict[int, PatchViews] = {}
+        self._archive_formats: dict[int, str | None] = {}
 
     @classmethod
     def open(cls, config: Config) -> Self:
@@ -334,7 +335,11 @@ class Catalog:
         for mail, project, patch_id, gone, name, _ in rows:
             view = views.get((project, patch_id))
             patch = PatchInProject(
-                project_id=project, project_name=name, patch_id=patch_id, gone=bool(gone)
+                project_id=project,
+                project_name=name,
+                patch_id=patch_id,
+                gone=bool(gone),
+                archive_format=self._archive_formats.get(project),
             )
             found[mail].append(_as_shown(patch, view) if view else patch)
         return {number: tuple(found[number]) for number in numbers}
@@ -354,6 +359,8 @@ class Catalog:
             with suppress(StoreUnavailable):  # Then it is not known, as before any list was seen.
                 for patch_id, view in self._views[project].of(patch_ids).items():
                     shown[project, patch_id] = view
+                if project not in self._archive_formats:
+                    self._archive_formats[project] = self._views[project].archive_format
         return shown
 
     def _series_keys(self, numbers: set[int]) -> dict[int, str]:

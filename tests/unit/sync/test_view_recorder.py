@@ -91,3 +91,14 @@ def test_a_store_that_cannot_be_read_holds_up_nothing(
     one.patch_views.mkdir()
     record(listed(1, 5), 1.0)
     assert len(caplog.records) == 2
+
+
+def test_the_address_of_the_archive_is_kept(config: Config) -> None:
+    """Of the project that the list is of."""
+    one, two = placed(config, 1, "sample"), placed(config, 2, "neighbour")
+    project = {"id": 1, "link_name": "sample", "list_archive_url_format": "https://a.example/{}"}
+    rows = [{"id": 5, "project": project, "state": "new", "commit_ref": None, "related": []}]
+    ViewRecorder(config)(PATCH_VIEWS.parse(json.dumps(rows).encode()), 1.0)
+    with PatchViews(one) as views, PatchViews(two) as others:
+        assert (views.archive_format, others.archive_format) == ("https://a.example/{}", None)
+    assert ids(one) == {5}
