@@ -196,8 +196,8 @@ def test_a_difference(site: Pages) -> None:
     assert text.text.startswith("1:  1 ! 1:  2 topic\n    @@ ")
     assert "\n    -+TWO\n    ++two2\n" in text.text
     said = json.loads(site.ask("/diff/v2@x.json").body)
-    assert said["left"]["message_id"] == "<v1@x>" and said["equal"] is False
-    assert {"sign": "+", "text": "+two2"} in said["lines"]
+    assert said["left"]["message_id"] == "<v1@x>" and said["sign"] == "!"
+    assert ["+", "+two2"] in said["lines"]
 
 
 def test_no_difference(site: Pages) -> None:
@@ -219,8 +219,11 @@ def test_a_series(site: Pages) -> None:
         assert "/series/s1p1@x" in page.links and "/diff/s1p2@x/s2p2@x" in page.links
     text = site.ask("/series/s2p1@x.txt").text
     assert re.search(r"(?m)^2: +\d+ ! 2: +\d+ part 2\n    @@", text)
+    said = json.loads(site.ask("/series/s2p1@x.json").body)
+    assert [part["sign"] for part in said["parts"]] == ["=", "!"]
     assert "No series before this one" in shown(site, "/series/s1p1@x").text
     assert site.ask("/series/s1p1@x.txt").status == 404
+    assert site.ask("/series/s1p1@x.json").status == 404
 
 
 def test_a_cover_letter(site: Pages) -> None:
@@ -334,7 +337,7 @@ def test_a_large_difference(tmp_path: Path) -> None:
         text = site.ask("/diff/b@x.txt")
         assert text.status == 200 and len(text.body) < 5 << 20
         assert text.text.endswith("more is left out: it is too large\n")
-        assert json.loads(site.ask("/diff/b@x.json").body)["lines"][-1]["sign"] == "@"
+        assert json.loads(site.ask("/diff/b@x.json").body)["lines"][-1][0] == "@"
 
 
 def test_a_catalog_that_is_being_made(tmp_path: Path) -> None:
