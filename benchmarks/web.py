@@ -26,9 +26,10 @@ from patchsync.store.identity import Origin, claim
 from patchsync.store.layout import ContainerPaths
 from patchsync.store.patch_views import PatchViews
 from patchsync.web.links import BadName
+from patchsync.web.pages.charts import CHARTS
 from patchsync.web.routes import find
 from patchsync.web.site import Site
-from patchsync.web.worker import answer
+from patchsync.web.worker import answer, warm_up
 
 LIST = "list@example.org"
 URL = "https://patchwork.example.org"
@@ -99,7 +100,7 @@ def filled(folder: Path, patches: int) -> Config:
 def measure(config: Config, samples: int) -> None:
     """Print what each page costs; the site is warm, as in a process that has made some."""
     site = Site(config)
-    site.warm_up()
+    warm_up(site)
     chance = random.Random(2)
     with Catalog.open(config) as catalog:
         newest = [mail.message_id for mail in catalog.page(1, limit=1)]
@@ -114,16 +115,19 @@ def measure(config: Config, samples: int) -> None:
         "/p/PROJECT, a search": [
             f"/p/sample?search={word}" for word in ("remap", "drivers", "unlinked_get", "nosuch")
         ],
-        "/p/PROJECT/triage": ["/p/sample/triage"] * 5,
+        "/p/PROJECT/triage": ["/p/sample/triage", "/p/sample/triage?kind=unanswered"] * 5,
+        "/chart/NAME.svg": [f"/chart/{name}.svg" for name in CHARTS],
     }
-    click.echo(f"{'ms of CPU':<24}{'median':>10}{'longest':>10}{'KiB':>8}")
+    click.echo(f"{'ms of CPU':<24}{'first':>10}{'median':>10}{'longest':>10}{'KiB':>8}")
     for name, addresses in kinds.items():
-        ask(site, addresses[0])
+        first, _ = ask(site, addresses[0])
         costs, sizes = zip(*(ask(site, address) for address in addresses), strict=True)
         milliseconds = [1000 * cost for cost in costs]
+        figures = (1000 * first, statistics.median(milliseconds), max(milliseconds))
         click.echo(
-            f"{name:<24}{statistics.median(milliseconds):>10.1f}{max(milliseconds):>10.1f}"
-            f"{statistics.median(sizes) / 1024:>8.0f}"
+            f"{name:<24}"
+            + "".join(f"{figure:>10.1f}" for figure in figures)
+            + f"{statistics.median(sizes) / 1024:>8.0f}"
         )
 
 

@@ -36,6 +36,7 @@ class Site:
         self._templates = Environment(
             loader=FileSystemLoader(FOLDER / "templates"),
             autoescape=True,
+            auto_reload=False,  # An upgrade replaces them under a process of before.
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,

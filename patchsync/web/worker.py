@@ -81,6 +81,13 @@ def _page(name: str) -> Callable[[Site, Request], Answer]:
     return page
 
 
+def warm_up(site: Site) -> None:
+    """Load all that pages need, so that no request waits for it."""
+    site.warm_up()
+    for module in iter_modules(pages.__path__):
+        import_module(f"{pages.__name__}.{module.name}")
+
+
 def main() -> None:
     """Answer until stdin ends."""
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
@@ -90,9 +97,7 @@ def main() -> None:
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     site = Site(load())
-    site.warm_up()
-    for module in iter_modules(pages.__path__):
-        import_module(f"{pages.__name__}.{module.name}")
+    warm_up(site)
     output.write(b"ready\n")
     output.flush()
     for line in sys.stdin.buffer:

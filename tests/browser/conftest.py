@@ -84,7 +84,7 @@ def window(request: pytest.FixtureRequest, browser: Browser, world: World) -> It
 
     At its end nothing must have been asked of others, run or complained of.
     """
-    settings = getattr(request, "param", {})
+    settings = dict(getattr(request, "param", {}))
     context = browser.new_context(viewport=settings.pop("viewport", DESKTOP), **settings)  # type: ignore[arg-type]
     window = Window(context.new_page(), world.url)
     yield window

@@ -30,8 +30,8 @@ def paths(world: World) -> dict[str, str]:
     return {
         "front": "/",
         "project": "/p/sample",
-        "search": f"/p/sample?q={quote('drivers')}",
-        "nothing found": f"/p/sample?q={quote(HOSTILE)}",
+        "search": f"/p/sample?search={quote('drivers')}",
+        "nothing found": f"/p/sample?search={quote(HOSTILE)}",
         "triage": "/p/sample/triage",
         "patch": f"/r/{world.newest}",
         "why": f"/r/{quoted_name(newest)}/why",
@@ -176,7 +176,7 @@ def test_a_search_needs_no_script(window: Window, world: World) -> None:
     everything = page.locator("ol.patches > li").count()
     page.get_by_role("searchbox").fill("mallory")
     page.keyboard.press("Enter")
-    page.wait_for_url("**/p/sample?q=mallory")
+    page.wait_for_url("**/p/sample?search=mallory")
     assert page.locator("ol.patches > li").count() == len(HOSTILE_IDS) < everything
     assert page.get_by_role("searchbox").input_value() == "mallory"
     page.go_back()

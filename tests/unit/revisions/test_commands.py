@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pygit2
@@ -40,6 +41,13 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     return store
 
 
+class Terminal:
+    """What is told that it is one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def run(store: FakeStore, *arguments: str) -> Result:
     command = ["-c", str(store.config.source), *arguments]
     return CliRunner().invoke(main, command, catch_exceptions=False)
@@ -68,6 +76,26 @@ def test_show(store: FakeStore) -> None:
     assert "https://lore.kernel.org/r/2@example.org" in text
     assert "patchsync diff 1 2" in text
     assert lines[-2:] == ["upstream", "  1a2b3c4d5e6f"]
+
+
+def test_show_on_a_narrow_terminal(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Subjects are cut; what one copies is whole."""
+    monkeypatch.setattr("patchsync.cli.reading.sys", SimpleNamespace(stdout=Terminal()))
+    monkeypatch.setenv("COLUMNS", "30")
+    lines = said(store, "show", "1")
+    assert "*  1  2020-09-13 12:26  A: [P…" in lines
+    assert "      https://lore.kernel.org/r/1@example.org" in lines
+
+
+def test_a_copy_is_told(store: FakeStore) -> None:
+    """The same mail under the id that another list gave it: no revision of its own."""
+    store.put(13, mail("[PATCH] a change"), "<1-again@list>", project=2)
+    store.config.patch_groups.write_text(f"{name(1)} <1-again@list> {name(2)}\n")
+    lines = said(store, "show", "1")
+    assert "      a copy of <1-again@list>" in lines
+    found = json.loads("".join(said(store, "show", "1", "--json")))["revisions"]
+    assert [each["copy_of"] is None for each in found].count(False) == 1
+    assert [each["previous"] is None for each in found] == [True, True, False]
 
 
 def test_show_why(store: FakeStore) -> None:
@@ -193,6 +221,24 @@ def test_triage_as_json(store: FakeStore) -> None:
     assert project["unanswered"] == {"patches": [], "before": None}
 
 
+def keys_of(content: object) -> set[str]:
+    """All keys within."""
+    if isinstance(content, dict):
+        return content.keys() | keys_of(list(content.values()))
+    return set().union(*map(keys_of, content)) if isinstance(content, list) else set()
+
+
+def test_the_shape_of_json_is_told(store: FakeStore) -> None:
+    """docs/revisions.md names each key, and no other."""
+    text = (Path(__file__).parents[3] / "docs" / "revisions.md").read_text()
+    (shapes,) = re.findall(r"```\nshow(.*?)```", text, re.DOTALL)
+    told = set(re.findall(r'"([a-z_]+)"', shapes))
+    found: set[str] = set()
+    for line in ("show 2 --why", "diff 2", "diff --series 2", "triage -p 1"):
+        found |= keys_of(json.loads("".join(said(store, *line.split(), "--json"))))
+    assert found == told
+
+
 def test_a_project_that_is_not_there(store: FakeStore) -> None:
     """It says which there are."""
     result = run(store, "triage", "-p", "nothing")
@@ -263,7 +309,7 @@ def test_lines_fit_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """By columns: some characters take two; what goes to no terminal is whole."""
     text = "漢字" * 10
     assert reading.fitted(text) == text
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr("patchsync.cli.reading.sys", SimpleNamespace(stdout=Terminal()))
     monkeypatch.setenv("COLUMNS", "11")
     assert reading.fitted(text) == "漢字漢字漢…"
     assert reading.fitted("short") == "short"
