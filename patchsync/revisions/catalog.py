@@ -25,6 +25,7 @@ from patchsync.revisions.catalog_file import (
     hashed,
     number_of,
     pieces,
+    remove_damaged,
     slots,
 )
 from patchsync.revisions.catalog_search import find_listed
@@ -85,7 +86,8 @@ class Catalog:
         self.close()
 
     def close(self) -> None:
-        """Close it."""
+        """Close it; what was found to be damaged is removed, so that `catch_up` makes it anew."""
+        remove_damaged(self._file)
         self._file.close()
         for views in self._views.values():
             views.close()

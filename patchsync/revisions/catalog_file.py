@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cache
 from hashlib import blake2b
 from itertools import islice
@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from patchsync.config import Config
+from patchsync.errors import LockHeld, StoreUnavailable
+from patchsync.store.files import may_write
 from patchsync.store.layout import OWN_FOLDER
+from patchsync.store.lock import store_lock
 from patchsync.store.sqlite_file import Schema, SqliteFile
 
 # A number of a mail is its date in seconds, and behind it what tells those of one second apart.
@@ -109,6 +112,22 @@ def catalog_file(config: Config) -> SqliteFile:
     else:
         schema = Schema(version=2 * _VERSION + 1, tables=_TABLES)
     return SqliteFile(catalog_path(config), schema)
+
+
+def catalog_lock(path: Path) -> Path:
+    """What whoever writes or removes the catalog at `path` locks."""
+    return path.with_name(f"{path.name}.lock")
+
+
+def remove_damaged(file: SqliteFile) -> None:
+    """Remove a catalog that who only read found damaged: `catch_up` does not look at all of it.
+
+    Where this user may write it, and nobody is at it.
+    """
+    if file.is_damaged and may_write(file.path.parent):
+        with suppress(LockHeld, StoreUnavailable), store_lock(catalog_lock(file.path), 0):
+            if file.is_damaged:
+                file.delete()
 
 
 def hashed(message_id: str) -> int:

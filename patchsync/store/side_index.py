@@ -104,10 +104,11 @@ class SideIndex:
             return stat is None or self._state().is_of(stat)
 
     def _opens_current(self, index: os.stat_result) -> bool:
-        """Open, to read, what another process has brought up to date; else nothing is open."""
+        """Open what another process has brought up to date; else nothing is open."""
         # Who opens it under the lock finds what is wrong with it.
         with suppress(StoreUnavailable), self._reporting():
             if self._cache.open_to_read() and self._state().is_of(index):
+                self._cache.open()  # as who may write it: what is found to be damaged is removed
                 return True
         self._cache.close()
         return False
@@ -139,9 +140,6 @@ class SideIndex:
                 state = self._state()
                 if state.is_of(stat):
                     return 0
-                if self._cache.read_only:
-                    self._open(found)  # It may have been opened without the lock.
-                    state = self._state()
                 if self._cache.read_only:
                     # Its writer is about to catch up, or will never: who only looks reads it all.
                     self._cache.open_in_memory()
