@@ -196,7 +196,7 @@ def test_a_difference(site: Pages) -> None:
     assert text.text.startswith("1:  1 ! 1:  2 topic\n    @@ ")
     assert "\n    -+TWO\n    ++two2\n" in text.text
     said = json.loads(site.ask("/diff/v2@x.json").body)
-    assert said["left"]["message_id"] == "<v1@x>" and said["equal"] is False
+    assert said["left"]["message_id"] == "<v1@x>" and said["sign"] == "!"
     assert {"sign": "+", "text": "+two2"} in said["lines"]
 
 
@@ -219,8 +219,11 @@ def test_a_series(site: Pages) -> None:
         assert "/series/s1p1@x" in page.links and "/diff/s1p2@x/s2p2@x" in page.links
     text = site.ask("/series/s2p1@x.txt").text
     assert re.search(r"(?m)^2: +\d+ ! 2: +\d+ part 2\n    @@", text)
+    said = json.loads(site.ask("/series/s2p1@x.json").body)
+    assert [part["sign"] for part in said["parts"]] == ["=", "!"]
     assert "No series before this one" in shown(site, "/series/s1p1@x").text
     assert site.ask("/series/s1p1@x.txt").status == 404
+    assert site.ask("/series/s1p1@x.json").status == 404
 
 
 def test_a_cover_letter(site: Pages) -> None:
