@@ -21,6 +21,7 @@ _NO_NEWLINE = b" \\ No newline at end of file"
 # Two paths of 4096 bytes, each byte as `\\303`
 _LONGEST_NAMES = 40_000
 _NO_FILE = b"/dev/null"
+_SPACE = b" \t\r\n"
 
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPE = re.compile(rb'\\([abfnrtv"\\]|[0-7]{3})')
@@ -119,7 +120,9 @@ def _hunks(lines: Sequence[bytes], at: int, name: bytes) -> tuple[list[bytes], i
     while at < len(lines) and (begin := _HUNK.match(lines[at])):
         at += 1
         old, new = int(begin[1] or 1), int(begin[2] or 1)
-        read.append(b"@@ %s:%s" % (name, begin[3]) if begin[3] else b"@@")
+        # libgit2 leaves a blank where it cuts a heading off.
+        heading = begin[3].rstrip(_SPACE)
+        read.append(b"@@ %s:%s" % (name, heading) if heading else b"@@")
         while (old > 0 or new > 0) and at < len(lines):
             line = lines[at]
             mark = line[:1]

@@ -160,6 +160,17 @@ def test_each_kind_of_change(bench: Bench, change: Callable[[Tree], Tree]) -> No
     bench.expect_as_git(left, without)
 
 
+def test_a_heading_that_is_cut_off_at_a_blank(tmp_path: Path) -> None:
+    """git leaves no blank at its end; libgit2 does."""
+    content = b"x" * 79 + b" y\n" + LINES.replace(b"line", b" line")
+    bench = Bench(tmp_path / "repository", {"a": (content, FILE)})
+    left, right = (
+        bench.series(({"a": (with_line(50, line, content), FILE)}, "Change it"))
+        for line in (b"new\n", b"newer\n")
+    )
+    assert f"@@ a: {'x' * 76}" in bench.expect_as_git(left, right)
+
+
 MESSAGES = {
     "tabs": "Title\n\nA\tb\n漢字\tb\né\tb\n\tb\n",
     "blanks at ends": "Title \n\nline  \n\t\nline\n",
