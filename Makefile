@@ -5,6 +5,7 @@
 # make lint     ruff alone; make types: mypy alone
 # make tests    the tests alone; ARGS="tests/faults -k redis" a part of them
 # make faults   the long random runs, each time with another seed; PATCHSYNC_SEED=N tries one again
+# make pictures take the pictures of the pages in docs/ anew; it wants Debian's chromium
 # make lock     pin the dependencies anew
 # make clean    remove what all that made
 # make help     this; with PYTHON=python3.13 each has an environment of its own for that Python
@@ -19,7 +20,7 @@ JOBS ?= 4
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: run install test check lint types tests faults lock clean help
+.PHONY: run install test check lint types tests faults pictures lock clean help
 
 run: install
 ifeq ($(CONFIG),)
@@ -48,12 +49,18 @@ lint: install
 types: install
 	$(BIN)/mypy
 
+# Hundreds of processes load the same modules: compiled once, wherever that is not wanted else.
+check tests faults: export PYTHONDONTWRITEBYTECODE :=
+
 tests: install
 	$(PYTEST) $(ARGS)
 
 faults: export PATCHSYNC_SEED := $(or $(PATCHSYNC_SEED),$(shell date +%s))
 faults: install
 	$(PYTEST) -m long --timeout 1800 $(ARGS)
+
+pictures: install
+	$(BIN)/python -m pytest --quiet tests/browser/pictures.py
 
 lock:
 	echo "setuptools>=77" | uv pip compile $(LOCK) pyproject.toml - --output-file requirements.lock

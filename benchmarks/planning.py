@@ -16,7 +16,8 @@ from patchsync.config import load
 from patchsync.patchwork.schemas import User
 from patchsync.push.annotations import ProjectFacts
 from patchsync.push.identity import Identity, MaintainedProject
-from patchsync.push.ledger import Ledger, ledger_path
+from patchsync.push.ledger import Ledger
+from patchsync.push.ledger_file import ledger_path
 from patchsync.push.plan import Planned, plan
 from patchsync.store.layout import ContainerPaths
 from patchsync.sync.projects import Project, settle

@@ -77,9 +77,9 @@ def main(python: str, seconds: float) -> None:
         for name, cpu in taken.items():
             figures.setdefault(name, []).append(cpu)
     click.echo(f"{'projects':<28}" + "".join(f"{number:>10}" for number in NUMBERS))
-    for name, cpu in figures.items():
-        click.echo(f"{name:<28}" + "".join(f"{1000 * seconds:7.2f} ms" for seconds in cpu))
-        ratios = "".join(f"{seconds / cpu[0]:10.2f}" for seconds in cpu)
+    for name, each in figures.items():
+        click.echo(f"{name:<28}" + "".join(f"{1000 * cpu:7.2f} ms" for cpu in each))
+        ratios = "".join(f"{cpu / each[0]:10.2f}" for cpu in each)
         click.echo(f"{'  of what it is with one':<28}{ratios}")
 
 
@@ -133,20 +133,22 @@ def configured(folder: Path, url: str, standin: Standin) -> Config:
 def measure(python: Path, config: Config, seconds: float) -> dict[str, float]:
     """Seconds of CPU: of a probe, a tick of beat that has nothing to do, and of `status`."""
     keys = [project.id for project in config.projects]
-    run = {
-        "env": os.environ | {FILE_VARIABLE: str(config.source)},
-        "cwd": config.source.parent,
-    }
+    environment = os.environ | {FILE_VARIABLE: str(config.source)}
+    folder = config.source.parent
     done = subprocess.run(
         [python, "-c", PROGRAM, str(seconds), *keys],
+        env=environment,
+        cwd=folder,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        **run,
     )
     one, sweep, tick = json.loads(done.stdout)
     with subprocess.Popen(
-        [python.with_name("patchsync"), "status"], stdout=subprocess.DEVNULL, **run
+        [python.with_name("patchsync"), "status"],
+        env=environment,
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
     ) as process:
         _, _, usage = os.wait4(process.pid, 0)
         process.returncode = 0

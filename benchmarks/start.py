@@ -33,7 +33,7 @@ COMMANDS: dict[str, tuple[list[str], bool]] = {
 @click.option("--beside", metavar="PYTHON", help="Of another tree with its environment.")
 @click.option("--runs", default=15, show_default=True, help="Of each command; the least counts.")
 def main(beside: str | None, runs: int) -> None:
-    pythons = [Path(sys.executable), *([Path(beside)] if beside else [])]
+    pythons = [Path(sys.executable), *([Path(beside).absolute()] if beside else [])]
     with tempfile.TemporaryDirectory() as folder:
         config = configured(Path(folder))
         with Supervisor(config) as fleet:
@@ -61,7 +61,8 @@ def configured(folder: Path) -> Config:
 
 def cpu_seconds(python: Path, command: list[str], config: Config, redis_answers: bool) -> float:
     """User and system time of a command of the environment that `python` is of."""
-    environment = os.environ | {FILE_VARIABLE: str(config.source)}
+    # Compiled by the first run, as what is installed is.
+    environment = os.environ | {FILE_VARIABLE: str(config.source), "PYTHONDONTWRITEBYTECODE": ""}
     if not redis_answers:
         environment["PATCHSYNC_REDIS__URL"] = "unix:///nowhere"
     program, *arguments = command

@@ -30,6 +30,8 @@ from patchsync.sync.probe import demand_room
 from patchsync.sync.projects import find_project, place_project
 
 HEALTH_SECONDS = 5.0
+# Addresses of this machine alone
+HERE = ("127.0.0.1", "::1", "localhost")
 
 
 @dataclass(frozen=True)
@@ -240,7 +242,8 @@ def _flower(config: Config) -> str:
 
 def _web(config: Config) -> str:
     public = f"; others reach it at {config.web.url}" if config.web.url else ""
-    return f"{_free_or_ours(config, 'web')}; it only shows{public}"
+    whom = "" if config.web.address in HERE else ", to whoever reaches this machine"
+    return f"{_free_or_ours(config, 'web')}; it only shows{whom}{public}"
 
 
 def _free_or_ours(config: Config, service: str) -> str:

@@ -208,28 +208,29 @@ def analysis_status(config: Config) -> AnalysisStatus | None:
 
 
 def project_statuses(
-    config: Config, keys: Iterable[str], client: RedisClient | None
+    config: Config, keys: Iterable[str], client: RedisClient | None, *, with_push: bool = True
 ) -> list[ProjectStatus]:
     """How far the projects are that the configuration spells so.
 
-    `client`: None where Redis does not answer.
+    `client`: None where Redis does not answer. `with_push`: looks at all that was ever pushed.
     """
     stored = {project.key: project for project in find_projects(config)}
-    return [_status_or_error(config, key, stored.get(key), client) for key in keys]
+    with_push = with_push and bool(config.push.sinks)
+    return [_status_or_error(config, key, stored.get(key), client, with_push) for key in keys]
 
 
 def _status_or_error(
-    config: Config, key: str, project: Project | None, client: RedisClient | None
+    config: Config, key: str, project: Project | None, client: RedisClient | None, with_push: bool
 ) -> ProjectStatus:
     try:
-        return _project_status(config, key, project, client)
+        return _project_status(config, key, project, client, with_push)
     except PatchsyncError as error:  # The disk may be full; the rest is wanted all the more.
         name = project.name if project else None
         return ProjectStatus(project=key, link_name=name, unreadable=str(error))
 
 
 def _project_status(
-    config: Config, key: str, project: Project | None, client: RedisClient | None
+    config: Config, key: str, project: Project | None, client: RedisClient | None, with_push: bool
 ) -> ProjectStatus:
     in_flight: int | None = None
     trouble: Trouble | None = None
@@ -260,7 +261,7 @@ def _project_status(
         importing=is_locked(project.paths.import_lock),
         halted=halted(project.paths),
         trouble=trouble,
-        push=_push_status(config, project) if config.push.sinks else None,
+        push=_push_status(config, project) if with_push else None,
     )
 
 

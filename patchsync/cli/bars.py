@@ -17,6 +17,7 @@ from rich.progress import (
 )
 
 from patchsync.cli.output import echo
+from patchsync.patchwork.foreign_text import visible
 
 LINE_SECONDS = 5.0
 
@@ -63,7 +64,7 @@ class Steps(Bars):
         """Show that `done` of `of` is done of a step."""
         if self.on_terminal:
             if what not in self._rows:
-                self._rows[what] = self.progress.add_task(what, total=of)
+                self._rows[what] = self.progress.add_task(visible(what), total=of)
             self.progress.update(self._rows[what], completed=done, total=of)
         elif self.line_is_due():
             echo(f"{what}: {done} of {of}", err=self._err)

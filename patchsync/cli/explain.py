@@ -10,26 +10,40 @@ from patchsync.analysis.explain import Explanation, explain
 from patchsync.analysis.lookup import look_up
 from patchsync.analysis.patch import FileKey, Patch
 from patchsync.cli.output import echo
-from patchsync.config import load
+from patchsync.config import Config, load
 
 
 @click.command("explain")
 @click.argument("left", metavar="ID")
-@click.argument("right", metavar="ID")
+@click.argument("right", metavar="[ID]", required=False)
 @click.option("-p", "--project", metavar="P", help="Where to look for the mails; default: in all.")
 @click.option("--lines", is_flag=True, help="Show the lines that are compared, too.")
-def explain_command(left: str, right: str, project: str | None, lines: bool) -> None:
+def explain_command(left: str, right: str | None, project: str | None, lines: bool) -> None:
     """Show why two patches are one, or are not.
 
     How message and diff are rated, each hunk compared, and the thresholds. An ID is a message-id, a
-    patchwork id or a commit's hash. Nothing is written. The rating is computed anew, as both
-    engines do it; whether the two are in one group is what the builtin engine made of it at its
-    last update.
+    patchwork id or a commit's hash; one alone is held against the revision before it, as by `diff`.
+    Neither store nor groups are changed. The rating is computed anew, as both engines do it;
+    whether the two are in one group is what the builtin engine made of it at its last update.
     """
     config = load()
-    names = [look_up(config, text, project) for text in (left, right)]
+    if right:
+        names = [look_up(config, text, project) for text in (left, right)]
+    else:
+        names = list(_with_predecessor(config, look_up(config, left, project)))
     for line in _text(explain(config, *names), lines=lines):
         echo(line)
+
+
+def _with_predecessor(config: Config, name: str) -> tuple[str, str]:
+    """A mail or commit, and before it the revision that it is compared with."""
+    # What two names do without is loaded here.
+    from patchsync.cli.reading import open_catalog
+    from patchsync.revisions.compare import predecessor
+    from patchsync.revisions.history import history_of
+
+    with open_catalog(config) as catalog:
+        return predecessor(history_of(config, catalog, name))
 
 
 def _text(explanation: Explanation, *, lines: bool) -> Iterator[str]:

@@ -71,7 +71,7 @@ def one_line(text: str) -> str:
 
 
 def fitted(line: str) -> str:
-    """A line, cut to the terminal's width where it goes to one."""
+    """A line, cut to the terminal's width where it goes to one; for what is not to be copied."""
     if not sys.stdout.isatty():
         return line
     width = shutil.get_terminal_size().columns

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from shlex import quote
 
 import click
 
@@ -52,12 +53,12 @@ def show(name: str, why: bool, as_json: bool) -> None:
         echo(json.dumps(history_json(config, history, reasons), indent=2))
         return
     for line in _text(config, history, reasons or ()):
-        echo(fitted(line))
+        echo(line)
 
 
 def _text(config: Config, history: PatchHistory, reasons: Sequence[Reason]) -> Iterator[str]:
     titled = history.revision(history.asked) or next(reversed(history.revisions), None)
-    yield one_line(titled.title) if titled else f"commit {history.asked}: no patch of it is known"
+    yield fitted(one_line(titled.title)) if titled else "no patch is known that became this commit"
     if history.left_out:
         yield f"{history.left_out} more revisions are not shown"
     for number, mail in enumerate(history.revisions, start=1):
@@ -70,7 +71,9 @@ def _text(config: Config, history: PatchHistory, reasons: Sequence[Reason]) -> I
         mark = "*" if commit.commit_hash == history.asked else " "
         when = f"  {day(commit.date)}" if commit.date is not None else ""
         subject = f"  {one_line(commit.subject)}" if commit.subject else ""
-        yield f"{mark} {commit.commit_hash[:_SHOWN_HASH]}{when}{subject}"
+        yield fitted(f"{mark} {commit.commit_hash[:_SHOWN_HASH]}{when}{subject}")
+        if history.revisions and commit.subject is not None:  # The repository has it.
+            yield f"      patchsync diff {commit.commit_hash[:_SHOWN_HASH]}"
     if reasons:
         yield ""
         yield "why they are one"
@@ -82,7 +85,7 @@ def _text(config: Config, history: PatchHistory, reasons: Sequence[Reason]) -> I
 def _revision(config: Config, history: PatchHistory, mail: PatchMail, number: int) -> Iterator[str]:
     mark = "*" if mail.message_id == history.asked else " "
     author = one_line(mail.author_name or mail.author_address)
-    yield f"{mark}{number:>3}  {moment(mail.date)}  {author}: {one_line(mail.subject)}"
+    yield fitted(f"{mark}{number:>3}  {moment(mail.date)}  {author}: {one_line(mail.subject)}")
     yield f"      {one_line(mail.message_id)}"
     if copied := history.copy_of(mail.message_id):
         yield f"      a copy of {one_line(copied.message_id)}"
@@ -124,4 +127,4 @@ def _in_project(patch: PatchInProject) -> str:
 
 def _argument(mail: PatchMail) -> str:
     """What names a mail on a command line: its patchwork id is short, and safe to a shell."""
-    return str(mail.patches[0].patch_id) if mail.patches else f"'{one_line(mail.message_id)}'"
+    return str(mail.patches[0].patch_id) if mail.patches else quote(one_line(mail.message_id))

@@ -95,7 +95,7 @@ def triage_command(
         return
     lines = [line for name, pages in found.items() for line in _text(name, pages)]
     for line in lines[1:]:  # Each part begins with an empty one.
-        echo(fitted(line))
+        echo(line)
 
 
 def _projects(config: Config, key: str | None) -> Sequence[Project]:
@@ -146,7 +146,7 @@ def _text(name: str, pages: dict[Kind, WaitingPage]) -> Iterator[str]:
 def _patch(waiting: WaitingPatch, now: float) -> Iterator[str]:
     mail, patch = waiting.mail, waiting.patch
     author = one_line(mail.author_name or mail.author_address)
-    yield (
+    yield fitted(
         f"  {patch.patch_id}  {day(mail.date)}, {age(mail.date, now)} ago,"
         f" {one_line(patch.state or '')}  {author}: {one_line(mail.subject)}"
     )

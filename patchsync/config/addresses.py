@@ -16,14 +16,14 @@ MESSAGE_ID = "{message_id}"
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _TOP = r"(?:xn--[a-z0-9]{1,59}|[a-z](?:[a-z-]{0,61}[a-z]))"
-# A stricter form of what Django takes for an address: no user, no letters beyond ASCII.
-_URL = re.compile(
+# A stricter form of what Django takes for an address: no user, no letters beyond ASCII. Compiled at
+# its first use: each command reads the configuration.
+_URL = (
     rf"https?://(?:(?P<name>(?:{_LABEL}\.)+{_TOP}|localhost)"
-    r"|(?P<ipv4>[0-9.]+)|\[(?P<ipv6>[0-9a-f:.]+)\])(?::[0-9]{1,5})?(?:[/?#][!-~]*)?",
-    re.IGNORECASE,
+    r"|(?P<ipv4>[0-9.]+)|\[(?P<ipv6>[0-9a-f:.]+)\])(?::[0-9]{1,5})?(?:[/?#][!-~]*)?"
 )
 # What is told from a number, a commit and a format without brackets
-_PLAIN_ID = re.compile(r"<([^<>@]+@[^<>@]+)>")
+_PLAIN_ID = r"<([^<>@]+@[^<>@]+)>"
 
 
 def quoted_name(name: str) -> str:
@@ -31,7 +31,7 @@ def quoted_name(name: str) -> str:
 
     A message-id goes without its angle brackets where it cannot be taken for something else then.
     """
-    plain = _PLAIN_ID.fullmatch(name)
+    plain = re.fullmatch(_PLAIN_ID, name)
     if plain and not plain[1].endswith(tuple(f".{format_}" for format_ in FORMATS)):
         name = plain[1]
     return quote(name, safe="@", errors="surrogateescape")
@@ -53,7 +53,7 @@ def archive_address(archive: str, message_id: str) -> str:
 
 def is_target_url(url: str) -> bool:
     """Whether Patchwork takes it as a check's target_url."""
-    match = _URL.fullmatch(url) if len(url) <= LONGEST_URL else None
+    match = re.fullmatch(_URL, url, re.IGNORECASE) if len(url) <= LONGEST_URL else None
     if match is None:
         return False
     try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,7 @@ _WORDS = {
     "less_than": "wants a number below {lt}",
     "less_than_equal": "wants a number of at most {le}",
     "literal_error": "wants {expected}",
+    "control_character": "holds a control character",
 }
 
 
@@ -65,12 +68,17 @@ def load(file: str | Path | None = None) -> Config:
     if absent and named:
         raise ConfigError(absent)
     environment = read_environment(Config, os.environ)
+    settings = merge(_ours(tables), environment)
+    faults: list[Any] = list(_control_characters(settings))
     try:
-        return Config.read_from(path, merge(_ours(tables), environment))
+        config = Config.read_from(path, settings)
+        if not faults:
+            return config
     except ValidationError as error:
-        problems = "\n".join(
-            _problem(fault) + _variable_of(environment, fault["loc"]) for fault in error.errors()
-        )
+        faults += error.errors()
+    problems = "\n".join(
+        _problem(fault) + _variable_of(environment, fault["loc"]) for fault in faults
+    )
     if absent and not environment:
         raise ConfigError(absent)
     raise ConfigError(f"{absent or path}:\n{problems}")
@@ -110,6 +118,24 @@ def _ours(tables: dict[str, Any]) -> dict[str, Any]:
     if pasta.get("PATCH_GROUPS"):
         ours = merge({"push": {"groups": pasta["PATCH_GROUPS"]}}, ours)
     return ours
+
+
+def _control_characters(settings: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The values that hold one, as pydantic would report them; templates have lines.
+
+    They would end up in file names and on terminals. A validator of each key would cost each
+    command ten times as much.
+    """
+    left: list[tuple[tuple[str | int, ...], object]] = [((), settings)]
+    while left:
+        loc, value = left.pop()
+        if isinstance(value, str):
+            if re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", value):
+                yield {"type": "control_character", "loc": loc}
+        elif isinstance(value, dict):
+            left += [((*loc, key), below) for key, below in value.items()]
+        elif isinstance(value, list):
+            left += [((*loc, place), below) for place, below in enumerate(value)]
 
 
 def _problem(error: Any) -> str:

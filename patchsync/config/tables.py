@@ -40,16 +40,6 @@ def text_like(pattern: str, words: str) -> AfterValidator:
     return AfterValidator(fits)
 
 
-def _printable(value: object) -> object:
-    # It would end up in file names and on terminals. Templates have lines.
-    if isinstance(value, str) and re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", value):
-        raise ValueError("holds a control character")
-    return value
-
-
-Printable = Annotated[str, AfterValidator(_printable)]
-
-
 def _number_as_text(value: object) -> object:
     return str(value) if type(value) is int else value
 
@@ -78,8 +68,6 @@ class Table(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False
     )
-
-    _ = field_validator("*", mode="before")(_printable)
 
 
 class ProjectTable(Table):
@@ -112,7 +100,7 @@ class PatchworkTable(Table):
     )
     projects: tuple[ProjectTable, ...] = ()
     project_ids: tuple[ProjectKey, ...] = ()
-    initial_archives: tuple[tuple[ProjectKey, Printable], ...] = ()
+    initial_archives: tuple[tuple[ProjectKey, str], ...] = ()
     # PaStA's key. We always ask for 250, which is what Patchwork gives at most.
     page_size: int | None = None
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 _LAYOUT = "\n\t"
 
 
@@ -19,6 +17,10 @@ def visible(text: str) -> str:
 
 
 def _visible(character: str) -> str:
-    if character.isprintable() or character in _LAYOUT or unicodedata.category(character) == "Zs":
+    if character.isprintable() or character in _LAYOUT:
+        return character
+    import unicodedata  # Few texts need it.
+
+    if unicodedata.category(character) == "Zs":
         return character
     return character.encode("unicode_escape").decode()

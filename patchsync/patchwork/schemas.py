@@ -188,6 +188,10 @@ class ListedPatch(OfProject):
     # Username
     delegate: Annotated[NameIfAny, BeforeValidator(_username_of)] = None
     commit_ref: TextIfAny = None
+    # Of a mail in the archive of the project's list, with {} for its message-id (API >= 1.3)
+    archive_format: TextIfAny = Field(
+        default=None, validation_alias=AliasPath("project", "list_archive_url_format")
+    )
     named_series: Annotated[dict[str, Any], BeforeValidator(_first_object)] = Field(
         default_factory=dict, validation_alias="series"
     )

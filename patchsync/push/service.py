@@ -18,7 +18,8 @@ from patchsync.push.comment.sender import CommentSender
 from patchsync.push.entries import Entry, Sink, SinkCounts, StateValue
 from patchsync.push.identity import Identity, ask_identity, note_identity, noted_identity
 from patchsync.push.jobs import Job, cut
-from patchsync.push.ledger import Ledger, ledger_path
+from patchsync.push.ledger import Ledger
+from patchsync.push.ledger_file import ledger_path
 from patchsync.push.plan import RULES, Planned, plan
 from patchsync.push.rebuild import Rebuild
 from patchsync.push.relation.audit import audit

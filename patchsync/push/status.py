@@ -13,7 +13,8 @@ from patchsync.config import Config
 from patchsync.errors import PatchsyncError
 from patchsync.push.entries import PatchTrouble, Sink, SinkCounts
 from patchsync.push.identity import noted_identity
-from patchsync.push.ledger import Ledger, ledger_path
+from patchsync.push.ledger import Ledger
+from patchsync.push.ledger_file import ledger_path
 from patchsync.sync.projects import Project
 
 LATEST_TROUBLES = 5

@@ -21,7 +21,6 @@ _NO_NEWLINE = b" \\ No newline at end of file"
 # Two paths of 4096 bytes, each byte as `\\303`
 _LONGEST_NAMES = 40_000
 _NO_FILE = b"/dev/null"
-_SPACE = b" \t\r\n"
 
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPE = re.compile(rb'\\([abfnrtv"\\]|[0-7]{3})')
@@ -73,8 +72,8 @@ def _git_file(lines: Sequence[bytes], at: int) -> tuple[Section, int]:
         if says.get(b"similarity index") == b"100%" or b"index" not in says:
             return section, at + 1
         sides = (
-            _NO_FILE if is_new else _quoted(old),
-            _NO_FILE if is_deleted else _quoted(new),
+            _NO_FILE if is_new else quoted(old),
+            _NO_FILE if is_deleted else quoted(new),
         )
         section.append(b" Binary files %s and %s differ" % sides)
         return section, at + 1
@@ -120,8 +119,7 @@ def _hunks(lines: Sequence[bytes], at: int, name: bytes) -> tuple[list[bytes], i
     while at < len(lines) and (begin := _HUNK.match(lines[at])):
         at += 1
         old, new = int(begin[1] or 1), int(begin[2] or 1)
-        # libgit2 leaves a blank where it cuts a heading off.
-        heading = begin[3].rstrip(_SPACE)
+        heading = begin[3].rstrip()  # libgit2 may leave a space where it cuts one.
         read.append(b"@@ %s:%s" % (name, heading) if heading else b"@@")
         while (old > 0 or new > 0) and at < len(lines):
             line = lines[at]
@@ -198,7 +196,8 @@ def _character(escape: bytes) -> bytes:
     return bytes([int(escape, 8) & 0xFF if value is None else value])
 
 
-def _quoted(name: bytes) -> bytes:
+def quoted(name: bytes) -> bytes:
+    """A name as git writes it."""
     if not _TO_ESCAPE.search(name):
         return name
     return b'"%s"' % _TO_ESCAPE.sub(_escape, name)

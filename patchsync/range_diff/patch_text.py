@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from email.errors import MessageError
 
-from pygit2 import Commit, GitError, Repository
-from pygit2.enums import DiffFind, DiffOption
+from pygit2 import Blob, Commit, DiffFile, GitError, Patch, Repository
+from pygit2.enums import DeltaStatus, DiffOption
 
 from patchsync.analysis.patch import NotAPatch
 from patchsync.errors import PatchTooLarge
-from patchsync.range_diff.diff_sections import read_sections
+from patchsync.range_diff.diff_sections import quoted, read_sections
 from patchsync.range_diff.mailinfo import MailInfo, demand_few_lines, read_mailinfo
+from patchsync.range_diff.renames import find_renames
 
 # Of one mail, or of one commit's diff. Mails of up to 10 MB are in the store.
 LARGEST_BYTES = 12 * 2**20
 _SPACE = b" \t\r\n"
 _TAB = 8
+_GIT_ERRORS = (GitError, KeyError, ValueError)
 _SHOWN_HASH = 12
 
 
@@ -78,15 +81,20 @@ def read_commit_text(repository: Repository, commit_hash: str) -> PatchText:
     """A commit's patch against its parent, by libgit2.
 
     Raises:
-        NotAPatch: there is no such commit, or it is a merge: `git range-diff` shows none.
+        NotAPatch: there is no such commit, its files are not there (a shallow or partial clone), or
+            it is a merge: `git range-diff` shows none.
         PatchTooLarge: its diff has too many bytes or lines.
     """
     try:
         commit = repository.revparse_single(commit_hash).peel(Commit)
-    except (GitError, KeyError, ValueError) as error:
+    except _GIT_ERRORS as error:
         raise NotAPatch(f"{commit_hash!r} is no commit of {repository.path}") from error
     if len(commit.parents) > 1:
         raise NotAPatch(f"{commit_hash} is a merge")
+    try:
+        diff = _diff_of(repository, commit)
+    except _GIT_ERRORS as error:
+        raise NotAPatch(f"{commit_hash} is not all there in {repository.path}: {error}") from error
     head, _, message = commit.read_raw().partition(b"\n\n")
     fields = dict(line.partition(b" ")[::2] for line in reversed(head.split(b"\n")))
     charset = fields.get(b"encoding", b"").decode("ascii", errors="replace")
@@ -102,7 +110,7 @@ def read_commit_text(repository: Repository, commit_hash: str) -> PatchText:
         title=b" ".join(title),
         author=b"%s <%s>" % (author.rstrip(), rest.partition(b">")[0]),
         message=lines,
-        diff=_diff_of(commit).split(b"\n"),
+        diff=diff.split(b"\n"),
         note=_note(repository, commit),
     )
 
@@ -182,28 +190,65 @@ def _in_utf8(text: bytes, charset: str) -> bytes:
         return text
 
 
-def _diff_of(commit: Commit) -> bytes:
-    flags = DiffOption.INDENT_HEURISTIC
+def _diff_of(repository: Repository, commit: Commit) -> bytes:
+    """The diff of a commit as git has it, in its order: by the path that a file has at last."""
     if commit.parents:
-        diff = commit.parents[0].tree.diff_to_tree(commit.tree, flags)
+        diff = commit.parents[0].tree.diff_to_tree(commit.tree, DiffOption.INDENT_HEURISTIC)
     else:
-        diff = commit.tree.diff_to_tree(flags=flags, swap=True)
-    diff.find_similar(DiffFind.FIND_RENAMES)
+        diff = commit.tree.diff_to_tree(flags=DiffOption.INDENT_HEURISTIC, swap=True)
+    deltas = list(diff.deltas)
+    # Another kind of file at one path is no other file.
+    often = Counter(delta.new_file.raw_path for delta in deltas)
+    gone, new = (
+        {
+            file.raw_path: file
+            for delta in deltas
+            if delta.status == status
+            for file in [delta.old_file if status == DeltaStatus.DELETED else delta.new_file]
+            if often[file.raw_path] == 1
+        }
+        for status in (DeltaStatus.DELETED, DeltaStatus.ADDED)
+    )
+    renames = find_renames(repository, list(gone.values()), list(new.values()))
+    moved = set(renames.values())
     read = []
     size = 0
-    for patch in diff:
-        if patch is None:  # Nothing of it is shown.
+    for delta, patch in zip(deltas, diff, strict=True):
+        path = delta.new_file.raw_path
+        if path in renames:
+            read.append(_renamed(repository, gone[renames[path]], new[path]))
+        elif patch and path not in moved:
+            read.append(patch.data)
+        else:
             continue
-        read.append(patch.data)
         size += len(read[-1])
         if size > LARGEST_BYTES:
             raise PatchTooLarge(f"the diff of {commit.id} has more than {LARGEST_BYTES >> 20} MB")
     return b"".join(read)
 
 
+def _renamed(repository: Repository, old: DiffFile, new: DiffFile) -> bytes:
+    """The diff of a file that is renamed, and what has changed in it."""
+    head = b"diff --git a/%s b/%s\n" % (old.raw_path, new.raw_path)
+    if old.mode != new.mode:
+        head += b"old mode %06o\nnew mode %06o\n" % (old.mode, new.mode)
+    head += b"rename from %s\nrename to %s\n" % (quoted(old.raw_path), quoted(new.raw_path))
+    if old.id == new.id:
+        return head
+    patch = Patch.create_from(
+        repository[old.id].peel(Blob),
+        repository[new.id].peel(Blob),
+        old_as_path=old.path,
+        new_as_path=new.path,
+        flag=DiffOption.INDENT_HEURISTIC,
+    )
+    _, _, rest = patch.data.partition(b"\nindex ")
+    return head + b"index " + rest
+
+
 def _note(repository: Repository, commit: Commit) -> list[bytes]:
     try:
         note = repository.lookup_note(str(commit.id)).message
-    except (KeyError, ValueError, GitError):
+    except _GIT_ERRORS:
         return []
     return note.removesuffix("\n").encode(errors="replace").split(b"\n")

@@ -7,7 +7,6 @@ one thread of one process. All methods raise StoreUnavailable where disk or SQLi
 from __future__ import annotations
 
 import re
-import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -15,7 +14,6 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
-from unicodedata import normalize
 
 from patchsync.analysis.groups import Group
 from patchsync.config import Config
@@ -24,12 +22,12 @@ from patchsync.revisions.catalog_file import (
     LAST_DATE,
     catalog_file,
     first_number,
-    has_full_text_search,
     hashed,
     number_of,
     pieces,
     slots,
 )
+from patchsync.revisions.catalog_search import find_listed
 from patchsync.revisions.model import PatchInProject, PatchMail, Series, SubjectPrefix
 from patchsync.revisions.subject import read_subject
 from patchsync.store.layout import ContainerPaths, Layout
@@ -38,11 +36,6 @@ from patchsync.store.sqlite_file import SqliteFile
 
 DAY = 86400  # seconds
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
-_WORD = re.compile(r"\w+")
-# Of a search: as many words are looked for
-MOST_WORDS = 8
-# A word of as many letters finds longer ones that begin with it.
-SHORTEST_BEGINNING = 3
 # Above the number of each mail
 _LAST = first_number(LAST_DATE)
 _MAIL = """
@@ -75,6 +68,7 @@ class Catalog:
         self._layout = layout
         # What Patchwork was seen to show, by project
         self._views: dict[int, PatchViews] = {}
+        self._archive_formats: dict[int, str | None] = {}
 
     @classmethod
     def open(cls, config: Config) -> Self:
@@ -257,65 +251,9 @@ class Catalog:
         `search`: words that subject, author or names of files have, all of them. `before`: date and
         message-id of the last one on the page before this one.
         """
-        numbers = self._listed(
-            _bounded(project_id),
-            search,
-            _LAST if before is None else self._number_before(*before),
-            limit,
-        )
+        until = _LAST if before is None else self._number_before(*before)
+        numbers = find_listed(self._file, _bounded(project_id), search, until, limit)
         return self._mails_where("id", numbers)[::-1]
-
-    def _listed(self, project: int, search: str, before: int, limit: int) -> list[int]:
-        """The numbers of the mails on a page."""
-        words = _WORD.findall(normalize("NFC", search))[:MOST_WORDS]
-        if not words and not search.strip():
-            rows = self._file.rows(
-                "SELECT DISTINCT mail FROM patch WHERE project = ? AND NOT gone AND mail < ?"
-                " ORDER BY mail DESC LIMIT ?",
-                project,
-                before,
-                limit,
-            )
-        elif not words:
-            rows = []
-        elif has_full_text_search():
-            rows = self._searched(project, words, before, limit)
-        else:
-            rows = self._looked_through(project, words, before, limit)
-        return [number for (number,) in rows]
-
-    def _searched(
-        self, project: int, words: list[str], before: int, limit: int
-    ) -> list[tuple[Any, ...]]:
-        asked = " AND ".join(f'"{word}"{"*" * (len(word) >= SHORTEST_BEGINNING)}' for word in words)
-        query = """
-            SELECT rowid FROM search WHERE search MATCH ? AND rowid < ? AND EXISTS (
-                SELECT * FROM patch WHERE project = ? AND mail = search.rowid AND NOT gone
-            ) ORDER BY rowid DESC LIMIT ?
-        """
-        match = f'project : "p{project}" AND {{subject author file}} : ({asked})'
-        try:
-            return self._file.sql.execute(query, (match, before, project, limit)).fetchall()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
-                with self._file.reporting():
-                    raise
-            return []  # What Python takes for one word and SQLite for several, in a script of today
-
-    def _looked_through(
-        self, project: int, words: list[str], before: int, limit: int
-    ) -> list[tuple[Any, ...]]:
-        text = "subject || ' ' || author_name || ' ' || author_address || ' ' || mail.files"
-        each = " AND ".join(f"instr(lower({text}), ?)" for _ in words)
-        return self._file.rows(
-            f"SELECT DISTINCT mail.id FROM patch CROSS JOIN mail ON mail.id = patch.mail"  # noqa: S608
-            f" WHERE project = ? AND NOT gone AND mail < ? AND {each}"
-            " ORDER BY mail DESC LIMIT ?",
-            project,
-            before,
-            *(word.lower() for word in words),
-            limit,
-        )
 
     def message_ids(self, project_id: int, patch_ids: Iterable[int]) -> dict[int, str]:
         """Those of a project's patches that there are, with their message-ids."""
@@ -397,7 +335,11 @@ class Catalog:
         for mail, project, patch_id, gone, name, _ in rows:
             view = views.get((project, patch_id))
             patch = PatchInProject(
-                project_id=project, project_name=name, patch_id=patch_id, gone=bool(gone)
+                project_id=project,
+                project_name=name,
+                patch_id=patch_id,
+                gone=bool(gone),
+                archive_format=self._archive_formats.get(project),
             )
             found[mail].append(_as_shown(patch, view) if view else patch)
         return {number: tuple(found[number]) for number in numbers}
@@ -417,6 +359,8 @@ class Catalog:
             with suppress(StoreUnavailable):  # Then it is not known, as before any list was seen.
                 for patch_id, view in self._views[project].of(patch_ids).items():
                     shown[project, patch_id] = view
+                if project not in self._archive_formats:
+                    self._archive_formats[project] = self._views[project].archive_format
         return shown
 
     def _series_keys(self, numbers: set[int]) -> dict[int, str]:

@@ -20,7 +20,7 @@ from patchsync.store.sqlite_file import SqliteFile
 BATCH = 500
 
 
-class _Patch(NamedTuple):
+class PatchRow(NamedTuple):
     """A row of `patch`, without its mail."""
 
     project: int
@@ -30,7 +30,7 @@ class _Patch(NamedTuple):
     md5: bytes
 
 
-class _Row(NamedTuple):
+class MailRow(NamedTuple):
     """A row of `mail`, behind its number and its message-id."""
 
     source: bytes
@@ -51,7 +51,7 @@ class _Stored(NamedTuple):
     """A mail as it is in the catalog."""
 
     number: int
-    row: _Row
+    row: MailRow
     # As the search has them
     projects: str
 
@@ -61,8 +61,9 @@ class _Stored(NamedTuple):
         return self.row.source
 
 
-_COLUMNS = ", ".join(_Row._fields)
-_INSERT = f"INSERT INTO mail (id, message_id, {_COLUMNS}) VALUES (?, ?{', ?' * len(_Row._fields)})"  # noqa: S608
+_COLUMNS = ", ".join(MailRow._fields)
+_SLOTS = slots([*MailRow._fields, "id", "message_id"])
+_INSERT = f"INSERT INTO mail (id, message_id, {_COLUMNS}) VALUES {_SLOTS}"  # noqa: S608
 # Number, subject, author, files, projects
 _Searched = tuple[int, str, str, str, str]
 _ENTER_SEARCH = "INSERT INTO search (rowid, subject, author, file, project) VALUES (?, ?, ?, ?, ?)"
@@ -105,13 +106,13 @@ class MailRows:
         wanted = iter(patch_ids)
         at = next(wanted, None)
         lost = []
-        for (patch_id,) in self._file.rows(
-            "SELECT id FROM patch WHERE project = ? ORDER BY id", project
-        ):
-            while at is not None and at < patch_id:
-                at = next(wanted, None)
-            if at != patch_id:
-                lost.append(patch_id)
+        query = "SELECT id FROM patch WHERE project = ? ORDER BY id"
+        with self._file.reporting():
+            for (patch_id,) in self._file.sql.execute(query, (project,)):
+                while at is not None and at < patch_id:
+                    at = next(wanted, None)
+                if at != patch_id:
+                    lost.append(patch_id)
         for some in pieces(lost):
             with self._file.transaction():
                 self._change({}, [(project, patch_id) for patch_id in some])
@@ -132,19 +133,19 @@ class MailRows:
             WHERE project = ? AND p.id IN {slots(ids)}
         """  # noqa: S608
         known = {row[0]: row[1:] for row in self._file.rows(query, project, *ids)}
-        new: dict[str, list[_Patch]] = defaultdict(list)
+        new: dict[str, list[PatchRow]] = defaultdict(list)
         moved = []
         for patch_id, day, message_id, md5 in entries:
             row = known.get(patch_id)
             if row != (message_id, day, bytes.fromhex(md5)):
-                patch = _Patch(project, patch_id, patch_id in gone, day, bytes.fromhex(md5))
+                patch = PatchRow(project, patch_id, patch_id in gone, day, bytes.fromhex(md5))
                 new[message_id].append(patch)
                 if row:
                     moved.append((project, patch_id))
         if new:
             self._change(new, moved)
 
-    def _change(self, new: dict[str, list[_Patch]], lost: list[tuple[int, int]]) -> None:
+    def _change(self, new: dict[str, list[PatchRow]], lost: list[tuple[int, int]]) -> None:
         """Have the mails as they are once some patches came and others left."""
         with self._file.transaction() as sql:
             names = dict.fromkeys(new)
@@ -170,7 +171,7 @@ class MailRows:
                 sql.executemany(_LEAVE_SEARCH, sorted(left))
                 sql.executemany(_ENTER_SEARCH, sorted(came))
 
-    def _replaced(self, name: str, old: _Stored | None, patches: list[_Patch]) -> _Stored | None:
+    def _replaced(self, name: str, old: _Stored | None, patches: list[PatchRow]) -> _Stored | None:
         """Have a mail be that of these patches; returns what is stored now.
 
         Where projects have other bytes of it, those of the first count, whatever came first.
@@ -182,8 +183,7 @@ class MailRows:
             else:
                 if old:
                     unlink(self._file, [name])
-                    unlink_around(self._file, old.number)
-                    sql.execute("DELETE FROM reference WHERE mail = ?", (old.number,))
+                    unlink_around(self._file, old.number, (old.row.refs or "").split())
                     sql.execute("DELETE FROM mail WHERE id = ?", (old.number,))
                 if row is None:
                     return None
@@ -208,15 +208,15 @@ class MailRows:
         number, *row = rows[0]
         query = "SELECT DISTINCT project FROM patch WHERE mail = ?"
         projects = sorted(f"p{project}" for (project,) in self._file.rows(query, number))
-        return _Stored(number, _Row(*row), " ".join(projects))
+        return _Stored(number, MailRow(*row), " ".join(projects))
 
-    def _patches_of(self, mail: _Stored | None) -> list[_Patch]:
+    def _patches_of(self, mail: _Stored | None) -> list[PatchRow]:
         if mail is None:
             return []
         query = "SELECT project, id, gone, day, md5 FROM patch WHERE mail = ?"
-        return [_Patch(*row) for row in self._file.rows(query, mail.number)]
+        return [PatchRow(*row) for row in self._file.rows(query, mail.number)]
 
-    def _row(self, old: _Stored | None, patches: list[_Patch]) -> _Row | None:
+    def _row(self, old: _Stored | None, patches: list[PatchRow]) -> MailRow | None:
         """What is kept of a mail that is these patches; nothing of one that is none."""
         if not patches:
             return None
@@ -224,7 +224,7 @@ class MailRows:
             return old.row
         return self._read(patches[0])
 
-    def _read(self, patch: _Patch) -> _Row:
+    def _read(self, patch: PatchRow) -> MailRow:
         """What is kept of a mail; where its file cannot be read, its day."""
         path = self._mails / patch.day / patch.md5.hex()
         source = patch.md5
@@ -234,20 +234,7 @@ class MailRows:
         except OSError:
             # It is read when anything brings it here again.
             head, source = MailHead(), b""
-        subject = read_subject(head.subject)
-        is_numbered = subject.is_numbered and subject.prefix.total > 1
-        return _Row(
-            source,
-            _midnight(patch.day) if head.date is None else head.date,
-            head.author_name,
-            head.author_address,
-            head.subject,
-            *subject.prefix,
-            head.change_id,
-            " ".join(head.references) if is_numbered else None,
-            hashed(head.references[0]) if head.references else None,
-            "\n".join(head.files),
-        )
+        return row_of(head, source, _midnight(patch.day))
 
     def _free_number(self, name: str, date: float) -> int:
         number = number_of(name, date)
@@ -263,6 +250,24 @@ class MailRows:
             lines.update(line for (line,) in self._file.rows(query, *some))
         with self._file.transaction() as sql:
             sql.executemany(SUM_UP_MAILS, ((line,) for line in sorted(lines)))
+
+
+def row_of(head: MailHead, source: bytes, day: float) -> MailRow:
+    """What is kept of a mail; `source`: md5 of its bytes, `day`: its date where it has none."""
+    subject = read_subject(head.subject)
+    is_numbered = subject.is_numbered and subject.prefix.total > 1
+    return MailRow(
+        source,
+        day if head.date is None else head.date,
+        head.author_name,
+        head.author_address,
+        head.subject,
+        *subject.prefix,
+        head.change_id,
+        " ".join(head.references) if is_numbered else None,
+        hashed(head.references[0]) if head.references else None,
+        "\n".join(head.files),
+    )
 
 
 def _searched(mail: _Stored) -> _Searched:

@@ -99,7 +99,6 @@ def _sources(config: Config) -> _Sources:
             )
     groups = config.patch_groups
     parts = sorted(groups.parent.glob(escape(groups.name) + ".[0-9][0-9][0-9]"))
-    # The repository and its settings may stand in PaStA's own files.
     looks = _look([groups, *parts]) + str(config.absolute(config.analysis.repo) or "")
     return _Sources(projects=projects, groups=looks, has_groups=bool(parts) or groups.exists())
 
@@ -148,9 +147,10 @@ def _catch_up(config: Config, file: SqliteFile, on_progress: OnProgress) -> bool
                 if isinstance(trouble, CacheRemoved):
                     raise
                 troubles.append(trouble)
-        while link(file, BATCH):
-            left = file.value("SELECT count(*) FROM unlinked")
-            on_progress("finding series", 0, left)
+        linked, of = 0, file.value("SELECT count(*) FROM unlinked")
+        while some := link(file, BATCH):
+            linked += some
+            on_progress("finding series", min(linked, of), of)
         try:
             _take_groups(config, file, sources, on_progress)
         except PatchsyncError as trouble:

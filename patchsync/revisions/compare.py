@@ -63,7 +63,7 @@ def compare_revisions(
         GiveUp: one is no patch; ConfigError: a commit, but no repository.
     """
     if right is None:
-        names = _predecessor(history_of(config, catalog, left))
+        names = predecessor(history_of(config, catalog, left))
     else:
         names = find_name(config, catalog, left), find_name(config, catalog, right)
     mails = catalog.mails(names)
@@ -78,8 +78,12 @@ def compare_revisions(
     return PartDiff(pair=pair, left=sides[0], right=sides[1], lines=tuple(compare(*texts)))
 
 
-def _predecessor(history: PatchHistory) -> tuple[str, str]:
-    """What was asked for, and before it what it is compared with."""
+def predecessor(history: PatchHistory) -> tuple[str, str]:
+    """What was asked for, and before it what it is compared with.
+
+    Raises:
+        NoPredecessor: it is the first revision that is known, or a commit of none.
+    """
     if mail := history.revision(history.asked):
         if before := history.before(mail.message_id):
             return before.message_id, mail.message_id

@@ -10,8 +10,9 @@ from patchsync.revisions.series import WINDOW_SECONDS, NumberedMail, find_series
 from patchsync.store.sqlite_file import SqliteFile
 
 # Mails that are looked at together: a thread with its versions, and what was posted at that time.
-# Who posts more like it than that has the series of the first of them only.
-MOST_TOGETHER = 4000
+# The largest series that was ever posted had some 1300; who posts more like it than that
+# has no series of it, and cannot have each of them cost more.
+MOST_TOGETHER = 2000
 _AT_ONCE = 500
 _COLUMNS = "id, message_id, author_address, date, version, part, total, refs, change_id"
 
@@ -41,29 +42,32 @@ def unlink(file: SqliteFile, message_ids: Iterable[str]) -> None:
             )
 
 
-def unlink_around(file: SqliteFile, number: int) -> None:
-    """Note the same of what is one series with a mail that is about to leave the file."""
+def unlink_around(file: SqliteFile, number: int, message_ids: Iterable[str]) -> None:
+    """Note the same of what is one series with a mail that is about to leave the file.
+
+    `message_ids`: what it answers.
+    """
     with file.transaction() as sql:
         sql.execute(
-            "INSERT OR IGNORE INTO unlinked SELECT id FROM mail WHERE id != ?1 AND series ="
-            " (SELECT series FROM mail WHERE id = ?1)",
+            "INSERT OR IGNORE INTO unlinked SELECT id FROM mail WHERE series ="
+            " (SELECT series FROM mail WHERE id = ?)",
             (number,),
         )
         sql.execute(
             "DELETE FROM series WHERE id = (SELECT series FROM mail WHERE id = ?)", (number,)
         )
-        # What answers the same may have it as its cover letter now.
-        sql.execute(
-            "INSERT OR IGNORE INTO unlinked SELECT other.mail FROM reference own"
-            " JOIN reference other ON other.target = own.target"
-            " WHERE own.mail = ?1 AND other.mail != ?1",
-            (number,),
-        )
+        for target, _ in references_of(message_ids, number):
+            sql.execute("DELETE FROM reference WHERE target = ? AND mail = ?", (target, number))
+            # What answers the same may have it as its cover letter now.
+            sql.execute(
+                "INSERT OR IGNORE INTO unlinked SELECT mail FROM reference WHERE target = ?",
+                (target,),
+            )
         sql.execute("DELETE FROM unlinked WHERE mail = ?", (number,))
 
 
-def link(file: SqliteFile, at_most: int) -> bool:
-    """Find the series of some `at_most` of those that were unlinked; returns whether any were."""
+def link(file: SqliteFile, at_most: int) -> int:
+    """Find the series of some `at_most` of those that were unlinked; returns of how many."""
     with file.transaction() as sql:
         done = 0
         while done < at_most:
@@ -75,7 +79,7 @@ def link(file: SqliteFile, at_most: int) -> bool:
             numbers = [(mail.number,) for mail in mails] or [row]
             sql.executemany("DELETE FROM unlinked WHERE mail = ?", numbers)
             done += len(numbers)
-        return done > 0
+        return done
 
 
 def _keep(file: SqliteFile, mails: list[NumberedMail]) -> None:
@@ -99,60 +103,55 @@ def _keep(file: SqliteFile, mails: list[NumberedMail]) -> None:
 
 
 def _together(file: SqliteFile, number: int) -> list[NumberedMail]:
-    """The numbered mails that may be of one series with a mail, and with any of these."""
+    """The numbered mails that may be of one series with a mail, and with any of these.
+
+    What too many answer counts for none of them. Where all together are too many, it is that mail
+    alone.
+    """
     found: dict[int, NumberedMail] = {}
     waiting = [number]
-    while waiting and len(found) < MOST_TOGETHER:
+    crowded: dict[str, bool] = {}
+    while waiting:
         some, waiting = waiting[:_AT_ONCE], waiting[_AT_ONCE:]
         query = f"SELECT {_COLUMNS} FROM mail WHERE refs IS NOT NULL AND id IN {slots(some)}"  # noqa: S608
-        new = [_numbered(row) for row in file.rows(query, *some)]
-        found.update((mail.number, mail) for mail in new)
-        near = _beside(file, [mail.number for mail in new])
-        for mail in new:
-            near |= _answered_by(file, mail) | _at_that_time(file, mail)
+        near: set[int] = set()
+        for mail in map(_numbered, file.rows(query, *some)):
+            for name in (mail.message_id, *mail.references):
+                if name not in crowded:
+                    beside = _few(file, "mail FROM reference WHERE target = ?", hashed(name))
+                    crowded[name] = beside is None
+                    near |= beside or set()
+            kept = tuple(name for name in mail.references if not crowded[name])
+            found[mail.number] = mail._replace(references=kept)
+            near |= _near(file, found[mail.number])
         waiting += sorted(near - found.keys() - set(waiting))
+        if len(found) + len(waiting) > MOST_TOGETHER:
+            return [found[number]._replace(references=())]
     return list(found.values())
 
 
-def _beside(file: SqliteFile, numbers: list[int]) -> set[int]:
-    """The mails that answer what these answer."""
-    if not numbers:
-        return set()
-    rows = file.rows(
-        "SELECT other.mail FROM reference other WHERE other.target IN"  # noqa: S608
-        f" (SELECT target FROM reference WHERE mail IN {slots(numbers)}) LIMIT {MOST_TOGETHER}",
-        *numbers,
-    )
-    return {number for (number,) in rows}
+def _near(file: SqliteFile, mail: NumberedMail) -> set[int]:
+    """The numbered mails that this one answers, that have its change-id, or its shape and time."""
+    query = f"id FROM mail WHERE message_id IN {slots(mail.references)} AND refs IS NOT NULL"
+    near = _few(file, query, *mail.references) or set()
+    if mail.change_id:
+        near |= (
+            _few(file, "id FROM mail WHERE change_id = ? AND refs IS NOT NULL", mail.change_id)
+            or set()
+        )
+    query = """
+        id FROM mail WHERE author_address = ? AND version = ? AND total = ? AND date BETWEEN ? AND ?
+        AND refs IS NOT NULL
+    """
+    shape = mail.author, mail.version, mail.total
+    times = mail.date - WINDOW_SECONDS, mail.date + WINDOW_SECONDS
+    return near | (_few(file, query, *shape, *times) or set())
 
 
-def _answered_by(file: SqliteFile, mail: NumberedMail) -> set[int]:
-    """The numbered mails that this one answers, and that answer it."""
-    marks = slots(mail.references)
-    rows = file.rows(
-        f"SELECT id FROM mail WHERE message_id IN {marks} AND refs IS NOT NULL"  # noqa: S608
-        " UNION SELECT mail FROM reference WHERE target = ?"
-        f" UNION SELECT id FROM mail WHERE change_id = ? AND refs IS NOT NULL"
-        f" LIMIT {MOST_TOGETHER}",
-        *mail.references,
-        hashed(mail.message_id),
-        mail.change_id,
-    )
-    return {number for (number,) in rows}
-
-
-def _at_that_time(file: SqliteFile, mail: NumberedMail) -> set[int]:
-    """The mails that may be other parts by author, version, total and time."""
-    rows = file.rows(
-        "SELECT id FROM mail WHERE author_address = ? AND version = ? AND total = ?"  # noqa: S608
-        f" AND date BETWEEN ? AND ? AND refs IS NOT NULL LIMIT {MOST_TOGETHER}",
-        mail.author,
-        mail.version,
-        mail.total,
-        mail.date - WINDOW_SECONDS,
-        mail.date + WINDOW_SECONDS,
-    )
-    return {number for (number,) in rows}
+def _few(file: SqliteFile, query: str, *values: object) -> set[int] | None:
+    """The numbers that a query finds; None where they are too many to be one series."""
+    rows = file.rows(f"SELECT {query} LIMIT {MOST_TOGETHER + 1}", *values)
+    return {number for (number,) in rows} if len(rows) <= MOST_TOGETHER else None
 
 
 def _numbered(row: tuple[Any, ...]) -> NumberedMail:

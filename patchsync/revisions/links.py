@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from urllib.parse import quote
 
 from patchsync.config import Config
-from patchsync.config.addresses import archive_address, page_address
+from patchsync.config.addresses import MESSAGE_ID, archive_address, as_archive, page_address
 from patchsync.revisions.model import PatchInProject, PatchMail
 
 
@@ -27,5 +28,22 @@ def patchwork_url(config: Config, mail: PatchMail, patch: PatchInProject) -> str
 
 
 def archive_url(config: Config, mail: PatchMail) -> str | None:
-    """The mail in the archive that `[web] archive` names; None where none is set."""
-    return archive_address(config.web.archive, mail.message_id) or None
+    """The mail in the archive that `[web] archive` names, else in that of a project that has it.
+
+    None where none is known.
+    """
+    formats = [patch.archive_format for patch in mail.patches if patch.archive_format]
+    for archive in (config.web.archive, *map(_as_archive, formats)):
+        if archive:
+            return archive_address(archive, mail.message_id)
+    return None
+
+
+def _as_archive(url_format: str) -> str:
+    """A Patchwork's `list_archive_url_format` as `[web] archive` has it; "" where it is no such.
+
+    Patchwork uses Python's format, of which a server's admin could ask for anything.
+    """
+    with suppress(ValueError):
+        return as_archive(url_format.replace("{}", MESSAGE_ID))
+    return ""

@@ -38,6 +38,8 @@ class PatchInProject:
     delegate: str | None = None
     # When that was so, in seconds since 1970
     seen_at: float | None = None
+    # Of a mail in the archive of the project's list, with {} for its message-id
+    archive_format: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

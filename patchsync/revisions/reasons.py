@@ -39,7 +39,9 @@ def _pairs(history: PatchHistory) -> Iterator[tuple[str, str]]:
 def _reason(config: Config, catalog: Catalog, left: str, right: str) -> Reason:
     sizes = [len(raw) for name in (left, right) for raw in catalog.raws(name)]
     if max(sizes, default=0) > LARGEST_RATED:
-        told = f"too large to be rated here: see `patchsync explain {left} {right}`"
+        told = (
+            f"not rated here: a mail has more than {LARGEST_RATED // 1000} kB (`patchsync explain`)"
+        )
         return Reason(left=left, right=right, verdict=told)
     try:
         found = explain(config, left, right)

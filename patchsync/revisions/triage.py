@@ -18,7 +18,7 @@ from patchsync.sync.projects import Project
 
 # As slugs; a Patchwork may have others.
 OPEN_STATES = ("new", "under-review")
-# Of one page: patches in these states that are looked at for it, and that are on it
+# Of one page: patches in these states that are looked at for it, if not told; and that are on it
 MOST_LOOKED_AT = 10_000
 MOST_ON_A_PAGE = 1000
 _AT_ONCE = 250
@@ -57,6 +57,7 @@ def triage(
     states: Sequence[str] = OPEN_STATES,
     before: int | None = None,
     limit: int = 50,
+    look_at: int = MOST_LOOKED_AT,
 ) -> WaitingPage:
     """The patches of a project that wait, in falling order of their patchwork ids.
 
@@ -66,13 +67,14 @@ def triage(
     first of `states`, without delegate; nobody's checks but ours; no later revision, not upstream;
     and no patch of another author in the store that answers it.
 
-    `before`: of the page before this one; `limit`: how many at most.
+    `before`: of the page before this one; `limit`: how many at most; `look_at`: how many patches in
+    these states are looked at for that.
     """
     limit = max(1, min(limit, MOST_ON_A_PAGE))
     found: list[WaitingPatch] = []
     looked_at = 0
     with PatchViews(project.paths) as views:
-        while looked_at < MOST_LOOKED_AT:
+        while looked_at < look_at:
             some = views.newest(states, before=before, limit=_AT_ONCE)
             if not some:
                 return WaitingPage(patches=tuple(found), before=None)

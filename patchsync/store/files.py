@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import sys
@@ -59,6 +58,8 @@ def sync_file_system(folder: Path) -> None:
     if sys.platform != "linux":
         os.sync()
         return
+    import ctypes  # Who only reads does without.
+
     libc = ctypes.CDLL(None, use_errno=True)
     fd = os.open(folder, os.O_RDONLY)
     try:

@@ -21,7 +21,7 @@ _SLOTS = 500  # ids looked up by one statement
 
 # To join it with another file: `ATTACH` the file `ContainerPaths.patch_views` to read.
 _SCHEMA = Schema(
-    version=1,
+    version=2,
     tables="""
 CREATE TABLE IF NOT EXISTS view (
     patch_id INTEGER PRIMARY KEY, state TEXT, archived INTEGER, "check" TEXT,
@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS view (
     seen_at REAL NOT NULL
 );
 CREATE INDEX IF NOT EXISTS view_state ON view (state, archived);
+CREATE TABLE IF NOT EXISTS list (archive_format TEXT NOT NULL);
 """,
     # A push reads hundreds of patches, and would wait for the disk at each. A kill does no harm;
     # what a power loss damages is made anew where it shows, and else mended by the next audit.
@@ -85,6 +86,24 @@ class PatchViews:
             self._record(rows)
         except CacheRemoved:
             self._record(rows)
+
+    def record_archive(self, archive_format: str | None) -> None:
+        """Keep how the project says a mail of its list is addressed; None: it does not say."""
+        if archive_format is None or archive_format == self.archive_format:
+            return
+        if not self._file.is_open or self._file.read_only:
+            self._file.open()
+        with self._file.transaction() as sql:
+            sql.execute("DELETE FROM list")
+            sql.execute("INSERT INTO list VALUES (?)", (archive_format,))
+
+    @property
+    def archive_format(self) -> str | None:
+        """The address of a mail in the list's archive, with {} for its message-id, as kept."""
+        if not self._is_there():
+            return None
+        found: str | None = self._file.value("SELECT archive_format FROM list")
+        return found
 
     def of(self, patch_ids: Collection[int]) -> dict[int, StoredView]:
         """The views of these patches, by id; without those that were never seen."""

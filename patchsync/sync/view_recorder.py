@@ -42,7 +42,9 @@ class ViewRecorder:
             if project is None:
                 self._elsewhere.add(number)
             else:
-                _record(project.paths, [patch.shown for patch in listed], asked_at)
+                with PatchViews(project.paths) as views:
+                    views.record([patch.shown for patch in listed], asked_at)
+                    views.record_archive(listed[0].archive_format)
             self._trouble.pop(number, None)
         except PatchsyncError as error:
             if self._trouble.get(number) != str(error):
@@ -53,14 +55,10 @@ class ViewRecorder:
 def record_shown(paths: ContainerPaths, shown: Sequence[ShownPatch], seen_at: float) -> None:
     """Keep what was shown of patches of a project at a time, in seconds since 1970."""
     try:
-        _record(paths, shown, seen_at)
+        with PatchViews(paths) as views:
+            views.record(shown, seen_at)
     except PatchsyncError as error:
         _report(error)
-
-
-def _record(paths: ContainerPaths, shown: Sequence[ShownPatch], seen_at: float) -> None:
-    with PatchViews(paths) as views:
-        views.record(shown, seen_at)
 
 
 def _report(error: PatchsyncError) -> None:

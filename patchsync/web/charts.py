@@ -104,6 +104,8 @@ class Chart:
             width=WIDTH,
             height=HEIGHT,
             margin=8,
+            # A line's last label stands half beside it.
+            margin_right=40 if self.as_lines else 8,
             margin_bottom=20 if len(self.rows) > 1 else 8,
             spacing=6,
             show_legend=len(self.rows) > 1,

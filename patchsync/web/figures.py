@@ -136,16 +136,18 @@ def difference_to_server(days: Sequence[date], largest: Mapping[str, Mapping[dat
 def _rows(
     figures: Mapping[str, Values], merge: Callable[[Iterable[int | None]], int | None]
 ) -> tuple[Figures, ...]:
-    """A row for each project, the largest first; those for which there is no room in one."""
-    ordered = sorted(
-        (Figures(*item) for item in figures.items()),
-        key=lambda row: merge(row.values) or 0,
-        reverse=True,
-    )
-    if len(ordered) <= MOST_PROJECTS + 1:
-        return tuple(ordered)
-    rest = zip(*(row.values for row in ordered[MOST_PROJECTS:]), strict=True)
-    return (*ordered[:MOST_PROJECTS], Figures(OTHERS, tuple(map(merge, rest))))
+    """A row for each project by name, so that one has its colour in each chart.
+
+    The largest, where there are too many: the others have one row together.
+    """
+    rows = [Figures(*item) for item in sorted(figures.items())]
+    if len(rows) <= MOST_PROJECTS + 1:
+        return tuple(rows)
+    by_size = sorted(rows, key=lambda row: merge(row.values) or 0, reverse=True)
+    largest = set(by_size[:MOST_PROJECTS])
+    rest = zip(*(row.values for row in by_size[MOST_PROJECTS:]), strict=True)
+    others = Figures(OTHERS, tuple(map(merge, rest)))
+    return (*(row for row in rows if row in largest), others)
 
 
 def _total(values: Iterable[int | None]) -> int:

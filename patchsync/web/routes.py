@@ -31,7 +31,7 @@ ROUTES = (
     Route(path="/r/<name>/why", page="patch:why", costly=True),
     Route(path="/diff/<left>/<right>", page="diff:page", formats=("", "txt", "json"), costly=True),
     Route(path="/diff/<right>", page="diff:page", formats=("", "txt", "json"), costly=True),
-    Route(path="/series/<name>", page="series:page", formats=("", "txt"), costly=True),
+    Route(path="/series/<name>", page="series:page", formats=("", "txt", "json"), costly=True),
     Route(path="/chart/<name>", page="charts:page", formats=("svg",)),
 )
 

@@ -31,9 +31,12 @@ class Site:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.links = Links(config)
+        # Whether the catalog that was read last is: a first one of a large store takes minutes.
+        self._is_complete = True
         self._templates = Environment(
             loader=FileSystemLoader(FOLDER / "templates"),
             autoescape=True,
+            auto_reload=False,  # An upgrade replaces them under a process of before.
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
@@ -53,6 +56,7 @@ class Site:
     def catalog(self) -> Iterator[Catalog]:
         """The catalog, as it is now."""
         with Catalog.open(self.config) as catalog:
+            self._is_complete = catalog.is_complete
             yield catalog
 
     def warm_up(self) -> None:
@@ -62,6 +66,7 @@ class Site:
 
     def page(self, template: str, *, status: int = 200, **values: object) -> Answer:
         """A page made of a template of `templates/`."""
+        values["is_complete"], self._is_complete = self._is_complete, True
         text = self._templates.get_template(template).render(**values)
         return Answer(body=text.encode(errors="backslashreplace"), content_type=HTML, status=status)
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from patchsync.config import load
 from patchsync.errors import (
+    ConfigError,
     GiveUp,
     NoPredecessor,
     PatchsyncError,
@@ -58,6 +59,11 @@ def answer(site: Site, question: dict[str, Any]) -> Answer:
         if type(error) in (GiveUp, PatchTooLarge):  # of what was asked for; others tell of files
             return site.error(PageError(422, str(error)), request.format)
         logger.warning("%s: %s", question["page"], error)
+        if isinstance(error, ConfigError):
+            failure = PageError(
+                422, "This needs a setting that these pages lack; their log says it."
+            )
+            return site.error(failure, request.format)
         failure = PageError(503, "The store cannot be read now.", retry_after=RETRY_AFTER)
         return site.error(failure, request.format)
     except (MemoryError, RecursionError):
@@ -75,6 +81,13 @@ def _page(name: str) -> Callable[[Site, Request], Answer]:
     return page
 
 
+def warm_up(site: Site) -> None:
+    """Load all that pages need, so that no request waits for it."""
+    site.warm_up()
+    for module in iter_modules(pages.__path__):
+        import_module(f"{pages.__name__}.{module.name}")
+
+
 def main() -> None:
     """Answer until stdin ends."""
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s")
@@ -84,9 +97,7 @@ def main() -> None:
     output = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     site = Site(load())
-    site.warm_up()
-    for module in iter_modules(pages.__path__):
-        import_module(f"{pages.__name__}.{module.name}")
+    warm_up(site)
     output.write(b"ready\n")
     output.flush()
     for line in sys.stdin.buffer:

@@ -67,7 +67,7 @@ def test_a_sync_says_so(installation: Installation, tmp_path: Path, quiet: Conte
 def test_a_fleet_goes_on(installation: Installation, tmp_path: Path, quiet: Contents) -> None:
     """It fills up in the middle of a sync; with room again the fleet goes on by itself."""
     disk = tmp_path / "disk"
-    installation.patchwork.control.latency(0.1)
+    installation.patchwork.control.latency(0.5)
 
     def test() -> None:
         with fleet_at_work(installation):
@@ -75,6 +75,7 @@ def test_a_fleet_goes_on(installation: Installation, tmp_path: Path, quiet: Cont
             fill = disk / "fill"
             with pytest.raises(OSError, match="No space"):
                 fill.write_bytes(bytes(64 * 2**20))
+            installation.patchwork.control.latency(0)
             wait_until(lambda: "the disk is full" in installation.logs(), "a write has failed")
             wait_until(lambda: "free some space" in installation.logs(), "a probe has refused")
             assert not [

@@ -44,11 +44,11 @@ def probe():
     enqueue.probe("sample")
 
 def fetch():
-    context.leases("sample").take(lease_of(page))
+    context.leases("sample").keep(lease_of(page))
     enqueue.fetch_page("sample", "sample", PageToFetch(page, ()))
 
 def index():
-    context.leases("sample").take(lease_of(page))
+    context.leases("sample").keep(lease_of(page))
     enqueue.index_mails("sample", result)
 
 app.pool.acquire(block=True).connect()
@@ -121,4 +121,3 @@ def test_a_message_that_is_gone_for_ever(
         fleet.ensure(["beat"])
         await_step(installation)
         assert_same_store(installation, quiet)
-        fleet.kill()

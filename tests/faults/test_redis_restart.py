@@ -52,12 +52,13 @@ def test_killed_in_mid_round(
     """With or without what Redis had kept, nobody has to restart a worker or beat."""
     extra = f'{HASTY}\n[redis]\nurl = "redis://127.0.0.1:{server.port}/0"\n'
     installation = configured(tmp_path, patchwork, extra)
-    patchwork.control.latency(0.1)
+    patchwork.control.latency(0.5)
     wait_until(lambda: redis_trouble(installation.config) is None, "Redis answers")
     with fleet_at_work(installation):
         wait_until(lambda: pages_in_flight(installation), "pages are in flight")
         before = [main_process(installation, service) for service in SERVICES]
         server.kill()
+        patchwork.control.latency(0)
         # One that was just sending an event says nothing, but tries until it is there again.
         wait_until(lambda: "Connection to broker lost" in installation.logs(), "it is noticed")
         server.start()

@@ -126,11 +126,27 @@ def test_what_it_tells_stands_there(tmp_path: Path) -> None:
         relations = installation.patchwork.control.state()["relations"]
         assert sorted(relations) == sorted(sorted(each) for each in groups if len(each) > 1)
         assert requests.get(local_url(installation.config, "flower"), timeout=10).status_code == 200
+        assert_clicked_through(demo)
 
         demo.process.send_signal(signal.SIGINT)
         assert demo.process.wait(120) == 0, demo.said
         demo.assert_nothing_runs()
         assert not installation.config.run_dir.exists()
+
+
+def assert_clicked_through(demo: Demo) -> None:
+    """From the check in Patchwork by the patch's page to what changed: two clicks."""
+    (page,) = re.findall(r"to click through: +(\S+)", demo.said)
+    newest = page.rpartition("/")[2]
+    checks = f"{demo.url}/api/1.3/patches/{newest}/checks/?order=-id&per_page=1"
+    (check,) = requests.get(checks, timeout=10).json()
+    for address in (page, check["target_url"]):
+        revisions = requests.get(address, timeout=60)
+        assert revisions.status_code == 200
+        (change, *_) = re.findall(r'href="(/diff/[^"]+)">What changed', revisions.text)
+        difference = requests.get(page.partition("/r/")[0] + change, timeout=60)
+        assert difference.status_code == 200
+        assert '<pre class="diff' in difference.text
 
 
 def relations_told(said: str) -> dict[str, set[str]]:

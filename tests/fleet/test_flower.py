@@ -124,6 +124,7 @@ def watched(
         wait_until(dashboard.answers, "Flower answers")
         wait_until(lambda: online(dashboard).keys() == set(queues), "it sees the workers")
         yield dashboard
+        fleet.kill()
 
 
 def online(dashboard: Dashboard) -> dict[str, str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
 
@@ -28,12 +30,14 @@ def patchwork(shared_standin: StandinProcess) -> StandinProcess:
     return shared_standin
 
 
-def fleet(installation: Installation, *services: str) -> Supervisor:
-    """Redis and the services, as processes."""
-    fleet = Supervisor(installation.config)
-    fleet.ensure_redis()
-    fleet.ensure(services)
-    return fleet
+@contextmanager
+def fleet(installation: Installation, *services: str) -> Iterator[None]:
+    """Redis and the services, as processes; all is killed when the test is through."""
+    with Supervisor(installation.config) as supervisor:
+        supervisor.ensure_redis()
+        supervisor.ensure(services)
+        yield
+        supervisor.kill()
 
 
 def test_a_flush_causes_no_burst(tmp_path: Path, patchwork: StandinProcess) -> None:

@@ -21,7 +21,7 @@ from patchsync.push.annotations import ProjectFacts
 from patchsync.push.entries import CommentValue, Desired, Sink, TroubleKind
 from patchsync.push.identity import Identity, MaintainedProject, note_identity
 from patchsync.push.jobs import Job
-from patchsync.push.ledger import ledger_path
+from patchsync.push.ledger_file import ledger_path
 from patchsync.push.sending import Outcome
 from patchsync.push.service import PushService
 from patchsync.store.layout import ContainerPaths

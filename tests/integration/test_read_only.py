@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from patchsync.push.ledger import Ledger, ledger_path
+from patchsync.push.ledger import Ledger
+from patchsync.push.ledger_file import ledger_path
 from standin.process import StandinProcess
 from tests.support.inprocess import Workers
 from tests.support.installation import Installation

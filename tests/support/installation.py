@@ -149,11 +149,12 @@ def configured(
 
 @contextmanager
 def running_fleet(installation: Installation) -> Iterator[Supervisor]:
-    """Redis and a worker per queue, as processes."""
+    """Redis and a worker per queue, as processes; all is killed when the test is through."""
     with Supervisor(installation.config) as fleet:
         fleet.ensure_redis()
         fleet.ensure(SYNC_QUEUES)
         yield fleet
+        fleet.kill()
 
 
 def processes_of(installation: Installation) -> dict[int, str]:

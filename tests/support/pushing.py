@@ -15,7 +15,7 @@ from typing import Any
 
 import requests
 
-from patchsync.push.ledger import ledger_path
+from patchsync.push.ledger_file import ledger_path
 from patchsync.sync.projects import find_project
 from standin.process import TOKEN, StandinProcess
 from tests.support.inprocess import Workers, run_command

@@ -19,7 +19,8 @@ from patchsync.patchwork.schemas import User
 from patchsync.push.annotations import ProjectFacts
 from patchsync.push.entries import CheckValue, Desired, Entry, Sink, StateValue, TroubleKind
 from patchsync.push.identity import Identity, MaintainedProject, note_identity
-from patchsync.push.ledger import Ledger, ledger_path
+from patchsync.push.ledger import Ledger
+from patchsync.push.ledger_file import ledger_path
 from patchsync.push.service import PushService
 from patchsync.push.status import LATEST_TROUBLES, LONGEST_TEXT, PushStatus, push_status
 from patchsync.status import FleetStatus

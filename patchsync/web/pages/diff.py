@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from patchsync.patchwork.foreign_text import visible
 from patchsync.range_diff.compare import DiffLine
 from patchsync.range_diff.format import heading, kind, number_width, plain_line
-from patchsync.revisions.as_json import mail_json
+from patchsync.revisions.as_json import diff_json
 from patchsync.revisions.compare import PartDiff, compare_revisions
 from patchsync.revisions.model import PatchMail
 from patchsync.web.answers import JSON, TEXT, Answer, Request
@@ -19,6 +20,8 @@ from patchsync.web.site import Site
 SHOWN_LINES = 10_000
 SHOWN_CHARACTERS = 1_000_000
 TEXT_BYTES = 4 << 20
+CUT = "more is left out: it is too large"
+SAID_BY_SIGN = (("new",), ("dropped",))
 
 
 class ShownLine(NamedTuple):
@@ -57,13 +60,9 @@ def page(site: Site, request: Request) -> Answer:
     if request.format == "txt":
         return text_answer([part])
     if request.format == "json":
-        content = {
-            "left": side_json(site, part.left),
-            "right": side_json(site, part.right),
-            "equal": not part.lines,
-            "lines": [{"sign": line.sign, "text": line.text} for line in bounded(part.lines)],
-        }
-        return Answer(body=json.dumps(content, indent=1).encode(), content_type=JSON)
+        (bounded,) = shortened([part])
+        content = json.dumps(diff_json(site.config, bounded))
+        return Answer(body=content.encode(), content_type=JSON)
     names = [name_of(part.left), name_of(part.right)]
     lines = Budget().take(part.lines)
     return site.page(
@@ -81,20 +80,23 @@ def name_of(side: PatchMail | str | None) -> str:
     return side.message_id if isinstance(side, PatchMail) else side or ""
 
 
-def side_json(site: Site, side: PatchMail | str | None) -> object:
-    """A mail, or a commit, as JSON."""
-    return mail_json(site.config, side) if isinstance(side, PatchMail) else {"hash": side}
+def remarks_of(part: PartDiff) -> tuple[str, ...]:
+    """What is told of a part beside what its sign says."""
+    return () if part.remarks in SAID_BY_SIGN else part.remarks
 
 
-def bounded(lines: Iterable[DiffLine]) -> Iterator[DiffLine]:
-    """The first lines, of as many bytes as an answer may have."""
+def shortened(parts: Iterable[PartDiff]) -> Iterator[PartDiff]:
+    """The parts, with as many lines as an answer may have as JSON; a last one says if it is cut."""
     left = TEXT_BYTES
-    for line in lines:
-        left -= len(line.text.encode(errors="replace"))
-        if left < 0:
-            yield DiffLine("@", "more is left out: it is too large")
-            return
-        yield line
+    for part in parts:
+        lines: list[DiffLine] = []
+        for line in part.lines:
+            left -= len(json.dumps(line))
+            if left < 0:
+                lines.append(DiffLine("@", CUT))
+                break
+            lines.append(line)
+        yield replace(part, lines=tuple(lines))
 
 
 def text_answer(parts: Sequence[PartDiff], remarks: Iterable[str] = ()) -> Answer:
@@ -107,7 +109,7 @@ def text_answer(parts: Sequence[PartDiff], remarks: Iterable[str] = ()) -> Answe
         piece = f"{visible(line)}\n".encode()
         size += len(piece)
         if size > TEXT_BYTES:
-            pieces.append(b"... more is left out: it is too large\n")
+            pieces.append(f"... {CUT}\n".encode())
             break
         pieces.append(piece)
     return Answer(body=b"".join(pieces), content_type=TEXT)
@@ -119,5 +121,5 @@ def text_lines(parts: Sequence[PartDiff], remarks: Iterable[str]) -> Iterator[st
     width = number_width([part.pair for part in parts])
     for part in parts:
         yield heading(part.pair, width)
-        yield from (f"    # {remark}" for remark in part.remarks)
+        yield from (f"    # {remark}" for remark in remarks_of(part))
         yield from (f"    {plain_line(line)}" for line in part.lines)

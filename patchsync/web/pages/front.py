@@ -20,10 +20,11 @@ CLASSES = {
 def page(site: Site, request: Request) -> Answer:
     """All configured projects, as `patchsync status` has them without a Redis; the charts."""
     config = site.config
+    keys = [table.id for table in config.projects]
     return site.page(
         "front.html",
         title="Projects",
-        projects=project_statuses(config, [table.id for table in config.projects], None),
+        projects=project_statuses(config, keys, None, with_push=False),
         classes=CLASSES,
         charts=charts(site),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from patchsync.errors import UnknownPatch
 from patchsync.revisions.as_json import history_json
 from patchsync.revisions.history import history_of
 from patchsync.revisions.links import archive_url, patchwork_url
@@ -15,8 +16,16 @@ from patchsync.web.site import Site
 
 def page(site: Site, request: Request) -> Answer:
     """The revisions, oldest first; `name` is a message-id, a patchwork id or a commit."""
+    name = request.names["name"]
     with site.catalog() as catalog:
-        history = history_of(site.config, catalog, request.names["name"])
+        try:
+            history = history_of(site.config, catalog, name)
+        except UnknownPatch:
+            series = catalog.series(f"<{name.strip('<>')}>")
+            if series is None or request.format:
+                raise
+            # A cover letter is no patch, but somebody may well ask for it.
+            return Answer(body=b"", status=302, headers={"Location": site.links.series(series.key)})
     if request.format == "json":
         text = json.dumps(history_json(site.config, history), indent=1)
         return Answer(body=text.encode(), content_type=JSON)

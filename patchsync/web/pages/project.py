@@ -30,10 +30,10 @@ class Row:
 def page(site: Site, request: Request) -> Answer:
     """One page of a project's patches.
 
-    `q`: what is searched for. `before`: where the page before this one ended, as date and
-    message-id, so that a link leads to the same patches however many come.
+    `search`: words. `before`: where the page before this one ended, as date and message-id, so that
+    a link leads to the same patches however many come.
     """
-    search = request.query.get("q", "").strip()
+    search = request.query.get("search", "").strip()
     if len(search) > LONGEST_SEARCH:
         raise PageError(400, f"A search has at most {LONGEST_SEARCH} characters.")
     before = _read_place(request.query.get("before", ""))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 from patchsync.errors import NoPredecessor
 from patchsync.range_diff.format import heading, number_width
+from patchsync.revisions.as_json import series_diff_json
 from patchsync.revisions.compare import compare_series, find_series
-from patchsync.web.answers import Answer, PageError, Request
-from patchsync.web.pages.diff import Budget, name_of, text_answer
+from patchsync.web.answers import JSON, Answer, PageError, Request
+from patchsync.web.pages.diff import Budget, name_of, remarks_of, shortened, text_answer
 from patchsync.web.site import Site
 
 
@@ -24,6 +28,12 @@ def page(site: Site, request: Request) -> Answer:
         if difference is None:
             raise PageError(404, alone)
         return text_answer(difference.parts, difference.remarks)
+    if request.format == "json":
+        if difference is None:
+            raise PageError(404, alone)
+        bounded = replace(difference, parts=tuple(shortened(difference.parts)))
+        content = json.dumps(series_diff_json(site.config, bounded))
+        return Answer(body=content.encode(), content_type=JSON)
     parts, budget = [], Budget()
     if difference:
         width = number_width([part.pair for part in difference.parts])
@@ -32,6 +42,7 @@ def page(site: Site, request: Request) -> Answer:
             parts.append(
                 {
                     "part": part,
+                    "remarks": remarks_of(part),
                     "heading": heading(part.pair, width),
                     "sign": part.pair.sign,
                     "names": [name_of(part.left), name_of(part.right)],

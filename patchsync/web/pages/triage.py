@@ -12,6 +12,8 @@ from patchsync.web.pages.project import find
 from patchsync.web.site import Site
 
 PAGE = 50
+# For a page, if none of them waits: 150 ms of work
+LOOKED_AT = 2500
 DAY = 86400  # seconds
 KINDS: dict[str, Literal["done", "unanswered"]] = {"done": "done", "unanswered": "unanswered"}
 
@@ -40,6 +42,7 @@ def page(site: Site, request: Request) -> Answer:
             kind,
             before=int(before[:18]) if before else None,
             limit=PAGE,
+            look_at=LOOKED_AT,
         )
     now = time.time()
     return site.page(

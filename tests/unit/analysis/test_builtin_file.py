@@ -10,7 +10,8 @@ import pytest
 from analysis_fakes import Store, mail, name, version
 
 from patchsync.analysis.builtin import writing
-from patchsync.analysis.builtin.cache import SCHEMA, PatchCache
+from patchsync.analysis.builtin.cache import PatchCache
+from patchsync.analysis.builtin.cache_tables import SCHEMA
 from patchsync.analysis.explain import explain
 from patchsync.analysis.groups import read_content, write_content
 from patchsync.errors import GiveUp, LockHeld, StoreUnavailable, TryAgainLater

@@ -34,7 +34,7 @@ PYDANTIC = {
     "typing_extensions",
     "typing_inspection",
 }
-HEAVY = {"asyncio", "logging", "multiprocessing", "ssl", "unittest", "xml"}
+HEAVY = {"asyncio", "ctypes", "logging", "multiprocessing", "ssl", "unittest", "xml"}
 
 
 def loaded(*arguments: str, file: Path | None = None) -> set[str]:
@@ -108,6 +108,16 @@ def test_status_loads_what_reads_the_store(file: Path) -> None:
     assert not rooms(modules) & {"archive", "doctor", "imports", "push"}
     for module in ("analysis.builtin", "store.writer", "patchwork.client", "fleet.supervisor"):
         assert f"patchsync.{module}" not in modules
+
+
+def test_nobody_looks_for_plugins() -> None:
+    """Of pydantic, in each package that is installed."""
+    program = "import patchsync.config, pydantic.plugin._loader as l; print(l._plugins)"
+    environment = {key: value for key, value in os.environ.items() if "PYDANTIC" not in key}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "None\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -61,6 +61,25 @@ def test_no_library_speaks(key: tuple[str, ...], tmp_path: Path) -> None:
     assert refused > 2
 
 
+def test_control_characters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the file or the environment, at any depth; beside all else that is wrong."""
+    file = tmp_path / "patchsync.toml"
+    monkeypatch.setenv("PATCHSYNC_PUSH__GROUPS", "a\x7fb")
+    file.write_text(
+        '[mbox.patchwork]\nurl = "https://p.example.org"\nprojects = [{ id = 1 }, { id = 2 }]\n'
+        'initial_archives = [["1", "a.gz"], ["2", "\\u001b[2J"]]\n'
+        "[fleet]\nwindow = 1\n"
+        '[push.check]\ndescription = "lines\\n\\tare meant"\n'
+    )
+    with pytest.raises(ConfigError) as raised:
+        load(file)
+    assert set(str(raised.value).splitlines()[1:]) == {
+        "  [push] groups: holds a control character (set by PATCHSYNC_PUSH__GROUPS)",
+        "  [mbox.patchwork] initial_archives, entry 2, entry 2: holds a control character",
+        "  [fleet] window: wants a number of at least 3",
+    }
+
+
 def toml_with(key: tuple[str, ...], value: str) -> str:
     """A file with one more value than it needs, or another."""
     lines = {path: text for path, text in MINIMAL.items() if path[: len(key)] != key}

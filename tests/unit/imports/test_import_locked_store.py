@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import redis
 from import_fakes import config_in, project_in, rendered, store
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from patchsync.config import Config
 from patchsync.errors import GiveUp, ServerRestored, StoreUnavailable, TryAgainLater
@@ -152,7 +154,7 @@ def test_redis_may_go_and_come(
 ) -> None:
     """Whoever can start it again is asked to."""
     monkeypatch.setattr(module, "_PAUSE", 0)
-    gone = redis.Redis(unix_socket_path="/nowhere/redis.sock")
+    gone = redis.Redis(unix_socket_path="/nowhere/redis.sock", retry=Retry(NoBackoff(), 0))
     pool, asked = gone.connection_pool, list[int]()
 
     def keep_redis() -> None:

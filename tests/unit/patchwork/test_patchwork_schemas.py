@@ -82,6 +82,17 @@ def test_what_is_shown_of_a_patch() -> None:
     )
 
 
+@pytest.mark.parametrize("odd", [None, 7, "", [], {}, False, "https://lore.kernel.org/r/{}"])
+def test_the_address_of_the_archive_is_no_error(odd: object) -> None:
+    """It is what the project says, if it says any; before API 1.3 it does not."""
+    project = PATCH["project"] | {"list_archive_url_format": odd}
+    parsed = [
+        schemas.PATCH_ENTRY.parse(json.dumps(patch).encode()).archive_format
+        for patch in (PATCH, PATCH | {"project": project})
+    ]
+    assert parsed == [None, odd if odd and isinstance(odd, str) else None]
+
+
 @pytest.mark.parametrize("odd", [None, 7, "", [], {}, ["x"], {"username": 3}, True, "x" * 10**5])
 @pytest.mark.parametrize("field", SHOWN)
 def test_what_is_only_shown_is_never_an_error(field: str, odd: object) -> None:

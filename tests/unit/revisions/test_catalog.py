@@ -8,10 +8,11 @@ import pytest
 from catalog_fakes import BEGAN, DAY, FakeStore, mail, name
 
 from patchsync.analysis.groups import Group
+from patchsync.errors import StoreUnavailable
 from patchsync.patchwork.shown_patch import ShownPatch
-from patchsync.revisions import catalog as catalog_module
-from patchsync.revisions import catalog_mails
+from patchsync.revisions import catalog_mails, catalog_search
 from patchsync.revisions.catalog import Catalog
+from patchsync.revisions.catalog_file import catalog_file
 from patchsync.revisions.model import PatchInProject, PatchMail, SubjectPrefix
 from patchsync.store.patch_views import PatchViews
 
@@ -110,7 +111,7 @@ def test_search_looks_for_all_words(
 ) -> None:
     """In subject, author and files, with FTS5 and without it; what it cannot read finds nothing."""
     if not full_text:
-        for module in (catalog_module, catalog_mails):
+        for module in (catalog_search, catalog_mails):
             monkeypatch.setattr(module, "has_full_text_search", lambda: False)
     store.put(1, mail("[PATCH] usb: fix a leak", files=["drivers/usb/core.c"], at=1))
     store.put(2, mail("[PATCH] net: fix it", author="Usher <u@example.org>", at=2))
@@ -122,7 +123,7 @@ def test_search_looks_for_all_words(
 
         assert found("fix") == [2, 1]
         assert found("USB fix") == found("drivers/usb/core.c") == found("leak usb:") == [1]
-        assert found("usher") == found("ushe") == [2]
+        assert found("usher") == found("ushe") == found("net ush") == [2]
         assert found("p1") == found("nothing") == found('"') == found("-") == []
         assert found("fix OR nothing") == found("NOT fix") == []
         assert found("* fix)(") == found("fix\0") == [2, 1]
@@ -165,3 +166,16 @@ def test_what_patchwork_was_seen_to_show_is_told(store: FakeStore) -> None:
     store.paths(1).patch_views.write_bytes(b"no database" * 1000)
     with store.catalog() as catalog:
         assert catalog.mails_of_patch(7)[0].patches[0].state is None
+
+
+def test_a_search_that_is_damaged_is_said_to_be(store: FakeStore) -> None:
+    """In words, and not as an answer; nobody who only reads removes it."""
+    store.put(1, mail("[PATCH] usb"))
+    with store.catalog():
+        pass
+    with catalog_file(store.config) as file, file.transaction() as sql:
+        sql.execute("DELETE FROM search_data")
+    with Catalog.open(store.config) as catalog:
+        with pytest.raises(StoreUnavailable, match="is damaged"):
+            catalog.page(1, search="usb")
+        assert len(catalog.page(1)) == 1

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import re
+import shutil
 import tarfile
 from collections import defaultdict
 from pathlib import Path
@@ -115,13 +116,19 @@ class Life:
                     catalog_path(self.store.config).unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("turn", range(12))
+@pytest.mark.parametrize("lives", [3, pytest.param(300, marks=pytest.mark.long)])
 def test_what_came_bit_by_bit_is_as_from_nothing(
-    store: FakeStore, random: Random, turn: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, random: Random, lives: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mails in any order, lines taken out, patches gone, groups that change, the cache deleted."""
     monkeypatch.setattr(catalog_mails, "BATCH", 3)
-    life = Life(store, random)
+    for _ in range(lives):
+        shutil.rmtree(tmp_path / "store", ignore_errors=True)
+        live(Life(FakeStore(tmp_path / "store"), random), random)
+
+
+def live(life: Life, random: Random) -> None:
+    """Have all mails arrive, and look at the catalog now and then."""
     numbers = list(NUMBERS)
     random.shuffle(numbers)
     while numbers:
@@ -130,7 +137,7 @@ def test_what_came_bit_by_bit_is_as_from_nothing(
                 life.arrive(numbers.pop())
         for _ in range(random.randint(0, 2)):
             life.change()
-        with store.catalog() as catalog, store.scratch() as scratch:
+        with life.store.catalog() as catalog, life.store.scratch() as scratch:
             assert contents(catalog, NUMBERS) == contents(scratch, NUMBERS)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
+import pygit2
 import pytest
 from catalog_fakes import BEGAN, DAY, FakeStore, mail, name
 from click.testing import CliRunner, Result
@@ -39,6 +41,13 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     return store
 
 
+class Terminal:
+    """What is told that it is one."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def run(store: FakeStore, *arguments: str) -> Result:
     command = ["-c", str(store.config.source), *arguments]
     return CliRunner().invoke(main, command, catch_exceptions=False)
@@ -69,6 +78,26 @@ def test_show(store: FakeStore) -> None:
     assert lines[-2:] == ["upstream", "  1a2b3c4d5e6f"]
 
 
+def test_show_on_a_narrow_terminal(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Subjects are cut; what one copies is whole."""
+    monkeypatch.setattr("patchsync.cli.reading.sys", SimpleNamespace(stdout=Terminal()))
+    monkeypatch.setenv("COLUMNS", "30")
+    lines = said(store, "show", "1")
+    assert "*  1  2020-09-13 12:26  A: [P…" in lines
+    assert "      https://lore.kernel.org/r/1@example.org" in lines
+
+
+def test_a_copy_is_told(store: FakeStore) -> None:
+    """The same mail under the id that another list gave it: no revision of its own."""
+    store.put(13, mail("[PATCH] a change"), "<1-again@list>", project=2)
+    store.config.patch_groups.write_text(f"{name(1)} <1-again@list> {name(2)}\n")
+    lines = said(store, "show", "1")
+    assert "      a copy of <1-again@list>" in lines
+    found = json.loads("".join(said(store, "show", "1", "--json")))["revisions"]
+    assert [each["copy_of"] is None for each in found].count(False) == 1
+    assert [each["previous"] is None for each in found] == [True, True, False]
+
+
 def test_show_why(store: FakeStore) -> None:
     """What `explain` finds of each pair, or why it does not."""
     lines = said(store, "show", "--why", "1")
@@ -80,6 +109,41 @@ def test_show_why(store: FakeStore) -> None:
     ]
     found = json.loads("".join(said(store, "show", "--why", "--json", "1")))
     assert [reason["rating"] is None for reason in found["reasons"]] == [False, True]
+
+
+def test_explain_finds_the_one_before(store: FakeStore) -> None:
+    """As `diff` does."""
+    lines = said(store, "explain", "2")
+    assert lines == said(store, "explain", "1", "2")
+    assert [line.partition(" ")[0] for line in lines[:2]] == [name(1), name(2)]
+    result = run(store, "explain", "1")
+    assert (result.exit_code, "first revision that is known" in result.stderr) == (1, True)
+
+
+def test_a_commit_of_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the maintainer changed is a command away; a commit of no patch is told as that."""
+    monkeypatch.setenv(FILE_VARIABLE, "")
+    folder = tmp_path / "repo"
+    repository = pygit2.init_repository(folder, bare=True)
+    who = pygit2.Signature("C", "c@example.org", BEGAN + 3 * DAY, 0)
+    tree = repository.TreeBuilder().write()
+    first = str(repository.create_commit("refs/heads/main", who, who, "First", tree, []))
+    commit = str(repository.create_commit("refs/heads/main", who, who, "It is in", tree, [first]))
+    tables = f'[analysis]\nrepo = "{folder}"\nupstream = "main"\n'
+    store = FakeStore(tmp_path / "store", tables)
+    store.put(1, mail("[PATCH] a change"))
+    store.group(f"1 => {commit}")
+    assert said(store, "show", "1")[-2:] == [
+        f"  {commit[:12]}  2020-09-16  It is in",
+        f"      patchsync diff {commit[:12]}",
+    ]
+    assert said(store, "diff", commit[:12])[0] == f"1:  1 ! 1:  {commit[:12]} a change"
+    assert said(store, "show", first[:12]) == [
+        "no patch is known that became this commit",
+        "",
+        "upstream",
+        f"* {first[:12]}  2020-09-16  First",
+    ]
 
 
 def test_show_as_json(store: FakeStore) -> None:
@@ -227,7 +291,7 @@ def test_lines_fit_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """By columns: some characters take two; what goes to no terminal is whole."""
     text = "漢字" * 10
     assert reading.fitted(text) == text
-    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr("patchsync.cli.reading.sys", SimpleNamespace(stdout=Terminal()))
     monkeypatch.setenv("COLUMNS", "11")
     assert reading.fitted(text) == "漢字漢字漢…"
     assert reading.fitted("short") == "short"

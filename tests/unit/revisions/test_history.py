@@ -9,6 +9,7 @@ import pygit2
 import pytest
 from catalog_fakes import BEGAN, DAY, FakeStore, mail, name
 
+from patchsync.config import load
 from patchsync.errors import UnknownPatch
 from patchsync.patchwork.shown_patch import ShownPatch
 from patchsync.revisions import history as history_module
@@ -136,6 +137,28 @@ def test_links(store: FakeStore, tmp_path: Path) -> None:
         "https://lore.kernel.org/r/1@example.org",
         "https://lore.kernel.org/r/a%2Fb%3Fc%23d%25%22%3E@x",
     ]
+
+
+@pytest.mark.parametrize(
+    ("said", "address"),
+    [
+        ("https://lists.example.org/{}", "https://lists.example.org/1@example.org"),
+        ("https://lists.example.org/", None),
+        ("javascript:alert({})", None),
+        ("https://{}.example.org/", None),
+        ("https://lists.example.org/{0.__class__}", None),
+    ],
+)
+def test_the_archive_of_the_project(store: FakeStore, said: str, address: str | None) -> None:
+    """As Patchwork says, where that is an address, and the configuration names none."""
+    with PatchViews(store.paths()) as views:
+        views.record_archive(said)
+    assert archive_url(store.config, history(store, 1).revisions[0]) == address
+    archive = '[web]\narchive = "https://lore.kernel.org/r/{message_id}"\n'
+    store.config.source.write_text(store.config.source.read_text() + archive)
+    config = load(store.config.source)
+    found = archive_url(config, history(store, 1).revisions[0])
+    assert found == "https://lore.kernel.org/r/1@example.org"
 
 
 def test_as_json(store: FakeStore) -> None:

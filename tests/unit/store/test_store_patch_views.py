@@ -185,3 +185,17 @@ def test_the_newest_in_some_states_by_page(views: PatchViews, paths: ContainerPa
         found += [view.patch_id for view in page]
     assert found == expected
     assert views.newest([]) == views.newest(["nothing"]) == []
+
+
+def test_the_address_of_the_archive(views: PatchViews, paths: ContainerPaths) -> None:
+    """As the project said last; who does not say leaves it."""
+    assert views.archive_format is None
+    views.record_archive(None)
+    assert not paths.d_mbox.exists()
+    for said in ("https://old.example.org/{}", "https://lore.kernel.org/r/{}", None):
+        views.record_archive(said)
+    assert views.archive_format == "https://lore.kernel.org/r/{}"
+    with PatchViews(paths) as others:
+        assert others.archive_format == "https://lore.kernel.org/r/{}"
+        others.record_archive("https://new.example.org/{}")
+    assert views.archive_format == "https://new.example.org/{}"

@@ -112,12 +112,12 @@ def test_a_search_finds_subject_author_and_file(store: FakeStore) -> None:
     store.put(3, mail("[PATCH] mm: gone", at=2))
     store.set_gone(3)
     store.catalog().close()
-    assert listed(store, "/p/sample?q=fix")[0] == ["[PATCH] mm: fix it", "[PATCH] net: fix it"]
-    assert listed(store, "/p/sample?q=ada+fix")[0] == ["[PATCH] net: fix it"]
-    assert listed(store, "/p/sample?q=mm/b.c")[0] == ["[PATCH] mm: fix it"]
-    assert listed(store, "/p/sample?q=ada+bob")[0] == []
-    assert 'value="ada bob"' in shown(store, q=" ada bob ")
-    assert "No patch has all of these words" in shown(store, q="ada bob")
+    assert listed(store, "/p/sample?search=fix")[0] == ["[PATCH] mm: fix it", "[PATCH] net: fix it"]
+    assert listed(store, "/p/sample?search=ada+fix")[0] == ["[PATCH] net: fix it"]
+    assert listed(store, "/p/sample?search=mm/b.c")[0] == ["[PATCH] mm: fix it"]
+    assert listed(store, "/p/sample?search=ada+bob")[0] == []
+    assert 'value="ada bob"' in shown(store, search=" ada bob ")
+    assert "No patch has all of these words" in shown(store, search="ada bob")
 
 
 def test_whatever_is_searched_for_is_text(store: FakeStore) -> None:
@@ -125,16 +125,16 @@ def test_whatever_is_searched_for_is_text(store: FakeStore) -> None:
     store.put(1, mail())
     store.catalog().close()
     for search in (HOSTILE, '" OR "', "NEAR(", "*", "\ud800", "a" * project.LONGEST_SEARCH):
-        text = shown(store, q=search)
+        text = shown(store, search=search)
         assert "<script>" not in text
     assert html.escape(HOSTILE).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in shown(
-        store, q=HOSTILE
+        store, search=HOSTILE
     )
 
 
 @pytest.mark.parametrize(
     "query",
-    [{"q": "a" * 201}, {"before": "x"}, {"before": "nan <a@b>"}, {"before": "inf <a@b>"}],
+    [{"search": "a" * 201}, {"before": "x"}, {"before": "nan <a@b>"}, {"before": "inf <a@b>"}],
     ids=str,
 )
 def test_no_such_place_is_a_bad_request(store: FakeStore, query: dict[str, str]) -> None:
@@ -210,11 +210,18 @@ def test_a_project_that_cannot_be_read_does_not_hide_the_others(
         ProjectStatus(project="1", link_name="sample", unreadable="/srv/secret is damaged"),
         ProjectStatus(project="2"),
     ]
-    monkeypatch.setattr(front, "project_statuses", lambda *_: statuses)
+    monkeypatch.setattr(front, "project_statuses", lambda *_, **__: statuses)
     text = front_page(store)
     assert ">cannot be read<" in text
     assert "/srv/secret" not in text
     assert ">never had a whole round<" in text
+
+
+def test_what_was_pushed_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page does not show it, and it would read all of the ledger, for which it has no right."""
+    store = FakeStore(tmp_path / "pushing", '[push]\nsinks = ["check"]')
+    monkeypatch.setattr("patchsync.status._push_status", None)
+    assert "never had a whole round" in front_page(store)
 
 
 def test_the_numbers_of_both_sides_stand_there(store: FakeStore) -> None:
@@ -241,7 +248,7 @@ def test_charts_are_of_what_the_catalog_has(store: FakeStore) -> None:
     assert tuple(told) == charts.CHARTS
     assert told["patches"].summary == (
         "3 patches from 2020-08-16 to 2020-09-14, 0.1 a day, at most 2 on 2020-09-14. "
-        "In all: sample 2; other 1."
+        "In all: other 1; sample 2."
     )
     assert told["revisions"].summary.startswith("2 patches, 1.50 revisions each; 50% have one")
     assert told["upstream"].summary == "No patch with its commit yet."
@@ -336,7 +343,7 @@ def test_what_is_done_but_open_waits(store: FakeStore, monkeypatch: pytest.Monke
     assert re.findall(r"<bdi>(\[PATCH.*?)</bdi>", text) == ["[PATCH] taken", "[PATCH] a change"]
     assert "3 days old" in text
     assert "2 days old" in text
-    assert '<a href="/r/2@example.org">Later revision</a>' in text
+    assert '<a href="/r/2@example.org">Later revision<' in text
     assert '<a href="/diff/1@example.org/2@example.org">' in text
     assert f'<a href="/diff/3@example.org/{commit}">Upstream: {commit[:12]}</a>' in text
     see(store, 1, 3, state="accepted")
@@ -358,6 +365,24 @@ def test_what_nobody_answered_waits(store: FakeStore) -> None:
     query = dict(parse_qsl(urlsplit(html.unescape(older)).query))
     assert query == {"kind": "unanswered", "before": "2"}
     assert re.findall(r"<bdi>\[PATCH.* (\d+)</bdi>", waiting(store, **query)) == ["001"]
+
+
+def test_a_page_of_few_that_wait_looks_at_some_only(
+    store: FakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says that there are older ones, and leads to them."""
+    monkeypatch.setattr(triage, "LOOKED_AT", 250)
+    number = 251
+    for each in range(1, number + 1):
+        store.put(each, mail(f"[PATCH] change {each}", at=each))
+    store.put(1000, mail("[PATCH v2] change 1", at=1000))
+    store.group("1 1000")
+    store.catalog().close()
+    see(store, *range(1, number + 1))
+    first = waiting(store)
+    assert "None among those looked at; there are older ones." in first
+    assert 'rel="next" href="/p/sample/triage?kind=done&amp;before=2"' in first
+    assert "[PATCH] change 1<" in waiting(store, before="2")
 
 
 @pytest.mark.parametrize("query", [{"kind": "x"}, {"before": "x"}, {"before": "-1"}], ids=str)

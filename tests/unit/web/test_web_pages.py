@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pygit2
 import pytest
 
 from patchsync.config.addresses import quoted_name
@@ -92,6 +93,18 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> WebStore:
                 headers=reply,
             )
             store.add(**{name: mail})
+    for part in (1, 2):
+        name = f"covered{part}"
+        store.add(
+            **{
+                name: patch_mail(
+                    f"<{name}@x>",
+                    subject=f"[PATCH {part}/2] covered",
+                    day=8,
+                    headers="In-Reply-To: <cover@x>\n",
+                )
+            }
+        )
     store.group(
         ["<v1@x>", "<v2@x>", "<copy@x>", "<v3@x>"],
         ["<s1p1@x>", "<s2p1@x>"],
@@ -183,8 +196,8 @@ def test_a_difference(site: Pages) -> None:
     assert text.text.startswith("1:  1 ! 1:  2 topic\n    @@ ")
     assert "\n    -+TWO\n    ++two2\n" in text.text
     said = json.loads(site.ask("/diff/v2@x.json").body)
-    assert said["left"]["message_id"] == "<v1@x>" and said["equal"] is False
-    assert {"sign": "+", "text": "+two2"} in said["lines"]
+    assert said["left"]["message_id"] == "<v1@x>" and said["sign"] == "!"
+    assert ["+", "+two2"] in said["lines"]
 
 
 def test_no_difference(site: Pages) -> None:
@@ -206,8 +219,43 @@ def test_a_series(site: Pages) -> None:
         assert "/series/s1p1@x" in page.links and "/diff/s1p2@x/s2p2@x" in page.links
     text = site.ask("/series/s2p1@x.txt").text
     assert re.search(r"(?m)^2: +\d+ ! 2: +\d+ part 2\n    @@", text)
+    said = json.loads(site.ask("/series/s2p1@x.json").body)
+    assert [part["sign"] for part in said["parts"]] == ["=", "!"]
     assert "No series before this one" in shown(site, "/series/s1p1@x").text
     assert site.ask("/series/s1p1@x.txt").status == 404
+    assert site.ask("/series/s1p1@x.json").status == 404
+
+
+def test_a_cover_letter(site: Pages) -> None:
+    """It is no patch; asked for it leads to its series."""
+    reply = site.ask("/r/cover@x")
+    assert (reply.status, reply.headers["Location"]) == (302, "/series/cover@x")
+    page = shown(site, "/series/cover@x")
+    assert "/r/covered1@x" in page.links and "/r/covered2@x" in page.links
+    assert site.ask("/r/cover@x.json").status == 404
+
+
+def test_what_the_maintainer_changed(tmp_path: Path) -> None:
+    """From a patch's page to its commit, and what is other in it than in the last revision."""
+    repository = pygit2.init_repository(str(tmp_path / "repo"))
+    author = pygit2.Signature("A U Thor", "a@example.org", 1_780_000_000, 0)
+    commit = None
+    for text in ("one\ntwo\nthree\n", "one\nthe maintainer's two\nthree\n"):
+        tree = repository.TreeBuilder()
+        tree.insert("file.c", repository.create_blob(text.encode()), pygit2.enums.FileMode.BLOB)
+        message, parents = "topic\n\nWhy it is done.\n", [commit] if commit else []
+        commit = repository.create_commit("HEAD", author, author, message, tree.write(), parents)
+    store = WebStore(configuration(tmp_path, '[analysis]\nrepo = "repo"\nupstream = "HEAD"\n'))
+    store.add(up=patch_mail("<up@x>"))
+    store.group(["<up@x>", "=>", str(commit)])
+    store.catch_up()
+    with serving(store.config, seconds=120.0) as site:
+        for name in ("up@x", str(commit), str(commit)[:12]):
+            page = shown(site, f"/r/{name}")
+            assert f"/diff/up@x/{commit}" in page.links
+            assert "upstream" in page.text
+        for path in (f"/diff/up@x/{commit}", f"/diff/{commit}"):
+            assert "-+TWO ++the maintainer's two" in shown(site, path).text
 
 
 def test_why_they_are_one(site: Pages) -> None:
@@ -289,7 +337,21 @@ def test_a_large_difference(tmp_path: Path) -> None:
         text = site.ask("/diff/b@x.txt")
         assert text.status == 200 and len(text.body) < 5 << 20
         assert text.text.endswith("more is left out: it is too large\n")
-        assert json.loads(site.ask("/diff/b@x.json").body)["lines"][-1]["sign"] == "@"
+        assert json.loads(site.ask("/diff/b@x.json").body)["lines"][-1][0] == "@"
+
+
+def test_a_catalog_that_is_being_made(tmp_path: Path) -> None:
+    """Pages say that it is not whole yet, those of what is not found too."""
+    store = WebStore(configuration(tmp_path))
+    store.add(one=patch_mail("<one@x>"))
+    store.group()
+    with serving(store.config, seconds=120.0) as site:
+        missing = site.ask("/r/one@x")
+        assert missing.status == 404
+        assert "still being made" in missing.text
+        store.catch_up()
+        assert "still being made" not in site.ask("/r/one@x").text
+        assert "still being made" not in site.ask("/r/nosuch@x").text
 
 
 def test_a_new_mail_comes_by_itself(tmp_path: Path) -> None:
