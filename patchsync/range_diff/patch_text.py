@@ -13,12 +13,10 @@ from pygit2.enums import DeltaStatus, DiffOption
 
 from patchsync.analysis.patch import NotAPatch
 from patchsync.errors import PatchTooLarge
-from patchsync.range_diff.diff_sections import quoted, read_sections
+from patchsync.range_diff.diff_sections import LARGEST_BYTES, quoted, read_sections
 from patchsync.range_diff.mailinfo import MailInfo, demand_few_lines, read_mailinfo
 from patchsync.range_diff.renames import find_renames
 
-# Of one mail, or of one commit's diff. Mails of up to 10 MB are in the store.
-LARGEST_BYTES = 12 * 2**20
 _SPACE = b" \t\r\n"
 _TAB = 8
 _GIT_ERRORS = (GitError, KeyError, ValueError)
