@@ -201,6 +201,27 @@ def test_a_commit_in_another_charset_with_a_note(bench: Bench) -> None:
     assert as_text(pair(bench.commits([left]), bench.commits([right]))) == shown
 
 
+def test_authors_are_called_as_the_mailmap_says(bench: Bench) -> None:
+    """Those of mails too where it is known of which repository."""
+    mailmap = "Jörg <new@example.org> A U Thor <author@example.org>\n"
+    (bench.git.folder / ".mailmap").write_text(mailmap)
+    tree = {**bench.tree, "file.c": (LINES + b"new\n", FILE)}
+    left, right = (
+        commit(bench.repository, tree, Step((), "Change it", "", author), [bench.base])
+        for author in ("A U Thor", "Söm Body")
+    )
+    shown = bench.git_shows([left], [right])
+    assert "    -Author: Jörg <new@example.org>\n" in shown
+    commits = bench.commits([left, right])
+    assert as_text(pair(commits[:1], commits[1:])) == shown
+    mails = [
+        read_mail_text([bench.git.mail(each)], each[:12], bench.repository)
+        for each in (left, right)
+    ]
+    assert mails == commits
+    assert b"Author: A U Thor <author@" in bench.mails([left])[0].text
+
+
 def test_colours(bench: Bench) -> None:
     """Coloured twice: in which patch a line is, and what the patch does."""
     left = bench.series(
