@@ -21,6 +21,8 @@ from patchsync.revisions.history import find_name, history_of
 from patchsync.revisions.model import PatchHistory, PatchMail, Series, UpstreamCommit
 from patchsync.revisions.series_pairing import current_parts, pair_parts
 
+_SAID_BY_SIGN = (("new",), ("dropped",))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PartDiff:
@@ -34,6 +36,11 @@ class PartDiff:
     lines: tuple[DiffLine, ...] = ()
     # What is told of it beside
     remarks: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The remarks, where they say more than the sign does."""
+        return () if self.remarks in _SAID_BY_SIGN else self.remarks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
