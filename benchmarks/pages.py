@@ -17,13 +17,17 @@ from statistics import median
 import click
 
 from patchsync.config import load
+from patchsync.patchwork.shown_patch import ShownPatch
 from patchsync.revisions import catalog_mails
 from patchsync.revisions.catalog import Catalog
 from patchsync.revisions.catalog_file import catalog_path
 from patchsync.revisions.catch_up import catch_up
+from patchsync.revisions.history import history_of
 from patchsync.revisions.mail_head import read_head
+from patchsync.revisions.triage import Kind, triage
 from patchsync.store.layout import ContainerPaths, IndexEntry, format_line
-from patchsync.sync.projects import Project, settle
+from patchsync.store.patch_views import PatchViews
+from patchsync.sync.projects import Project, find_project, settle
 
 # Mails in four groups: most patches are alone, as on real lists
 SIZES = (3, 1, 1, 1)
@@ -31,6 +35,8 @@ PARTS = 3  # of every other series; the others are patches alone
 CALLS = 200
 BEGAN, SPAN = 1_300_000_000, 400_000_000  # seconds: a list of thirteen years
 SEARCHES = ("fix", "scsij usba", "author77", "driv", "zzz")
+STATES = {0: "new", 7: "under-review"}
+KINDS: tuple[Kind, ...] = ("done", "unanswered")
 NEW = 4  # mails that come at once
 WORDS = [f"{first}{second}" for first in ("usb", "net", "arm", "scsi") for second in "abcdefghij"]
 
@@ -114,8 +120,28 @@ class Pages:
                 "patches a day, of a year",
                 often(lambda: catalog.patches_per_day(1, now=BEGAN + SPAN), 5),
             )
+            yield "history", often(lambda: history_of(self.config, catalog, some()))
+            project = find_project(self.config, "1")
+            assert project
+            yield "what all lists show", timed(self._record_views)
+            for kind in KINDS:
+                page = partial(triage, self.config, catalog, project, kind)
+                assert len(page().patches) > 1
+                yield f"triage, {kind}", often(page, 20)
+                yield f"triage, {kind}, in the middle", often(partial(page, before=first // 2), 20)
             yield "revisions of a group", often(lambda: catalog.revisions_per_group(), 5)
             yield "days to upstream", often(lambda: catalog.days_to_upstream(), 5)
+
+    def _record_views(self) -> None:
+        """One patch in ten is open."""
+        with PatchViews(self._paths) as views:
+            for first in range(1, self._patches, 250):
+                numbers = range(first, first + 250)
+                shown = [
+                    ShownPatch(patch_id=each, state=STATES.get(each % 20, "accepted"))
+                    for each in numbers
+                ]
+                views.record(shown, time.time())
 
     def _append(self, numbers: range) -> None:
         with self._paths.index.open("ab") as index:

@@ -24,7 +24,6 @@ from patchsync.revisions.compare import PartDiff, SeriesDiff, compare_revisions,
 from patchsync.revisions.model import Series
 
 _INDENT = "    "
-_SAID_BY_SIGN = (("new",), ("dropped",))
 
 
 @click.command("diff")
@@ -109,9 +108,9 @@ def _version(series: Series) -> str:
 def _comments(diff: SeriesDiff) -> Iterator[str]:
     yield from diff.remarks
     for part in diff.parts:
-        if not part.remarks or part.remarks in _SAID_BY_SIGN:
+        if not part.notes:
             continue
         where = f"part {part.pair.right_number}"
         if not part.right:
             where = f"part {part.pair.left_number} before"
-        yield f"{where}: {one_line('; '.join(part.remarks))}"
+        yield f"{where}: {one_line('; '.join(part.notes))}"

@@ -62,16 +62,13 @@ def mail_json(config: Config, mail: PatchMail) -> dict[str, Any]:
 
 
 def diff_json(config: Config, diff: PartDiff) -> dict[str, Any]:
-    """What changed between two revisions, or of a part of a series; a side that is none is null.
-
-    Each line is its sign and its text, as `DiffLine` has them.
-    """
+    """What changed between two revisions, or of a part of a series; a side that is none is null."""
     return {
         "sign": diff.pair.sign,
         "left": _side_json(config, diff.left),
         "right": _side_json(config, diff.right),
         "remarks": list(diff.remarks),
-        "lines": [list(line) for line in diff.lines],
+        "lines": [{"sign": line.sign, "text": line.text} for line in diff.lines],
     }
 
 
@@ -124,7 +121,7 @@ def time_json(seconds: float | None) -> str | None:
 def _side_json(config: Config, side: PatchMail | str | None) -> dict[str, Any] | None:
     if isinstance(side, PatchMail):
         return mail_json(config, side)
-    return {"commit": side} if side else None
+    return {"hash": side} if side else None
 
 
 def _revision_json(config: Config, history: PatchHistory, mail: PatchMail) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from patchsync.revisions.series import WINDOW_SECONDS, NumberedMail, find_series
 from patchsync.store.sqlite_file import SqliteFile
 
 # Mails that are looked at together: a thread with its versions, and what was posted at that time.
-# Who posts more like it than that has the series of the first of them only.
-MOST_TOGETHER = 4000
+# The largest series that was ever posted had some 1300; who posts more like it than that
+# has no series of it, and cannot have each of them cost more.
+MOST_TOGETHER = 2000
 _AT_ONCE = 500
 _COLUMNS = "id, message_id, author_address, date, version, part, total, refs, change_id"
 
@@ -102,57 +103,55 @@ def _keep(file: SqliteFile, mails: list[NumberedMail]) -> None:
 
 
 def _together(file: SqliteFile, number: int) -> list[NumberedMail]:
-    """The numbered mails that may be of one series with a mail, and with any of these."""
+    """The numbered mails that may be of one series with a mail, and with any of these.
+
+    What too many answer counts for none of them. Where all together are too many, it is that mail
+    alone.
+    """
     found: dict[int, NumberedMail] = {}
     waiting = [number]
-    while waiting and len(found) < MOST_TOGETHER:
+    crowded: dict[str, bool] = {}
+    while waiting:
         some, waiting = waiting[:_AT_ONCE], waiting[_AT_ONCE:]
         query = f"SELECT {_COLUMNS} FROM mail WHERE refs IS NOT NULL AND id IN {slots(some)}"  # noqa: S608
-        new = [_numbered(row) for row in file.rows(query, *some)]
-        found.update((mail.number, mail) for mail in new)
-        near = _beside(file, new)
-        for mail in new:
-            near |= _answered_by(file, mail) | _at_that_time(file, mail)
+        near: set[int] = set()
+        for mail in map(_numbered, file.rows(query, *some)):
+            for name in (mail.message_id, *mail.references):
+                if name not in crowded:
+                    beside = _few(file, "mail FROM reference WHERE target = ?", hashed(name))
+                    crowded[name] = beside is None
+                    near |= beside or set()
+            kept = tuple(name for name in mail.references if not crowded[name])
+            found[mail.number] = mail._replace(references=kept)
+            near |= _near(file, found[mail.number])
         waiting += sorted(near - found.keys() - set(waiting))
+        if len(found) + len(waiting) > MOST_TOGETHER:
+            return [found[number]._replace(references=())]
     return list(found.values())
 
 
-def _beside(file: SqliteFile, mails: list[NumberedMail]) -> set[int]:
-    """The mails that answer what these answer."""
-    found: set[int] = set()
-    for some in pieces({hashed(name) for mail in mails for name in mail.references}):
-        query = f"SELECT mail FROM reference WHERE target IN {slots(some)} LIMIT {MOST_TOGETHER}"  # noqa: S608
-        found.update(number for (number,) in file.rows(query, *some))
-    return found
+def _near(file: SqliteFile, mail: NumberedMail) -> set[int]:
+    """The numbered mails that this one answers, that have its change-id, or its shape and time."""
+    query = f"id FROM mail WHERE message_id IN {slots(mail.references)} AND refs IS NOT NULL"
+    near = _few(file, query, *mail.references) or set()
+    if mail.change_id:
+        near |= (
+            _few(file, "id FROM mail WHERE change_id = ? AND refs IS NOT NULL", mail.change_id)
+            or set()
+        )
+    query = """
+        id FROM mail WHERE author_address = ? AND version = ? AND total = ? AND date BETWEEN ? AND ?
+        AND refs IS NOT NULL
+    """
+    shape = mail.author, mail.version, mail.total
+    times = mail.date - WINDOW_SECONDS, mail.date + WINDOW_SECONDS
+    return near | (_few(file, query, *shape, *times) or set())
 
 
-def _answered_by(file: SqliteFile, mail: NumberedMail) -> set[int]:
-    """The numbered mails that this one answers, and that answer it."""
-    marks = slots(mail.references)
-    rows = file.rows(
-        f"SELECT id FROM mail WHERE message_id IN {marks} AND refs IS NOT NULL"  # noqa: S608
-        " UNION SELECT mail FROM reference WHERE target = ?"
-        f" UNION SELECT id FROM mail WHERE change_id = ? AND refs IS NOT NULL"
-        f" LIMIT {MOST_TOGETHER}",
-        *mail.references,
-        hashed(mail.message_id),
-        mail.change_id,
-    )
-    return {number for (number,) in rows}
-
-
-def _at_that_time(file: SqliteFile, mail: NumberedMail) -> set[int]:
-    """The mails that may be other parts by author, version, total and time."""
-    rows = file.rows(
-        "SELECT id FROM mail WHERE author_address = ? AND version = ? AND total = ?"  # noqa: S608
-        f" AND date BETWEEN ? AND ? AND refs IS NOT NULL LIMIT {MOST_TOGETHER}",
-        mail.author,
-        mail.version,
-        mail.total,
-        mail.date - WINDOW_SECONDS,
-        mail.date + WINDOW_SECONDS,
-    )
-    return {number for (number,) in rows}
+def _few(file: SqliteFile, query: str, *values: object) -> set[int] | None:
+    """The numbers that a query finds; None where they are too many to be one series."""
+    rows = file.rows(f"SELECT {query} LIMIT {MOST_TOGETHER + 1}", *values)
+    return {number for (number,) in rows} if len(rows) <= MOST_TOGETHER else None
 
 
 def _numbered(row: tuple[Any, ...]) -> NumberedMail:

@@ -21,7 +21,7 @@ OPEN_STATES = ("new", "under-review")
 # Of one page: patches in these states that are looked at for it, if not told; and that are on it
 MOST_LOOKED_AT = 10_000
 MOST_ON_A_PAGE = 1000
-_AT_ONCE = 250
+_AT_ONCE = 100
 
 Kind = Literal["done", "unanswered"]
 

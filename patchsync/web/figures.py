@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from patchsync.web.charts import COLOURS, Chart, Figures
 
 # Of the charts by day
-DAYS = 30
+DAYS = 60
 # The last bar of revisions has all that are more.
 MOST_REVISIONS = 8
 # A bar's name, and the days that it ends before
@@ -25,7 +25,8 @@ LONGER = "longer"
 # A line or bar of its own has each of so many projects; the rest share one.
 MOST_PROJECTS = len(COLOURS) - 1
 OTHERS = "other projects"
-WEEK = 7
+# Days from label to label of these
+LABEL_STEP = 14
 
 # The figures of one project; None where it is not known
 Values = tuple[int | None, ...]
@@ -61,7 +62,7 @@ def patches_a_day(days: Sequence[date], counts: Mapping[str, Mapping[date, int]]
         heading="day",
         labels=tuple(map(str, days)),
         rows=rows if total else (),
-        label_step=WEEK,
+        label_step=LABEL_STEP,
     )
 
 
@@ -129,7 +130,7 @@ def difference_to_server(days: Sequence[date], largest: Mapping[str, Mapping[dat
         labels=tuple(map(str, days)),
         rows=rows,
         as_lines=True,
-        label_step=WEEK,
+        label_step=LABEL_STEP,
     )
 
 

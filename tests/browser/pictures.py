@@ -20,7 +20,7 @@ from tests.support import pushing
 from tests.support.inprocess import Workers
 
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
-PATCHES = 500
+PATCHES = 1000
 WIDTH = 1000
 DAY = 86400  # seconds
 
@@ -61,10 +61,10 @@ def test_take_pictures(
 
 
 def _differ(world: World) -> None:
-    """Have us lag behind the server now and then, in the past month."""
+    """Have us lag behind the server now and then, in the past weeks."""
     for project in find_projects(world.pushing.installation.config):
         history = CountHistory(project.paths)
-        for days in range(28, 0, -1):
+        for days in range(59, 0, -1):
             ours = 300 - days
             server = ours + max(0, days * 7 % 11 - 6) * project.paths.project_id
             history.record(Counts(time.time() - days * DAY, server, ours))

@@ -132,7 +132,7 @@ def _landed(store: Path) -> list[tuple[bytes, float]]:
     """Some mails of the store, and in how many days they were taken in."""
     mails = [file.read_bytes() for file in sorted(store.glob("raw/*/*/*/*"))]
     last = [mail for mail in mails if b"[PATCH v3" in mail]
-    return [(mail, 1.5 * number) for number, mail in enumerate(last[::2])]
+    return [(mail, 1.5 * (number * 7 % 23)) for number, mail in enumerate(last[::2])]
 
 
 def _succeed(installation: Installation, *command: str) -> None:

@@ -21,7 +21,6 @@ SHOWN_LINES = 10_000
 SHOWN_CHARACTERS = 1_000_000
 TEXT_BYTES = 4 << 20
 CUT = "more is left out: it is too large"
-SAID_BY_SIGN = (("new",), ("dropped",))
 
 
 class ShownLine(NamedTuple):
@@ -80,18 +79,13 @@ def name_of(side: PatchMail | str | None) -> str:
     return side.message_id if isinstance(side, PatchMail) else side or ""
 
 
-def remarks_of(part: PartDiff) -> tuple[str, ...]:
-    """What is told of a part beside what its sign says."""
-    return () if part.remarks in SAID_BY_SIGN else part.remarks
-
-
 def shortened(parts: Iterable[PartDiff]) -> Iterator[PartDiff]:
     """The parts, with as many lines as an answer may have as JSON; a last one says if it is cut."""
     left = TEXT_BYTES
     for part in parts:
         lines: list[DiffLine] = []
         for line in part.lines:
-            left -= len(json.dumps(line))
+            left -= len(json.dumps(line._asdict()))
             if left < 0:
                 lines.append(DiffLine("@", CUT))
                 break
@@ -121,5 +115,5 @@ def text_lines(parts: Sequence[PartDiff], remarks: Iterable[str]) -> Iterator[st
     width = number_width([part.pair for part in parts])
     for part in parts:
         yield heading(part.pair, width)
-        yield from (f"    # {remark}" for remark in remarks_of(part))
+        yield from (f"    # {remark}" for remark in part.notes)
         yield from (f"    {plain_line(line)}" for line in part.lines)

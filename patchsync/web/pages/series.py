@@ -10,7 +10,7 @@ from patchsync.range_diff.format import heading, number_width
 from patchsync.revisions.as_json import series_diff_json
 from patchsync.revisions.compare import compare_series, find_series
 from patchsync.web.answers import JSON, Answer, PageError, Request
-from patchsync.web.pages.diff import Budget, name_of, remarks_of, shortened, text_answer
+from patchsync.web.pages.diff import Budget, name_of, shortened, text_answer
 from patchsync.web.site import Site
 
 
@@ -42,7 +42,7 @@ def page(site: Site, request: Request) -> Answer:
             parts.append(
                 {
                     "part": part,
-                    "remarks": remarks_of(part),
+                    "remarks": part.notes,
                     "heading": heading(part.pair, width),
                     "sign": part.pair.sign,
                     "names": [name_of(part.left), name_of(part.right)],

@@ -221,6 +221,24 @@ def test_triage_as_json(store: FakeStore) -> None:
     assert project["unanswered"] == {"patches": [], "before": None}
 
 
+def keys_of(content: object) -> set[str]:
+    """All keys within."""
+    if isinstance(content, dict):
+        return content.keys() | keys_of(list(content.values()))
+    return set().union(*map(keys_of, content)) if isinstance(content, list) else set()
+
+
+def test_the_shape_of_json_is_told(store: FakeStore) -> None:
+    """docs/revisions.md names each key, and no other."""
+    text = (Path(__file__).parents[3] / "docs" / "revisions.md").read_text()
+    (shapes,) = re.findall(r"```\nshow(.*?)```", text, re.DOTALL)
+    told = set(re.findall(r'"([a-z_]+)"', shapes))
+    found: set[str] = set()
+    for line in ("show 2 --why", "diff 2", "diff --series 2", "triage -p 1"):
+        found |= keys_of(json.loads("".join(said(store, *line.split(), "--json"))))
+    assert found == told
+
+
 def test_a_project_that_is_not_there(store: FakeStore) -> None:
     """It says which there are."""
     result = run(store, "triage", "-p", "nothing")

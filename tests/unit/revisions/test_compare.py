@@ -88,7 +88,7 @@ def test_as_json(store: FakeStore) -> None:
     """The lines, and who both are."""
     found = json.loads(json.dumps(diff_json(store.config, compared(store, 2))))
     assert (found["sign"], found["left"]["message_id"]) == ("!", name(1))
-    assert ["-", "+one"] in found["lines"]
+    assert {"sign": "-", "text": "+one"} in found["lines"]
 
 
 def test_what_is_no_patch(store: FakeStore) -> None:
@@ -138,7 +138,7 @@ def test_what_the_maintainer_changed(upstream: tuple[FakeStore, str]) -> None:
     # git takes an author's name of one letter for none.
     assert changed(found)[-2:] == ["-+two", "++two of the maintainer"]
     assert "-+one" in changed(compared(store, 1, commit))
-    assert diff_json(store.config, found)["right"] == {"commit": commit}
+    assert diff_json(store.config, found)["right"] == {"hash": commit}
 
 
 def test_commits_that_cannot_be_compared(tmp_path: Path, upstream: tuple[FakeStore, str]) -> None:

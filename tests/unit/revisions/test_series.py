@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from catalog_fakes import FakeStore, mail, name
 
+from patchsync.revisions import linking
 from patchsync.revisions.catalog import Catalog
 
 MINUTE = 60
@@ -190,3 +191,35 @@ def test_a_cover_letter_that_is_a_patch_is_the_first_part(store: FakeStore) -> N
         assert series is not None
         assert (series.key, series.missing) == (name(2), ())
         assert series_of(catalog, 1) == ["1"]
+
+
+@pytest.mark.parametrize("kind", ["one cover", "one author", "one change", "a thread"])
+def test_too_many_are_no_series(
+    store: FakeStore, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is one by itself then, and costs no more than the others; what is near stays whole."""
+    monkeypatch.setattr(linking, "MOST_TOGETHER", 20)
+    for part in (1, 2):
+        store.put(900 + part, mail(f"[PATCH {part}/2] it", answers=["other"]))
+    for number in range(1, 61):
+        author, thread, header, at = f"A <{number}@b.c>", [], "", number * DAY_LATER
+        match kind:
+            case "one cover":
+                thread = ["cover"]
+            case "one author":
+                author, at = "A <a@b.c>", number
+            case "one change":
+                header = "X-Change-ID: 20260101-a\n"
+            case "a thread":
+                thread = list(range(max(1, number - 5), number))
+        raw = mail(f"[PATCH {number}/99] it", author=author, answers=thread, headers=header, at=at)
+        store.put(number, raw)
+        if number % 15 == 0:
+            store.catalog().close()
+    with store.catalog() as catalog:
+        assert series_of(catalog, 901) == ["901", "902"]
+        assert series_of(catalog, 60) == ["60"]
+        for number in range(1, 61):
+            # Those of the first may be together, as long as there were few.
+            assert str(number) in series_of(catalog, number)
+            assert len(series_of(catalog, number)) <= 20

@@ -132,7 +132,7 @@ def test_patches_a_day_are_told() -> None:
     counts = {"netdev": {END: 40, days[0]: 5, days[0] - timedelta(1): 99}, "u-boot": {END: 15}}
     told = patches_a_day(days, counts)
     assert told.summary == (
-        f"60 patches from {days[0]} to {END}, 2.0 a day, at most 55 on {END}. "
+        f"60 patches from {days[0]} to {END}, 1.0 a day, at most 55 on {END}. "
         "In all: netdev 45; u-boot 15."
     )
     assert told.rows[0].name == "netdev"

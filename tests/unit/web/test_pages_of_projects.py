@@ -235,6 +235,14 @@ def test_the_numbers_of_both_sides_stand_there(store: FakeStore) -> None:
     assert "Difference +12,344" in text
 
 
+def test_what_was_imported_is_told_before_the_first_round(store: FakeStore) -> None:
+    """The server was not asked yet."""
+    store.put(3, mail())
+    text = " ".join(re.sub(r"<[^>]*>", " ", front_page(store)).split())
+    assert "The store has 1, up to 3" in text
+    assert "Patchwork had" not in text
+
+
 def test_charts_are_of_what_the_catalog_has(store: FakeStore) -> None:
     """Each with its figures in words; they follow what comes."""
     store.put(1, mail("[PATCH] a change"))
@@ -247,7 +255,7 @@ def test_charts_are_of_what_the_catalog_has(store: FakeStore) -> None:
     told = {chart.name: chart for chart in charts.charts(Site(store.config))}
     assert tuple(told) == charts.CHARTS
     assert told["patches"].summary == (
-        "3 patches from 2020-08-16 to 2020-09-14, 0.1 a day, at most 2 on 2020-09-14. "
+        "3 patches from 2020-07-17 to 2020-09-14, 0.1 a day, at most 2 on 2020-09-14. "
         "In all: other 1; sample 2."
     )
     assert told["revisions"].summary.startswith("2 patches, 1.50 revisions each; 50% have one")

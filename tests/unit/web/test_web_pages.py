@@ -124,6 +124,15 @@ def site(store: WebStore) -> Iterator[Pages]:
         yield pages
 
 
+@pytest.mark.parametrize("path", ["/", "/r/v2@x", "/p/sample", "/diff/v1@x/v2@x"])
+def test_looking_at_a_page_does_not_change_it(site: Pages, path: str) -> None:
+    """What is read to make it looks as before, so that it is 304 the next time."""
+    site.ask(path)
+    first = site.ask(path)
+    assert first.status == 200
+    assert site.ask(path, If_None_Match=first.headers["Etag"]).status == 304
+
+
 def shown(site: Pages, path: str) -> Parsed:
     """A page that is there."""
     reply = site.ask(path)
@@ -197,7 +206,7 @@ def test_a_difference(site: Pages) -> None:
     assert "\n    -+TWO\n    ++two2\n" in text.text
     said = json.loads(site.ask("/diff/v2@x.json").body)
     assert said["left"]["message_id"] == "<v1@x>" and said["sign"] == "!"
-    assert ["+", "+two2"] in said["lines"]
+    assert {"sign": "+", "text": "+two2"} in said["lines"]
 
 
 def test_no_difference(site: Pages) -> None:
@@ -337,7 +346,7 @@ def test_a_large_difference(tmp_path: Path) -> None:
         text = site.ask("/diff/b@x.txt")
         assert text.status == 200 and len(text.body) < 5 << 20
         assert text.text.endswith("more is left out: it is too large\n")
-        assert json.loads(site.ask("/diff/b@x.json").body)["lines"][-1][0] == "@"
+        assert json.loads(site.ask("/diff/b@x.json").body)["lines"][-1]["sign"] == "@"
 
 
 def test_a_catalog_that_is_being_made(tmp_path: Path) -> None:
