@@ -9,6 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from patchsync.errors import PatchTooLarge
+
+# Of a mail, of a commit's diff, and of what is read of them. The store has mails of up to 10 MB.
+LARGEST_BYTES = 12 * 2**20
 _BEGINS = b"diff --git "
 _SAYS = re.compile(
     rb"(old mode|new mode|deleted file mode|new file mode|copy from|copy to|rename from|rename to"
@@ -21,6 +25,7 @@ _NO_NEWLINE = b" \\ No newline at end of file"
 # Two paths of 4096 bytes, each byte as `\\303`
 _LONGEST_NAMES = 40_000
 _NO_FILE = b"/dev/null"
+_LONGEST_HEADING = 80
 
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPE = re.compile(rb'\\([abfnrtv"\\]|[0-7]{3})')
@@ -36,9 +41,12 @@ def read_sections(lines: Sequence[bytes]) -> list[Section]:
 
     `lines` are without line ends. What belongs to no file is passed over, and so is the content of
     a binary file: git shows only that it differs.
+
+    Raises:
+        PatchTooLarge: its names make too much of it, for each hunk has that of its file.
     """
     sections = []
-    at = 0
+    at = size = 0
     while at < len(lines):
         if lines[at].startswith(_BEGINS):
             section, at = _git_file(lines, at)
@@ -48,7 +56,14 @@ def read_sections(lines: Sequence[bytes]) -> list[Section]:
             at += 1
             continue
         sections.append([line.partition(b"\0")[0] for line in section])
+        size += sum(map(len, sections[-1]))
+        _demand_small(size)
     return sections
+
+
+def _demand_small(size: int) -> None:
+    if size > LARGEST_BYTES:
+        raise PatchTooLarge(f"its files and their names take more than {LARGEST_BYTES >> 20} MB")
 
 
 def _git_file(lines: Sequence[bytes], at: int) -> tuple[Section, int]:
@@ -116,11 +131,15 @@ def _plain_file(lines: Sequence[bytes], at: int) -> tuple[Section, int]:
 def _hunks(lines: Sequence[bytes], at: int, name: bytes) -> tuple[list[bytes], int]:
     """The hunks from `at` on, and the index of the line after them."""
     read = []
+    named = 0
     while at < len(lines) and (begin := _HUNK.match(lines[at])):
         at += 1
+        named += len(name)
+        _demand_small(named)
         old, new = int(begin[1] or 1), int(begin[2] or 1)
-        heading = begin[3].rstrip()  # libgit2 may leave a space where it cuts one.
-        read.append(b"@@ %s:%s" % (name, heading) if heading else b"@@")
+        # libgit2 may leave a space where it cuts a heading, git none.
+        heading = begin[3].rstrip() if len(begin[3]) > _LONGEST_HEADING else begin[3]
+        read.append(b"@@ %s:%s" % (name, heading) if heading.strip() else b"@@")
         while (old > 0 or new > 0) and at < len(lines):
             line = lines[at]
             mark = line[:1]

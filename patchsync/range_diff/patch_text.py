@@ -8,17 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from email.errors import MessageError
 
-from pygit2 import Blob, Commit, DiffFile, GitError, Patch, Repository
+from pygit2 import Blob, Commit, DiffFile, GitError, Mailmap, Patch, Repository
 from pygit2.enums import DeltaStatus, DiffOption
 
 from patchsync.analysis.patch import NotAPatch
 from patchsync.errors import PatchTooLarge
-from patchsync.range_diff.diff_sections import quoted, read_sections
+from patchsync.range_diff.diff_sections import LARGEST_BYTES, quoted, read_sections
 from patchsync.range_diff.mailinfo import MailInfo, demand_few_lines, read_mailinfo
 from patchsync.range_diff.renames import find_renames
 
-# Of one mail, or of one commit's diff. Mails of up to 10 MB are in the store.
-LARGEST_BYTES = 12 * 2**20
 _SPACE = b" \t\r\n"
 _TAB = 8
 _GIT_ERRORS = (GitError, KeyError, ValueError)
@@ -46,11 +44,14 @@ class PatchText:
         return self.text[self.diff_at :]
 
 
-def read_mail_text(raws: Sequence[bytes], name: str = "") -> PatchText:
+def read_mail_text(
+    raws: Sequence[bytes], name: str = "", repository: Repository | None = None
+) -> PatchText:
     """The patch in a mail, as git would have it of the commit that `git am` makes of it.
 
     `raws`: all that came under one message-id; the first with a diff counts, else the first.
     `name`: what to call it; its message-id, without brackets, if not given.
+    `repository`: whose .mailmap tells who the author is, as of its commits.
 
     Raises:
         NotAPatch: it cannot be taken apart; the message says why.
@@ -71,14 +72,14 @@ def read_mail_text(raws: Sequence[bytes], name: str = "") -> PatchText:
     return _patch_text(
         name=name or mail.message_id,
         title=mail.title,
-        author=mail.author,
+        author=_mapped(repository, mail.author) if repository else mail.author,
         message=_tidied([mail.title, b"", *mail.message]),
         diff=mail.diff,
     )
 
 
 def read_commit_text(repository: Repository, commit_hash: str) -> PatchText:
-    """A commit's patch against its parent, by libgit2.
+    """A commit's patch against its parent, by libgit2; its author as the .mailmap has them.
 
     Raises:
         NotAPatch: there is no such commit, its files are not there (a shallow or partial clone), or
@@ -108,7 +109,7 @@ def read_commit_text(repository: Repository, commit_hash: str) -> PatchText:
     return _patch_text(
         name=str(commit.id)[:_SHOWN_HASH],
         title=b" ".join(title),
-        author=b"%s <%s>" % (author.rstrip(), rest.partition(b">")[0]),
+        author=_mapped(repository, b"%s <%s>" % (author.rstrip(), rest.partition(b">")[0])),
         message=lines,
         diff=diff.split(b"\n"),
         note=_note(repository, commit),
@@ -244,6 +245,19 @@ def _renamed(repository: Repository, old: DiffFile, new: DiffFile) -> bytes:
     )
     _, _, rest = patch.data.partition(b"\nindex ")
     return head + b"index " + rest
+
+
+def _mapped(repository: Repository, author: bytes) -> bytes:
+    """`Name <address>` as the repository's .mailmap has it, for git shows it so.
+
+    (To git an address is the same in capitals; to libgit2 it is another one.)
+    """
+    name, _, address = author.removesuffix(b">").rpartition(b" <")
+    try:
+        mapped = Mailmap.from_repository(repository).resolve(name.decode(), address.decode())
+    except _GIT_ERRORS:  # It is no UTF-8, so no map has it.
+        return author
+    return "{} <{}>".format(*mapped).encode()
 
 
 def _note(repository: Repository, commit: Commit) -> list[bytes]:

@@ -74,10 +74,12 @@ def compare_revisions(
     else:
         names = find_name(config, catalog, left), find_name(config, catalog, right)
     mails = catalog.mails(names)
+    # The author of a mail is called as that of the commit then, by the repository's .mailmap.
+    repository = next((_repository(config, name) for name in names if name not in mails), None)
     texts = []
     for name in names:
         try:
-            texts.append(_read(config, catalog, mails.get(name), name))
+            texts.append(_read(catalog, mails.get(name), name, repository))
         except NotAPatch as reason:
             raise GiveUp(f"{name} is no patch: {reason}") from None
     pair = Pair(texts[0], texts[1], 1, 1)
@@ -137,7 +139,7 @@ def compare_series(
         raise PatchTooLarge(f"a series has more than {MOST_PATCHES} patches")
     groups = catalog.groups_of(mail.message_id for mails in parts for mail in mails)
     pairing = pair_parts(parts[0], parts[1], groups)
-    texts, troubles = _texts(config, catalog, parts[0] + parts[1])
+    texts, troubles = _texts(catalog, parts[0] + parts[1])
     left_texts, right_texts = ([texts[mail.message_id] for mail in mails] for mails in parts)
     diffs = []
     for pair in arrange(left_texts, right_texts, pairing.became):
@@ -203,13 +205,13 @@ def earlier_series(catalog: Catalog, series: Series) -> Series | None:
 
 
 def _texts(
-    config: Config, catalog: Catalog, mails: Iterable[PatchMail]
+    catalog: Catalog, mails: Iterable[PatchMail]
 ) -> tuple[dict[str, PatchText], dict[str, str]]:
     """What counts of each mail, by message-id; and of those that cannot be read, why."""
     texts, troubles = {}, {}
     for mail in mails:
         try:
-            texts[mail.message_id] = _read(config, catalog, mail, mail.message_id)
+            texts[mail.message_id] = _read(catalog, mail, mail.message_id)
         except (NotAPatch, PatchTooLarge) as error:
             texts[mail.message_id] = PatchText(
                 name=_short_name(mail),
@@ -222,11 +224,14 @@ def _texts(
     return texts, troubles
 
 
-def _read(config: Config, catalog: Catalog, mail: PatchMail | None, name: str) -> PatchText:
-    """What counts of a mail, or of a commit. Raises NotAPatch."""
-    if mail is None:
-        return read_commit_text(_repository(config, name), name)
-    return read_mail_text(catalog.raws(name), _short_name(mail))
+def _read(
+    catalog: Catalog, mail: PatchMail | None, name: str, repository: Repository | None = None
+) -> PatchText:
+    """What counts of a mail, or without one of a commit of the repository. Raises NotAPatch."""
+    if mail:
+        return read_mail_text(catalog.raws(name), _short_name(mail), repository)
+    assert repository is not None
+    return read_commit_text(repository, name)
 
 
 def _short_name(mail: PatchMail) -> str:

@@ -91,6 +91,8 @@ def bench(tmp_path: Path) -> Bench:
             "a b": (LINES, FILE),
             'q"uo\\te\t': (LINES, FILE),
             "ünï": (LINES, FILE),
+            "cut.c": (b"x" * 79 + b" y\n" + b" line\n" * 9, FILE),
+            "odd.c": (b"int \xff\n" + b" line\n" * 9, FILE),
             "link": (b"file.c", FileMode.LINK),
         },
     )
@@ -138,6 +140,12 @@ CHANGES: dict[str, Callable[[Tree], Tree]] = {
     ),
     "blank at the ends": lambda tree: tree | {"a b": (with_line(9, b"  new \t \n"), FILE)},
     "no UTF-8": lambda tree: tree | {"a b": (with_line(9, b"gr\xfc\xdfe\n"), FILE)},
+    "heading cut behind a space": lambda tree: (
+        tree | {"cut.c": (tree["cut.c"][0] + b" more\n", FILE)}
+    ),
+    "heading that ends in no UTF-8": lambda tree: (
+        tree | {"odd.c": (tree["odd.c"][0] + b" more\n", FILE)}
+    ),
     "nothing": lambda tree: tree,
 }
 
@@ -158,6 +166,17 @@ def test_each_kind_of_change(bench: Bench, change: Callable[[Tree], Tree]) -> No
     without = bench.series((two[0], "Change it\n\nAnd why.\n"))
     bench.expect_as_git(left, changed)
     bench.expect_as_git(left, without)
+
+
+def test_a_heading_that_is_cut_off_at_a_blank(tmp_path: Path) -> None:
+    """git leaves no blank at its end; libgit2 does."""
+    content = b"x" * 79 + b" y\n" + LINES.replace(b"line", b" line")
+    bench = Bench(tmp_path / "repository", {"a": (content, FILE)})
+    left, right = (
+        bench.series(({"a": (with_line(50, line, content), FILE)}, "Change it"))
+        for line in (b"new\n", b"newer\n")
+    )
+    assert f"@@ a: {'x' * 76}" in bench.expect_as_git(left, right)
 
 
 MESSAGES = {
@@ -188,6 +207,27 @@ def test_a_commit_in_another_charset_with_a_note(bench: Bench) -> None:
     shown = bench.git_shows([left], [right])
     assert "Größe" in shown and "## Notes ##" in shown
     assert as_text(pair(bench.commits([left]), bench.commits([right]))) == shown
+
+
+def test_authors_are_called_as_the_mailmap_says(bench: Bench) -> None:
+    """Those of mails too where it is known of which repository."""
+    mailmap = "Jörg <new@example.org> A U Thor <author@example.org>\n"
+    (bench.git.folder / ".mailmap").write_text(mailmap)
+    tree = {**bench.tree, "file.c": (LINES + b"new\n", FILE)}
+    left, right = (
+        commit(bench.repository, tree, Step((), "Change it", "", author), [bench.base])
+        for author in ("A U Thor", "Söm Body")
+    )
+    shown = bench.git_shows([left], [right])
+    assert "    -Author: Jörg <new@example.org>\n" in shown
+    commits = bench.commits([left, right])
+    assert as_text(pair(commits[:1], commits[1:])) == shown
+    mails = [
+        read_mail_text([bench.git.mail(each)], each[:12], bench.repository)
+        for each in (left, right)
+    ]
+    assert mails == commits
+    assert b"Author: A U Thor <author@" in bench.mails([left])[0].text
 
 
 def test_colours(bench: Bench) -> None:

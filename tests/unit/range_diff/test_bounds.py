@@ -10,10 +10,11 @@ from patchsync.analysis.patch import NotAPatch
 from patchsync.errors import PatchTooLarge
 from patchsync.range_diff import pairing
 from patchsync.range_diff.compare import DiffLine, compare, numbered
+from patchsync.range_diff.diff_sections import LARGEST_BYTES
 from patchsync.range_diff.format import ansi, plain
 from patchsync.range_diff.mailinfo import MOST_LINES
 from patchsync.range_diff.pairing import MOST_PATCHES, Pair, arrange, pair
-from patchsync.range_diff.patch_text import LARGEST_BYTES, PatchText, read_mail_text
+from patchsync.range_diff.patch_text import PatchText, read_mail_text
 
 HEAD = b"From: A U Thor <author@example.org>\nSubject: [PATCH] it\nMessage-Id: <1@example.org>\n\n"
 
@@ -34,6 +35,18 @@ def test_a_mail_of_many_bytes_or_lines_is_too_large() -> None:
         patch([b""] * MOST_LINES)
     with pytest.raises(PatchTooLarge, match="message"):
         read_mail_text([HEAD + b"\tx" * (LARGEST_BYTES // 4)])
+
+
+@pytest.mark.parametrize("git_line", [b"diff --git a/%s b/%s\n", b""], ids=["git", "diff -u"])
+def test_a_long_name_before_each_of_many_hunks(git_line: bytes) -> None:
+    """Each hunk has the name of its file before it: 1 MB of mail would take gigabytes."""
+    names = (git_line + b"--- a/%s\n+++ b/%s\n").replace(b"%s", b"x" * 19_000)
+    hunks = b"@@ -1 +1 @@ f\n+a\n-b\n"
+    assert b"@@ xxx" in read_mail_text([HEAD + names + hunks * 10]).diff
+    with pytest.raises(PatchTooLarge, match="names"):
+        read_mail_text([HEAD + names + hunks * 1000])
+    with pytest.raises(PatchTooLarge, match="names"):
+        read_mail_text([HEAD + (names + hunks * 100) * 10])
 
 
 def test_what_is_no_mail() -> None:
