@@ -75,7 +75,8 @@ def triage(
     looked_at = 0
     with PatchViews(project.paths) as views:
         while looked_at < look_at:
-            some = views.newest(states, before=before, limit=_AT_ONCE)
+            at_once = min(_AT_ONCE, look_at - looked_at)
+            some = views.newest(states, before=before, limit=at_once)
             if not some:
                 return WaitingPage(patches=tuple(found), before=None)
             for waiting in _waiting(config, catalog, project, kind, some, states[0]):
