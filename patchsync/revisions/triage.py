@@ -75,8 +75,7 @@ def triage(
     looked_at = 0
     with PatchViews(project.paths) as views:
         while looked_at < look_at:
-            at_once = min(_AT_ONCE, look_at - looked_at)
-            some = views.newest(states, before=before, limit=at_once)
+            some = views.newest(states, before=before, limit=_AT_ONCE)
             if not some:
                 return WaitingPage(patches=tuple(found), before=None)
             for waiting in _waiting(config, catalog, project, kind, some, states[0]):
