@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import time
 
+from celery.exceptions import SoftTimeLimitExceeded
+
 from patchsync.analysis.engine import Stopped
 from patchsync.errors import PatchsyncError
 from workers import context
@@ -29,7 +31,7 @@ def follow(most_seconds: float) -> bool:
 
     try:
         catch_up(context.config(), on_progress, wait=0)
-    except Stopped:
+    except (Stopped, SoftTimeLimitExceeded):  # All groups are taken in at once, however many.
         return False
     except PatchsyncError as error:
         log.warning("catalog: %s", error)

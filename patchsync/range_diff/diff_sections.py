@@ -25,6 +25,7 @@ _NO_NEWLINE = b" \\ No newline at end of file"
 # Two paths of 4096 bytes, each byte as `\\303`
 _LONGEST_NAMES = 40_000
 _NO_FILE = b"/dev/null"
+_LONGEST_HEADING = 80
 
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPE = re.compile(rb'\\([abfnrtv"\\]|[0-7]{3})')
@@ -136,8 +137,9 @@ def _hunks(lines: Sequence[bytes], at: int, name: bytes) -> tuple[list[bytes], i
         named += len(name)
         _demand_small(named)
         old, new = int(begin[1] or 1), int(begin[2] or 1)
-        heading = begin[3].rstrip()  # libgit2 may leave a space where it cuts one.
-        read.append(b"@@ %s:%s" % (name, heading) if heading else b"@@")
+        # libgit2 may leave a space where it cuts a heading, git none.
+        heading = begin[3].rstrip() if len(begin[3]) > _LONGEST_HEADING else begin[3]
+        read.append(b"@@ %s:%s" % (name, heading) if heading.strip() else b"@@")
         while (old > 0 or new > 0) and at < len(lines):
             line = lines[at]
             mark = line[:1]

@@ -19,12 +19,14 @@ from patchsync.analysis.groups import Group
 from patchsync.config import Config
 from patchsync.errors import StoreUnavailable
 from patchsync.revisions.catalog_file import (
+    DAY,
     LAST_DATE,
     catalog_file,
     first_number,
     hashed,
     number_of,
     pieces,
+    remove_damaged,
     slots,
 )
 from patchsync.revisions.catalog_search import find_listed
@@ -34,7 +36,6 @@ from patchsync.store.layout import ContainerPaths, Layout
 from patchsync.store.patch_views import PatchViews, StoredView
 from patchsync.store.sqlite_file import SqliteFile
 
-DAY = 86400  # seconds
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 # Above the number of each mail
 _LAST = first_number(LAST_DATE)
@@ -85,7 +86,8 @@ class Catalog:
         self.close()
 
     def close(self) -> None:
-        """Close it."""
+        """Close it; what was found to be damaged is removed, so that `catch_up` makes it anew."""
+        remove_damaged(self._file)
         self._file.close()
         for views in self._views.values():
             views.close()
@@ -276,22 +278,14 @@ class Catalog:
         By the dates of the mails; days without any are left out.
         """
         today = int((time.time() if now is None else now) // DAY)
-        return self._file.rows(
-            f"""
-            SELECT (mail >> 24) / {DAY}, count(*) FROM patch
-            WHERE project = ? AND NOT gone AND mail BETWEEN ? AND ? GROUP BY 1 ORDER BY 1
-            """,  # noqa: S608
-            _bounded(project_id),
-            first_number((today - days + 1) * DAY),
-            first_number((today + 1) * DAY) - 1,
-        )
+        counts = self._tally("day", _bounded(project_id))
+        return [(day, number) for day, number in counts.items() if today - days < day <= today]
 
     def revisions_per_group(self) -> dict[int, int]:
         """How many groups have so many mails; a patch without others is a group of one."""
-        rows = self._file.rows("SELECT mails, count(*) FROM line WHERE mails GROUP BY mails")
-        groups = dict(rows)
+        groups = self._tally("revisions")
         together = sum(mails * number for mails, number in groups.items())
-        alone = self._file.value("SELECT count(*) FROM mail") - together
+        alone = self._tally("mail").get(0, 0) - together
         if alone > 0:
             groups[1] = groups.get(1, 0) + alone
         return groups
@@ -301,13 +295,18 @@ class Catalog:
 
         Only those of which a repository says when that was; none are below 0.
         """
-        rows = self._file.rows(
-            f"""
-            SELECT cast(max(landed - posted, 0) / {DAY} AS INTEGER), count(*) FROM line
-            WHERE landed IS NOT NULL AND posted IS NOT NULL GROUP BY 1 ORDER BY 1
-            """  # noqa: S608
+        return self._tally("upstream")
+
+    def _tally(self, sort: str, project: int = 0) -> dict[int, int]:
+        """What was counted, by value, in ascending order."""
+        return dict(
+            self._file.rows(
+                "SELECT value, number FROM tally WHERE sort = ? AND project = ? AND number > 0"
+                " ORDER BY value",
+                sort,
+                project,
+            )
         )
-        return dict(rows)
 
     # How it is read
 

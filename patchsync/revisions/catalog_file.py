@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cache
 from hashlib import blake2b
 from itertools import islice
@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from patchsync.config import Config
+from patchsync.errors import LockHeld, StoreUnavailable
+from patchsync.store.files import may_write
 from patchsync.store.layout import OWN_FOLDER
+from patchsync.store.lock import store_lock
 from patchsync.store.sqlite_file import Schema, SqliteFile
 
 # A number of a mail is its date in seconds, and behind it what tells those of one second apart.
@@ -34,7 +37,7 @@ LAST_DATE = 2**38  # seconds; of what is no date of this millennium, too
 # first mail. `member` has the groups of more than one mail or with a commit, by the hash of their
 # line; `line` sums them up: the mails that are stored, the date of the first, the time of the first
 # commit. `upstream` has the times of commits, NULL where no repository that was asked says so.
-# `search` keeps no text, so what leaves it has to be said again.
+# `tally` has counts for charts. `search` keeps no text, so what leaves it has to be said again.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS project (
@@ -71,19 +74,64 @@ CREATE INDEX IF NOT EXISTS member_line ON member (line);
 CREATE TABLE IF NOT EXISTS line (
     id INTEGER PRIMARY KEY, mails INTEGER NOT NULL, posted REAL, landed REAL
 );
-CREATE INDEX IF NOT EXISTS line_sums ON line (mails, posted, landed);
 CREATE TABLE IF NOT EXISTS upstream (
     hash TEXT PRIMARY KEY, authored REAL, committed REAL, asked INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS upstream_asked ON upstream (hash) WHERE NOT asked
+CREATE INDEX IF NOT EXISTS upstream_asked ON upstream (hash) WHERE NOT asked;
+CREATE TABLE IF NOT EXISTS tally (
+    sort TEXT NOT NULL, project INTEGER NOT NULL, value INTEGER NOT NULL, number INTEGER NOT NULL,
+    PRIMARY KEY (sort, project, value)
+) WITHOUT ROWID
 """
+DAY = 86400  # seconds
+# What is counted for charts: of which table, when, of which project, as what. To count a million
+# rows for each chart takes long. A row that takes another's place has to be an update of that.
+_TALLIES = {
+    "mail": ("mail", "1", "0", "0"),
+    "day": ("patch", "NOT {row}.gone", "{row}.project", f"({{row}}.mail >> {DATE_SHIFT}) / {DAY}"),
+    "revisions": ("line", "{row}.mails", "0", "{row}.mails"),
+    "upstream": (
+        "line",
+        "{row}.landed - {row}.posted IS NOT NULL",
+        "0",
+        f"cast(max({{row}}.landed - {{row}}.posted, 0) / {DAY} AS INTEGER)",
+    ),
+}
+
+
+def _triggers() -> str:
+    """The statements that make the triggers by which `tally` is kept."""
+    count = {
+        "new": "INSERT INTO tally SELECT '{sort}', {project}, {value}, 1 WHERE {when}"
+        " ON CONFLICT DO UPDATE SET number = number + 1",
+        "old": "UPDATE tally SET number = number - 1 WHERE {when}"
+        " AND (sort, project, value) = ('{sort}', {project}, {value})",
+    }
+    events = {"INSERT": ("new",), "DELETE": ("old",), "UPDATE": ("old", "new")}
+    statements = []
+    for sort, (table, *columns) in _TALLIES.items():
+        for event, rows in events.items():
+            if sort == "mail" and event == "UPDATE":
+                continue  # It counts as before.
+            steps = ""
+            for row in rows:
+                when, project, value = (column.format(row=row) for column in columns)
+                step = count[row].format(sort=sort, when=when, project=project, value=value)
+                steps += f" {step};"
+            statements.append(
+                f"CREATE TRIGGER IF NOT EXISTS tally_{sort}_{event} AFTER {event} ON {table}"
+                f" BEGIN{steps} END"
+            )
+    return ";\n" + ";\n".join(statements)
+
+
 _SEARCH = """;
 CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5 (
     subject, author, file, project, content = '', detail = 'column',
     tokenize = "unicode61 remove_diacritics 2 tokenchars '_'"
 )
 """
-_VERSION = 1
+_VERSION = 2
 _SLOTS = 500
 T = TypeVar("T")
 
@@ -105,10 +153,26 @@ def catalog_file(config: Config) -> SqliteFile:
     """The file, not yet open."""
     # Made without it, it would lack what a search looks at.
     if has_full_text_search():
-        schema = Schema(version=2 * _VERSION, tables=_TABLES + _SEARCH)
+        schema = Schema(version=2 * _VERSION, tables=_TABLES + _triggers() + _SEARCH)
     else:
-        schema = Schema(version=2 * _VERSION + 1, tables=_TABLES)
+        schema = Schema(version=2 * _VERSION + 1, tables=_TABLES + _triggers())
     return SqliteFile(catalog_path(config), schema)
+
+
+def catalog_lock(path: Path) -> Path:
+    """What whoever writes or removes the catalog at `path` locks."""
+    return path.with_name(f"{path.name}.lock")
+
+
+def remove_damaged(file: SqliteFile) -> None:
+    """Remove a catalog that who only read found damaged: `catch_up` does not look at all of it.
+
+    Where this user may write it, and nobody is at it.
+    """
+    if file.is_damaged and may_write(file.path.parent):
+        with suppress(LockHeld, StoreUnavailable), store_lock(catalog_lock(file.path), 0):
+            if file.is_damaged:
+                file.delete()
 
 
 def hashed(message_id: str) -> int:

@@ -51,7 +51,7 @@ def _enter(file: SqliteFile, line: int, group: Group) -> None:
             "INSERT OR IGNORE INTO upstream (hash, asked) VALUES (?, 0)",
             ((name,) for name in group.commits),
         )
-        sql.execute("INSERT OR REPLACE INTO line VALUES (?, 0, NULL, NULL)", (line,))
+        sql.execute("INSERT OR IGNORE INTO line VALUES (?, 0, NULL, NULL)", (line,))
         sql.execute(SUM_UP_MAILS, (line,))
         sql.execute(_SUM_UP_COMMITS, (line,))
 

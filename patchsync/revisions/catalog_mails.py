@@ -193,8 +193,9 @@ class MailRows:
                     references = references_of(row.refs.split(), number)
                     sql.executemany("INSERT OR IGNORE INTO reference VALUES (?, ?)", references)
             sql.executemany(
-                "INSERT OR REPLACE INTO patch (project, id, gone, day, md5, mail)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO patch (project, id, gone, day, md5, mail) VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET gone = excluded.gone, day = excluded.day,"
+                " md5 = excluded.md5, mail = excluded.mail",
                 ((*patch, number) for patch in patches),
             )
             return _Stored(

@@ -19,7 +19,7 @@ from patchsync.analysis.groups import Changes
 from patchsync.analysis.settings import read_settings
 from patchsync.config import Config
 from patchsync.errors import LockHeld, PatchsyncError, StoreUnavailable, TryAgainLater
-from patchsync.revisions.catalog_file import catalog_file, catalog_path
+from patchsync.revisions.catalog_file import catalog_file, catalog_lock, catalog_path
 from patchsync.revisions.catalog_groups import lines_done, take_commits, take_groups
 from patchsync.revisions.catalog_mails import BATCH, MailRows
 from patchsync.revisions.linking import link
@@ -76,7 +76,7 @@ def catch_up(
     if not may_write(path.parent):
         return False
     try:
-        with store_lock(path.with_name(f"{path.name}.lock"), wait):
+        with store_lock(catalog_lock(path), wait):
             try:
                 return _catch_up(config, file, on_progress or _no_progress)
             except CacheRemoved:

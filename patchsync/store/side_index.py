@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Self
 from uuid import uuid4
 
-from patchsync.errors import StoreDamaged
+from patchsync.errors import StoreDamaged, StoreUnavailable
 from patchsync.store.files import may_write, storing
 from patchsync.store.layout import IndexEntry, parse_line, parse_plain_lines
 from patchsync.store.sqlite_file import CacheRemoved, Schema, SqliteFile
@@ -100,8 +100,18 @@ class SideIndex:
         with self._reporting(), storing(self._index):
             stat = _stat(self._index)
             if not self._is_open(stat):
-                return False
+                return stat is not None and self._opens_current(stat)
             return stat is None or self._state().is_of(stat)
+
+    def _opens_current(self, index: os.stat_result) -> bool:
+        """Open what another process has brought up to date; else nothing is open."""
+        # Who opens it under the lock finds what is wrong with it.
+        with suppress(StoreUnavailable), self._reporting():
+            if self._cache.open_to_read() and self._state().is_of(index):
+                self._cache.open()  # as who may write it: what is found to be damaged is removed
+                return True
+        self._cache.close()
+        return False
 
     def catch_up(self, *, synced: bool = False) -> int:
         """Read what was appended to the index since, or all of it when it is not the same any more.

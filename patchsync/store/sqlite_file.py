@@ -85,6 +85,8 @@ class SqliteFile:
         self._read_only = False
         # SQLite was told that nobody writes it.
         self._immutable = False
+        # It is a cache, and what is open, to read, was found to be damaged.
+        self._damaged = False
 
     def __enter__(self) -> Self:
         if self._connection is None:
@@ -93,6 +95,11 @@ class SqliteFile:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return self._path
 
     @property
     def is_open(self) -> bool:
@@ -115,6 +122,11 @@ class SqliteFile:
     def read_only(self) -> bool:
         """Whether what is open can only be read."""
         return self._connection is not None and self._read_only
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether who only read found what is open, and still the file of this name, damaged."""
+        return self._damaged and self.is_open
 
     @property
     def in_memory(self) -> bool:
@@ -238,6 +250,7 @@ class SqliteFile:
                     f"{self._path} is damaged ({error}); {self._schema.remedy}"
                 ) from error
             if self._read_only:
+                self._damaged = True
                 raise StoreUnavailable(
                     f"{self._path} is damaged ({error}); the next update makes it anew"
                 ) from error
@@ -257,6 +270,7 @@ class SqliteFile:
 
     def _connect(self) -> int:
         """Connect to the file and return its version, 0 where it is new."""
+        self._damaged = False
         if self._read_only:
             target = f"{self._path.absolute().as_uri()}?mode=ro"
             self._immutable = not may_write(self._path.parent) and not self._has_log()
@@ -265,7 +279,8 @@ class SqliteFile:
                 target += "&immutable=1"
         else:
             self._immutable = False
-            self._path.touch()  # SQLite itself would ignore a umask that lets a group write
+            if not self._path.exists():  # else nothing changes, and who looks at its time sees so
+                self._path.touch()  # SQLite itself would ignore a umask that lets a group write
             target = str(self._path)
         opened = self._path.stat()
         self._connection = sqlite3.connect(

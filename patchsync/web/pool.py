@@ -46,8 +46,9 @@ class Pool:
         self._free = asyncio.LifoQueue[_Worker]()
         for worker in self._workers:
             self._free.put_nowait(worker)
-        self._waiting = 0
-        self._most_waiting = waiting
+        # Questions that wait or are being answered
+        self._asked = 0
+        self._most_asked = size + waiting
         self._seconds = seconds
 
     async def ask(self, question: dict[str, Any], is_wanted: Callable[[], bool]) -> Answer:
@@ -58,24 +59,25 @@ class Pool:
         Raises:
             PageError: too many wait already, or the answer took too long or too much.
         """
-        worker = await self._next_free()
+        if self._asked >= self._most_asked:
+            raise _busy()
+        self._asked += 1
+        try:
+            return await self._answered(question, is_wanted)
+        finally:
+            self._asked -= 1
+
+    async def _answered(self, question: dict[str, Any], is_wanted: Callable[[], bool]) -> Answer:
+        try:
+            worker = await asyncio.wait_for(self._free.get(), self._seconds)
+        except TimeoutError:
+            raise _busy() from None
         try:
             if not is_wanted():
                 raise PageError(503, "Nobody waits for this any more.")
             return await worker.ask(question, self._seconds)
         finally:
             self._free.put_nowait(worker)
-
-    async def _next_free(self) -> _Worker:
-        if self._free.empty() and self._waiting >= self._most_waiting:
-            raise _busy()
-        self._waiting += 1
-        try:
-            return await asyncio.wait_for(self._free.get(), self._seconds)
-        except TimeoutError:
-            raise _busy() from None
-        finally:
-            self._waiting -= 1
 
     async def close(self) -> None:
         """End the processes."""

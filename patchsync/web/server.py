@@ -272,7 +272,7 @@ class Server:
             site=Site(config),
             sources=sources(config),
             static=_static_files(),
-            quick=Pool(command, environment, size=1, waiting=32, seconds=seconds),
+            quick=Pool(command, environment, size=2, waiting=32, seconds=seconds),
             costly=Pool(command, environment, size=2, waiting=8, seconds=seconds),
             hosts=frozenset({"localhost", urlsplit(config.web.url).hostname or "localhost"}),
         )
@@ -296,6 +296,11 @@ class Server:
         if self._catching_up:
             self._catching_up.start()
         return int(sockets[0].getsockname()[1])
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._http._connections)
 
     async def close(self) -> None:
         """Hang up, and end the processes."""

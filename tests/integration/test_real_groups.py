@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-import tarfile
 from pathlib import Path
 from random import Random
 
@@ -16,34 +13,16 @@ from patchsync.analysis.update import open_engine
 from patchsync.config import Config, load
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import Mail
-from patchsync.store.layout import ContainerPaths, parse_line
+from patchsync.store.layout import ContainerPaths
 from patchsync.store.writer import StoreWriter
-from tests.support.real_mail import ARCHIVE, JAILHOUSE, need_real_mail
+from tests.support.real_mail import JAILHOUSE
+from tests.support.real_store import real_mails
 
 
 @pytest.fixture(scope="module")
 def mails() -> list[Mail]:
     """The 1,535 patches of jailhouse-dev, in the order of their index."""
-    need_real_mail()
-    with tarfile.open(ARCHIVE) as tar:
-        member = next(each for each in tar if each.name.endswith(".mbox"))
-        file = tar.extractfile(member)
-        assert file
-        mbox = file.read()
-    starts = [found.start() for found in re.finditer(rb"^From patchwork ", mbox, re.MULTILINE)]
-    parts = [mbox[a:b] for a, b in zip(starts, [*starts[1:], len(mbox)], strict=True)]
-    by_md5 = {hashlib.md5(part).hexdigest(): part for part in parts}
-    lines = (JAILHOUSE / "patchwork.1").read_bytes().splitlines()
-    entries = [parse_line(line) for line in lines]
-    return [
-        Mail(
-            patch_id=each.patch_id,
-            message_id=each.message_id,
-            date=each.date,
-            content=by_md5[each.md5],
-        )
-        for each in entries
-    ]
+    return real_mails()
 
 
 @pytest.fixture

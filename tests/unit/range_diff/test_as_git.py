@@ -91,6 +91,8 @@ def bench(tmp_path: Path) -> Bench:
             "a b": (LINES, FILE),
             'q"uo\\te\t': (LINES, FILE),
             "ünï": (LINES, FILE),
+            "cut.c": (b"x" * 79 + b" y\n" + b" line\n" * 9, FILE),
+            "odd.c": (b"int \xff\n" + b" line\n" * 9, FILE),
             "link": (b"file.c", FileMode.LINK),
         },
     )
@@ -138,6 +140,12 @@ CHANGES: dict[str, Callable[[Tree], Tree]] = {
     ),
     "blank at the ends": lambda tree: tree | {"a b": (with_line(9, b"  new \t \n"), FILE)},
     "no UTF-8": lambda tree: tree | {"a b": (with_line(9, b"gr\xfc\xdfe\n"), FILE)},
+    "heading cut behind a space": lambda tree: (
+        tree | {"cut.c": (tree["cut.c"][0] + b" more\n", FILE)}
+    ),
+    "heading that ends in no UTF-8": lambda tree: (
+        tree | {"odd.c": (tree["odd.c"][0] + b" more\n", FILE)}
+    ),
     "nothing": lambda tree: tree,
 }
 

@@ -12,8 +12,9 @@ from patchsync.errors import StoreUnavailable
 from patchsync.patchwork.shown_patch import ShownPatch
 from patchsync.revisions import catalog_mails, catalog_search
 from patchsync.revisions.catalog import Catalog
-from patchsync.revisions.catalog_file import catalog_file
+from patchsync.revisions.catalog_file import catalog_file, catalog_lock, catalog_path
 from patchsync.revisions.model import PatchInProject, PatchMail, SubjectPrefix
+from patchsync.store.lock import store_lock
 from patchsync.store.patch_views import PatchViews
 
 
@@ -169,7 +170,7 @@ def test_what_patchwork_was_seen_to_show_is_told(store: FakeStore) -> None:
 
 
 def test_a_search_that_is_damaged_is_said_to_be(store: FakeStore) -> None:
-    """In words, and not as an answer; nobody who only reads removes it."""
+    """In words, and not as an answer; then it is removed, and made anew by who comes next."""
     store.put(1, mail("[PATCH] usb"))
     with store.catalog():
         pass
@@ -179,3 +180,29 @@ def test_a_search_that_is_damaged_is_said_to_be(store: FakeStore) -> None:
         with pytest.raises(StoreUnavailable, match="is damaged"):
             catalog.page(1, search="usb")
         assert len(catalog.page(1)) == 1
+    assert not catalog_path(store.config).exists()
+    with store.catalog() as catalog:
+        assert len(catalog.page(1, search="usb")) == 1
+
+
+def test_a_damaged_catalog_is_not_removed_beside_its_writer(store: FakeStore) -> None:
+    """Nor is another one that is there by then."""
+    store.put(1, mail("[PATCH] usb"))
+    store.catalog().close()
+    path = catalog_path(store.config)
+    with catalog_file(store.config) as file, file.transaction() as sql:
+        sql.execute("DELETE FROM search_data")
+
+    def find_it_damaged(catalog: Catalog) -> None:
+        with pytest.raises(StoreUnavailable, match="is damaged"):
+            catalog.page(1, search="usb")
+
+    with store_lock(catalog_lock(path)), Catalog.open(store.config) as catalog:
+        find_it_damaged(catalog)
+    assert path.exists()
+    with Catalog.open(store.config) as catalog:
+        find_it_damaged(catalog)
+        path.unlink()
+        store.catalog().close()
+    with Catalog.open(store.config) as catalog:
+        assert len(catalog.page(1, search="usb")) == 1

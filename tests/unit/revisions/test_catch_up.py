@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
-import re
 import shutil
-import tarfile
 from collections import defaultdict
 from pathlib import Path
 from random import Random
@@ -25,7 +22,8 @@ from patchsync.revisions.catch_up import catch_up
 from patchsync.store import sqlite_file
 from patchsync.store.layout import parse_line
 from patchsync.store.lock import store_lock
-from tests.support.real_mail import ARCHIVE, JAILHOUSE, PATCHES_JSON, need_real_mail
+from tests.support.real_mail import PATCHES_JSON
+from tests.support.real_store import real_mails
 
 WORDS = ("usb", "net", "fix", "leak")
 COMMIT = "12" * 20
@@ -319,19 +317,8 @@ def test_real_series_are_those_of_patchwork(store: FakeStore) -> None:
     """Of jailhouse-dev, but for three: a version 2 of one part of a version 1 is a series of its
     own, and two parts of one version are one series, whenever each was sent.
     """
-    need_real_mail()
-    with tarfile.open(ARCHIVE) as archive:
-        (mbox,) = (archive.extractfile(each) for each in archive if each.isfile())
-        assert mbox is not None
-        raws = re.split(rb"\n(?=From patchwork )", mbox.read())
-    by_md5 = {}
-    for raw in raws:
-        for content in (raw, raw + b"\n"):
-            by_md5[hashlib.md5(content).hexdigest()] = content
-    index = (JAILHOUSE / "patchwork.1").read_bytes()
-    for line in index.splitlines():
-        entry = parse_line(line)
-        store.put(entry.patch_id, by_md5[entry.md5], entry.message_id)
+    for each in real_mails():
+        store.put(each.patch_id, each.content, each.message_id)
     with gzip.open(PATCHES_JSON) as file:
         shown = json.load(file)
     theirs, ours = defaultdict(set), defaultdict(set)

@@ -50,6 +50,32 @@ def test_an_index_is_appended_to_and_never_rewritten(paths: ContainerPaths) -> N
     assert paths.index.stat().st_ino == inode
 
 
+def test_who_only_reads_waits_for_no_writer(paths: ContainerPaths) -> None:
+    """What the writer has caught up with can be looked up beside it, and leaves no trace."""
+    write_index(paths, 3)
+    open_container(paths).close()
+    before = paths.side_index.stat().st_mtime_ns
+    with store_lock(paths.lock), open_container(paths, lock_wait=0) as mbox:
+        assert mbox.count == 3
+    assert paths.side_index.stat().st_mtime_ns == before
+    with open_container(paths) as mbox:
+        write_index(paths, 5)
+        mbox.update()
+        assert mbox.count == 5
+    with open_container(paths, lock_wait=0) as mbox, store_lock(paths.lock):
+        assert mbox.count == 5
+
+
+def test_a_damaged_side_index_is_made_anew(paths: ContainerPaths) -> None:
+    """By who comes first, under the lock."""
+    write_index(paths, 3)
+    open_container(paths).close()
+    content = paths.side_index.read_bytes()
+    paths.side_index.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+    with open_container(paths) as mbox:
+        assert mbox.count == 3
+
+
 def test_a_message_id_of_several_patches_has_several_mails(paths: ContainerPaths) -> None:
     """In the order of the index."""
     with open_container(paths) as mbox:

@@ -19,12 +19,12 @@ from tests.unit.web.web_fakes import FAKE_WORKER, Pages
 def serving(config: Config, **settings: object) -> Iterator[Pages]:
     """A server until the block ends; `settings` are those of `Server`."""
     loop = asyncio.new_event_loop()
-    started: list[int] = []
+    started: list[tuple[int, Server]] = []
     ready, ended = threading.Event(), asyncio.Event()
 
     async def run() -> None:
         server = Server(config, **settings)  # type: ignore[arg-type]
-        started.append(server.listen("127.0.0.1", 0))
+        started.append((server.listen("127.0.0.1", 0), server))
         ready.set()
         await ended.wait()
         await server.close()
@@ -33,7 +33,8 @@ def serving(config: Config, **settings: object) -> Iterator[Pages]:
     thread.start()
     try:
         assert ready.wait(60)
-        yield Pages(f"http://127.0.0.1:{started[0]}")
+        ((port, server),) = started
+        yield Pages(f"http://127.0.0.1:{port}", server)
     finally:
         loop.call_soon_threadsafe(ended.set)
         thread.join(60)

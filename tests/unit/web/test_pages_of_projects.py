@@ -380,7 +380,7 @@ def test_a_page_of_few_that_wait_looks_at_some_only(
 ) -> None:
     """It says that there are older ones, and leads to them."""
     monkeypatch.setattr(triage, "LOOKED_AT", 250)
-    number = 251
+    number = 301  # They are read by the hundred.
     for each in range(1, number + 1):
         store.put(each, mail(f"[PATCH] change {each}", at=each))
     store.put(1000, mail("[PATCH v2] change 1", at=1000))

@@ -124,6 +124,15 @@ def site(store: WebStore) -> Iterator[Pages]:
         yield pages
 
 
+@pytest.mark.parametrize("path", ["/", "/r/v2@x", "/p/sample", "/diff/v1@x/v2@x"])
+def test_looking_at_a_page_does_not_change_it(site: Pages, path: str) -> None:
+    """What is read to make it looks as before, so that it is 304 the next time."""
+    site.ask(path)
+    first = site.ask(path)
+    assert first.status == 200
+    assert site.ask(path, If_None_Match=first.headers["Etag"]).status == 304
+
+
 def shown(site: Pages, path: str) -> Parsed:
     """A page that is there."""
     reply = site.ask(path)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import select
 import socket
-import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -163,23 +164,26 @@ def test_our_names(tmp_path: Path) -> None:
         assert 'href="/sub/static/style.css"' in pages.ask("/nosuch").text
 
 
-def test_a_slow_diff_holds_up_no_page(pages: Pages) -> None:
+def test_a_slow_diff_holds_up_no_page(config: Config) -> None:
     """Pages come while each process for diffs has one that never ends; more diffs are refused."""
-    with ThreadPoolExecutor(20) as clients:
-        for _ in range(20):
-            clients.submit(_give_up_soon, pages, "/diff/slow@x")
-        wait_until(lambda: pages.ask("/diff/a@b").status == 503, "no more diffs are taken")
+    with (
+        serving(config, command=FAKE_WORKER, seconds=600.0) as pages,
+        ExitStack() as stack,
+    ):
+        clients = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", pages.port)))
+            for _ in range(20)
+        ]
+        for client in clients:
+            client.sendall(b"GET /diff/slow@x HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        # Two have a process, and eight wait.
+        wait_until(lambda: len(select.select(clients, [], [], 0)[0]) == 10, "the rest is refused")
         refused = pages.ask("/diff/a@b")
+        assert refused.status == 503
         assert refused.headers["Retry-After"]
         assert "Etag" not in refused.headers
         assert pages.ask("/").status == 200
         assert pages.ask("/r/a@b").status == 200
-
-
-def _give_up_soon(pages: Pages, path: str) -> None:
-    with socket.create_connection(("127.0.0.1", pages.port)) as client:
-        client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
-        time.sleep(2)
 
 
 @pytest.mark.parametrize("name", ["slow@x", "dies@x", "lies@x"])
@@ -230,15 +234,22 @@ def test_who_says_nothing_is_hung_up_on(config: Config, monkeypatch: pytest.Monk
     """Half a request is waited for, but not for ever; so is somebody who takes no answer."""
     monkeypatch.setattr(server, "IDLE_SECONDS", 0.3)
     with serving(config, command=FAKE_WORKER) as pages:
+
+        def connections() -> int:
+            assert pages.server
+            return pages.server.connections
+
         with socket.create_connection(("127.0.0.1", pages.port), timeout=60) as half:
             half.sendall(b"GET / HTTP/1.1\r\nHost: local")
             assert half.recv(1) == b""
+        wait_until(lambda: connections() == 0, "it is hung up on")
         with socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             deaf.settimeout(60)
             deaf.connect(("127.0.0.1", pages.port))
             deaf.sendall(b"GET /r/big@x HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            time.sleep(3)
+            assert deaf.recv(1)
+            wait_until(lambda: connections() == 0, "it was waited for long enough")
             got = 0
             try:
                 while piece := deaf.recv(1 << 20):

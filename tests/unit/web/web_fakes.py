@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from patchsync.web.server import Server
+
 # Answers what it was asked for, as JSON. A name says what else to do.
 PROGRAM = """
 import json, sys, time
@@ -50,6 +52,8 @@ class Pages:
     """The server, asked with paths that are sent as they are given."""
 
     url: str
+    # Where it is one of this process
+    server: Server | None = None
 
     @property
     def port(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from worker_fakes import deliver
 
 from patchsync.analysis.engine import OnProgress, Updated
@@ -86,6 +87,19 @@ def test_what_takes_long_goes_on_in_another_task(
     deliver("analyse.update", "sample")
     (again,) = workers.sent
     assert (again.task, again.args, waits) == ("analyse.update", ["sample"], [0])
+
+
+def test_what_the_limit_of_a_task_ends_goes_on_too(
+    workers: Workers, updated: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a first reading of many groups may be."""
+
+    def too_long(on_progress: OnProgress) -> bool:
+        raise SoftTimeLimitExceeded
+
+    catching_up(monkeypatch, too_long)
+    deliver("analyse.update", "sample")
+    assert [again.task for again in workers.sent] == ["analyse.update"]
 
 
 def test_its_troubles_are_not_the_tasks(
