@@ -57,12 +57,12 @@ def day(seconds: float | None) -> str:
 
 
 def age(seconds: float, now: float | None = None) -> str:
-    """How long ago that was, as `3 hours`; `no time` of what is yet to come."""
+    """How long ago that was, as `3 hours`; of what is yet to come less than a second."""
     passed = (time.time() if now is None else now) - seconds
     for least, unit, name in _AGES:
         if passed >= least:
             return f"{passed // unit:.0f} {name}"
-    return f"{passed:.0f} seconds" if passed >= 1 else "no time"
+    return f"{passed:.0f} seconds" if passed >= 1 else "less than a second"
 
 
 def one_line(text: str) -> str:

@@ -84,12 +84,11 @@ def _moved(pairs: Sequence[tuple[int, int]]) -> set[int]:
         length = bisect_left(ends, before)
         ends[length : length + 1] = [before]
         lengths.append(length)
+    # Of those of one length the last one before another is the smallest: it goes before that.
     wanted = len(ends) - 1
     moved = set()
-    following = None
-    for (at, before), length in zip(reversed(pairs), reversed(lengths), strict=True):
-        if length == wanted and (following is None or before < following):
-            following = before
+    for (at, _), length in zip(reversed(pairs), reversed(lengths), strict=True):
+        if length == wanted:
             wanted -= 1
         else:
             moved.add(at)

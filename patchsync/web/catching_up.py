@@ -16,11 +16,16 @@ from patchsync.errors import PatchsyncError
 from patchsync.fleet.parent_death import die_with_parent
 from patchsync.web.answers import NICENESS
 
-logger = logging.getLogger(__name__)
+# By its name, not `__main__`, which it is in its process
+logger = logging.getLogger("patchsync.web.catching_up")
 
 PAUSE_SECONDS = 2.0
 # After a failure, where it may not write, and until a process that ended is started again
 LONG_PAUSE_SECONDS = 60.0
+NOT_WRITTEN = (
+    "the catalog is not brought up to date: this user may not write it, or another process has been"
+    " at it for long"
+)
 COMMAND = [sys.executable, "-m", "patchsync.web.catching_up"]
 
 
@@ -71,7 +76,7 @@ def main() -> None:
     said = ""
     while True:
         try:
-            trouble = "" if catch_up(config) else "the catalog cannot be written by this user"
+            trouble = "" if catch_up(config) else NOT_WRITTEN
         except PatchsyncError as error:
             trouble = str(error)
         if trouble != said:

@@ -37,7 +37,8 @@ from patchsync.web.answers import (
 )
 from patchsync.web.site import Site
 
-logger = logging.getLogger(__name__)
+# By its name, not `__main__`, which it is in its process
+logger = logging.getLogger("patchsync.web.worker")
 
 # A mail of 10 MB is parsed in less; it bounds address space, of which more is asked for than used.
 MEMORY = 3 << 30  # bytes

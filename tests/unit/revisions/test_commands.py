@@ -294,11 +294,12 @@ def test_no_mail_steers_a_terminal(store: FakeStore, arguments: tuple[str, ...])
     store.put(32, later, "<evil\u202eb@x>")
     store.config.patch_groups.write_text("<evil\u202e@x> <evil\u202eb@x>\n")
     with PatchViews(store.paths()) as views:
-        views.record([ShownPatch(patch_id=31, state=f"new{EVIL}", delegate=EVIL)], BEGAN + 1)
+        views.record([ShownPatch(patch_id=31, state=f"new{EVIL}", delegate="\nforged")], BEGAN + 1)
         views.record([ShownPatch(patch_id=32, state="new")], BEGAN + 1)
     result = run(store, *arguments)
     text = result.stdout
     assert (result.exit_code, "evil" in text) == (0, True)
+    assert not any(line.startswith("forged") for line in text.splitlines())
     # Colours are ours.
     assert STEERS.findall(re.sub(r"\x1b\[[0-9]*m", "", text)) == []
     if "--color" not in arguments:
@@ -318,8 +319,8 @@ def test_lines_fit_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("passed", "told"),
     [
-        (0, "no time"),
-        (-5e9, "no time"),
+        (0, "less than a second"),
+        (-5e9, "less than a second"),
         (59, "59 seconds"),
         (150, "2 minutes"),
         (7200, "2 hours"),

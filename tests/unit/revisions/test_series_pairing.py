@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+from random import Random
+
 from patchsync.range_diff.pairing import arrange
 from patchsync.range_diff.patch_text import PatchText
 from patchsync.revisions.model import PatchMail, Series, SubjectPrefix
@@ -79,6 +82,24 @@ def test_reordered() -> None:
         "3 4: ",
         "5 -: dropped",
     ]
+
+
+def test_as_few_as_can_be_moved(random: Random) -> None:
+    """Those that stay are in order, and none of those that moved could stay with them."""
+    for _ in range(50):
+        order = random.sample(range(1, 8), 7)
+        rows = paired(
+            parts(1, 7), parts(2, 7), *(f"{was}>{now}" for now, was in enumerate(order, 1))
+        )
+        stay = [int(row.split()[0]) for row in rows if "reordered" not in row]
+        assert stay == sorted(stay)
+        longest = max(
+            len(some)
+            for size in range(1, 8)
+            for some in combinations(order, size)
+            if list(some) == sorted(some)
+        )
+        assert len(stay) == longest
 
 
 def test_split_and_joined() -> None:

@@ -13,6 +13,7 @@ import pygit2
 import pytest
 
 from patchsync.config.addresses import quoted_name
+from patchsync.range_diff.pairing import MOST_PATCHES
 from patchsync.web import catching_up
 from tests.support.installation import wait_until
 from tests.unit.web.conftest import configuration, serving
@@ -239,9 +240,28 @@ def test_a_series(site: Pages) -> None:
     assert re.search(r"(?m)^2: +\d+ ! 2: +\d+ part 2\n    @@", text)
     said = json.loads(site.ask("/series/s2p1@x.json").body)
     assert [part["sign"] for part in said["parts"]] == ["=", "!"]
-    assert "No series before this one" in shown(site, "/series/s1p1@x").text
+    assert "no series before has a patch of it" in shown(site, "/series/s1p1@x").text
     assert site.ask("/series/s1p1@x.txt").status == 404
     assert site.ask("/series/s1p1@x.json").status == 404
+
+
+def test_a_series_of_too_many_parts(tmp_path: Path) -> None:
+    """It has its page, with all of them; only the difference is refused."""
+    store = WebStore(configuration(tmp_path))
+    parts = range(1, MOST_PATCHES + 2)
+    for version in (1, 2):
+        prefix = f"PATCH v{version}"
+        for part in parts:
+            name = f"v{version}p{part}"
+            subject = f"[{prefix} {part}/{len(parts)}] part"
+            store.add(**{name: patch_mail(f"<{name}@x>", subject=subject, day=version)})
+    store.group(*([f"<v{version}p{part}@x>" for version in (1, 2)] for part in parts))
+    store.catch_up()
+    with serving(store.config, seconds=120.0) as site:
+        page = shown(site, "/series/v2p1@x")
+        assert {f"/r/v2p{part}@x" for part in parts} <= set(page.links)
+        assert f"more than {MOST_PATCHES} patches" in page.text
+        assert site.ask("/series/v2p1@x.txt").status == 422
 
 
 def test_a_cover_letter(site: Pages) -> None:

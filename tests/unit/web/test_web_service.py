@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 
 from patchsync.config import FILE_VARIABLE, Config
 from patchsync.fleet.services import service_command
+from patchsync.revisions import catch_up as catch_up_module
+from patchsync.web import catching_up
 from tests.support.installation import free_port, wait_until
 from tests.unit.web.conftest import configuration
 from tests.unit.web.web_fakes import Pages
@@ -66,3 +69,20 @@ def test_it_takes_all_with_it(tmp_path: Path, number: signal.Signals) -> None:
         process.send_signal(number)
         assert process.wait(60) == (0 if number == signal.SIGTERM else -number)
         wait_until(lambda: not any(child.exists() for child in started), "all have ended")
+
+
+def test_a_catalog_that_is_not_written_is_told_of_once(
+    config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With both of its causes, by the name of the module, and again when it is written."""
+    written = iter([False, False, True])
+    monkeypatch.setenv(FILE_VARIABLE, str(config.source))
+    monkeypatch.setattr(catch_up_module, "catch_up", lambda _: next(written))
+    monkeypatch.setattr(os, "nice", lambda _: 0)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    with pytest.raises(StopIteration):
+        catching_up.main()
+    assert [(record.name, record.getMessage()) for record in caplog.records] == [
+        ("patchsync.web.catching_up", catching_up.NOT_WRITTEN),
+        ("patchsync.web.catching_up", "the catalog is brought up to date again"),
+    ]
