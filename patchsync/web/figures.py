@@ -114,14 +114,20 @@ def time_to_upstream(numbers: Mapping[int, int]) -> Chart:
 
 
 def difference_to_server(days: Sequence[date], largest: Mapping[str, Mapping[date, int]]) -> Chart:
-    """By how many patches we and the server differed; `largest`: the most of each day."""
+    """By how many patches we and the server differed; `largest`: the most of each day.
+
+    Of each ten minutes only the last counts: new patches that were fetched by then are none.
+    """
     figures = {name: tuple(map(of_project.get, days)) for name, of_project in largest.items()}
     known = {name: values for name, values in figures.items() if _most(values) is not None}
     rows = _rows(known, merge=_most)
     summary = "No round yet."
     if rows:
         told = "; ".join(f"{row.name} {_worst(row, days)}" for row in rows)
-        summary = f"From {days[0]} to {days[-1]} ours differed from the server's: {told}."
+        summary = (
+            f"From {days[0]} to {days[-1]}, as seen last in each ten minutes, ours differed from "
+            f"the server's: {told}."
+        )
     return Chart(
         name="difference",
         title="Difference to the server",

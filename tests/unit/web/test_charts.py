@@ -178,8 +178,8 @@ def test_the_difference_is_told() -> None:
     told = difference_to_server(days, {"netdev": {END: 3, days[4]: 12}, "u-boot": {END: 0}})
     assert told.rows[0].values[:5] == (None, None, None, None, 12)
     assert told.summary == (
-        f"From {days[0]} to {END} ours differed from the server's: "
-        f"netdev by at most 12, on {days[4]}; u-boot never."
+        f"From {days[0]} to {END}, as seen last in each ten minutes, ours differed from the "
+        f"server's: netdev by at most 12, on {days[4]}; u-boot never."
     )
     assert b"<circle" in told.draw()
 

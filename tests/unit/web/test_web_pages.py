@@ -167,6 +167,15 @@ def test_all_revisions_of_a_patch(site: Pages) -> None:
     assert ("link", "href", "/r/v2@x") in page.attributes
 
 
+@pytest.mark.parametrize(("name", "before"), [("v3@x", ["v2@x"]), ("v1@x", []), ("alone@x", [])])
+def test_what_changed_in_the_one_asked_for_stands_first(
+    site: Pages, name: str, before: list[str]
+) -> None:
+    """Whoever comes from the check of a late revision need not look for it below the others."""
+    intro, _, _ = site.ask(f"/r/{name}").text.partition("<h2")
+    assert re.findall('href="/diff/([^"]*)"', intro) == [f"{each}/{name}" for each in before]
+
+
 @pytest.mark.parametrize("name", ["v2@x", "%3Cv2@x%3E", "2"])
 def test_a_patch_by_any_of_its_names(site: Pages, name: str) -> None:
     """Message-id with and without brackets, and patchwork id; the link for good is one."""
