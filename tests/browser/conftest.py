@@ -18,6 +18,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 HOW = "there is no chromium to look at the pages with: apt install chromium fonts-dejavu-core"
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 360, "height": 740}
+# Of a start, and of whatever a test waits for: a machine may be busy
+MOST_SECONDS = 240
 
 
 @dataclass
@@ -59,7 +61,9 @@ def browser() -> Iterator[Browser]:
         pytest.skip(HOW)
     with sync_playwright() as playwright:
         # In a container, where one is root, its own sandbox does not start.
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, chromium_sandbox=False)
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, chromium_sandbox=False, timeout=MOST_SECONDS * 1000
+        )
         yield browser
         browser.close()
 
@@ -86,6 +90,7 @@ def window(request: pytest.FixtureRequest, browser: Browser, world: World) -> It
     """
     settings = dict(getattr(request, "param", {}))
     context = browser.new_context(viewport=settings.pop("viewport", DESKTOP), **settings)  # type: ignore[arg-type]
+    context.set_default_timeout(MOST_SECONDS * 1000)
     window = Window(context.new_page(), world.url)
     yield window
     context.close()

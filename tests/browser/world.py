@@ -39,7 +39,7 @@ port = {port}
 url = "http://127.0.0.1:{port}"
 archive = "http://127.0.0.1:{port}/nosuch/{{message_id}}"
 """
-START_SECONDS = 60
+START_SECONDS = 240
 
 # What would do something, were it not text: run, load, leave its attribute, its element, its line
 RUNS = "<script>pwned()</script>"
@@ -98,7 +98,7 @@ class World:
     def target_url(self, patch_id: int) -> str:
         """Where the check leads that Patchwork shows on a patch."""
         url = f"{self.pushing.standin.url}/api/1.3/patches/{patch_id}/checks/"
-        checks = requests.get(f"{url}?context=pasta&order=-id", timeout=10).json()
+        checks = requests.get(f"{url}?context=pasta&order=-id", timeout=60).json()
         return str(checks[0]["target_url"])
 
 
@@ -201,5 +201,5 @@ def _serving(installation: Installation, port: int) -> Iterator[None]:
 def _answers(port: int) -> bool:
     try:
         return requests.get(f"http://127.0.0.1:{port}/health", timeout=10).ok
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False

@@ -25,6 +25,8 @@ WEB = '[web]\narchive = "https://lore.example.org/r/{message_id}"\n'
 SCRIPT = "<script>alert(1)</script>"
 EVIL_ID = f'<a/b%25+"{SCRIPT}@x>'
 RTL = "\u202egnp.exe"
+# Seconds: what keeps the catalog leaves the processors to others, and after a failure waits 60
+LONG = 140
 
 
 class Parsed(HTMLParser):
@@ -398,6 +400,6 @@ def test_a_new_mail_comes_by_itself(tmp_path: Path) -> None:
     store.add(first=patch_mail("<first@x>"))
     store.group()
     with serving(store.config, catch_up=catching_up.COMMAND, seconds=120.0) as site:
-        wait_until(lambda: site.ask("/r/first@x").status == 200, "the first one is there")
+        wait_until(lambda: site.ask("/r/first@x").status == 200, "the first one is there", LONG)
         store.add(second=patch_mail("<second@x>"))
-        wait_until(lambda: site.ask("/r/second@x").status == 200, "the second one is there")
+        wait_until(lambda: site.ask("/r/second@x").status == 200, "the second one is there", LONG)

@@ -6,7 +6,7 @@ import json
 import select
 import socket
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -226,23 +226,20 @@ def test_a_flood_is_bounded(pages: Pages) -> None:
 def _answers(pages: Pages) -> bool:
     try:
         return pages.ask("/health").status == 200
-    except (ConnectionError, OSError):
+    except OSError:
         return False
 
 
 def test_who_says_nothing_is_hung_up_on(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """Half a request is waited for, but not for ever; so is somebody who takes no answer."""
-    monkeypatch.setattr(server, "IDLE_SECONDS", 0.3)
+    # Of whole requests, too, which on a busy machine may take longer than half a one has here
     with serving(config, command=FAKE_WORKER) as pages:
+        monkeypatch.setattr(server, "IDLE_SECONDS", 0.3)
 
         def connections() -> int:
             assert pages.server
             return pages.server.connections
 
-        with socket.create_connection(("127.0.0.1", pages.port), timeout=60) as half:
-            half.sendall(b"GET / HTTP/1.1\r\nHost: local")
-            assert half.recv(1) == b""
-        wait_until(lambda: connections() == 0, "it is hung up on")
         with socket.socket() as deaf:
             deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             deaf.settimeout(60)
@@ -257,6 +254,13 @@ def test_who_says_nothing_is_hung_up_on(config: Config, monkeypatch: pytest.Monk
             except ConnectionError:
                 pass
             assert got < 4 << 20
+    with (
+        serving(config, command=FAKE_WORKER) as pages,
+        socket.create_connection(("127.0.0.1", pages.port), timeout=60) as half,
+        suppress(ConnectionError),
+    ):
+        half.sendall(b"GET / HTTP/1.1\r\nHost: local")
+        assert half.recv(1) == b""
 
 
 def test_real_processes(config: Config) -> None:

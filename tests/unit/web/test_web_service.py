@@ -62,7 +62,7 @@ def test_it_takes_all_with_it(tmp_path: Path, number: signal.Signals) -> None:
     config = configuration(tmp_path, f"[web]\nport = {port}\n")
     pages = Pages(f"http://127.0.0.1:{port}")
     with service(config) as process:
-        wait_until(lambda: answers(pages), "the pages are there")
+        wait_until(lambda: answers(pages), "the pages are there", 240)
         started = children(process)
         assert len(started) == 2  # One for pages, and one for the catalog
         assert not any(b"s3cret" in (child / "environ").read_bytes() for child in started)
