@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pygit2 import Repository
+from pygit2 import Mailmap, Repository
 
 from patchsync.analysis.commits import open_repository
 from patchsync.analysis.patch import NotAPatch
@@ -15,9 +15,14 @@ from patchsync.config import Config
 from patchsync.errors import ConfigError, GiveUp, NoPredecessor, PatchTooLarge, UnknownPatch
 from patchsync.range_diff.compare import DiffLine, compare
 from patchsync.range_diff.pairing import MOST_PATCHES, Pair, arrange
-from patchsync.range_diff.patch_text import PatchText, read_commit_text, read_mail_text
+from patchsync.range_diff.patch_text import (
+    PatchText,
+    read_commit_text,
+    read_mail_text,
+    read_mailmap,
+)
 from patchsync.revisions.catalog import Catalog
-from patchsync.revisions.history import find_name, history_of
+from patchsync.revisions.history import find_name, history_of, repository_of
 from patchsync.revisions.model import PatchHistory, PatchMail, Series, UpstreamCommit
 from patchsync.revisions.series_pairing import current_parts, pair_parts
 
@@ -74,12 +79,14 @@ def compare_revisions(
     else:
         names = find_name(config, catalog, left), find_name(config, catalog, right)
     mails = catalog.mails(names)
-    # The author of a mail is called as that of the commit then, by the repository's .mailmap.
-    repository = next((_repository(config, name) for name in names if name not in mails), None)
+    # What is no mail is a commit: without a repository there is nothing to compare.
+    commits = [name for name in names if name not in mails]
+    repository = _demanded(config, commits[0]) if commits else repository_of(config)
+    mailmap = read_mailmap(repository) if repository else None
     texts = []
     for name in names:
         try:
-            texts.append(_read(catalog, mails.get(name), name, repository))
+            texts.append(_read(catalog, mails.get(name), name, repository, mailmap))
         except NotAPatch as reason:
             raise GiveUp(f"{name} is no patch: {reason}") from None
     pair = Pair(texts[0], texts[1], 1, 1)
@@ -139,7 +146,7 @@ def compare_series(
         raise PatchTooLarge(f"a series has more than {MOST_PATCHES} patches")
     groups = catalog.groups_of(mail.message_id for mails in parts for mail in mails)
     pairing = pair_parts(parts[0], parts[1], groups)
-    texts, troubles = _texts(catalog, parts[0] + parts[1])
+    texts, troubles = _texts(config, catalog, parts[0] + parts[1])
     left_texts, right_texts = ([texts[mail.message_id] for mail in mails] for mails in parts)
     diffs = []
     for pair in arrange(left_texts, right_texts, pairing.became):
@@ -205,13 +212,15 @@ def earlier_series(catalog: Catalog, series: Series) -> Series | None:
 
 
 def _texts(
-    catalog: Catalog, mails: Iterable[PatchMail]
+    config: Config, catalog: Catalog, mails: Iterable[PatchMail]
 ) -> tuple[dict[str, PatchText], dict[str, str]]:
     """What counts of each mail, by message-id; and of those that cannot be read, why."""
     texts, troubles = {}, {}
+    repository = repository_of(config)
+    mailmap = read_mailmap(repository) if repository else None
     for mail in mails:
         try:
-            texts[mail.message_id] = _read(catalog, mail, mail.message_id)
+            texts[mail.message_id] = _read_mail(catalog, mail, mailmap)
         except (NotAPatch, PatchTooLarge) as error:
             texts[mail.message_id] = PatchText(
                 name=_short_name(mail),
@@ -225,20 +234,28 @@ def _texts(
 
 
 def _read(
-    catalog: Catalog, mail: PatchMail | None, name: str, repository: Repository | None = None
+    catalog: Catalog,
+    mail: PatchMail | None,
+    name: str,
+    repository: Repository | None,
+    mailmap: Mailmap | None,
 ) -> PatchText:
     """What counts of a mail, or without one of a commit of the repository. Raises NotAPatch."""
     if mail:
-        return read_mail_text(catalog.raws(name), _short_name(mail), repository)
+        return _read_mail(catalog, mail, mailmap)
     assert repository is not None
     return read_commit_text(repository, name)
+
+
+def _read_mail(catalog: Catalog, mail: PatchMail, mailmap: Mailmap | None) -> PatchText:
+    return read_mail_text(catalog.raws(mail.message_id), _short_name(mail), mailmap)
 
 
 def _short_name(mail: PatchMail) -> str:
     return str(mail.patches[0].patch_id) if mail.patches else mail.message_id.strip("<>")
 
 
-def _repository(config: Config, name: str) -> Repository:
+def _demanded(config: Config, name: str) -> Repository:
     repo = read_settings(config).repo
     if repo is None:
         raise ConfigError(f"{name} is a commit; to read it, [analysis] repo has to be set")

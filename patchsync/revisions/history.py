@@ -87,7 +87,7 @@ def _find_commit(config: Config, catalog: Catalog, text: str) -> str:
 
 def read_commits(config: Config, catalog: Catalog, hashes: Iterable[str]) -> list[UpstreamCommit]:
     """What the repository, where one is configured, says of commits; by their date."""
-    repository = _repository(config)
+    repository = repository_of(config)
     commits = [_read_commit(repository, catalog, commit_hash) for commit_hash in hashes]
     return sorted(commits, key=lambda commit: (commit.date or 0, commit.commit_hash))
 
@@ -110,8 +110,8 @@ def _read_commit(
     return UpstreamCommit(commit_hash=commit_hash, date=times.committed if times else None)
 
 
-def _repository(config: Config) -> Repository | None:
-    """None where there is none that can be read, which `patchsync check` tells."""
+def repository_of(config: Config) -> Repository | None:
+    """That of [analysis] repo; None where none can be read, as `patchsync check` tells."""
     with suppress(PatchsyncError):
         if repo := read_settings(config).repo:
             return open_repository(repo)

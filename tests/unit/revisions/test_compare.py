@@ -141,6 +141,25 @@ def test_what_the_maintainer_changed(upstream: tuple[FakeStore, str]) -> None:
     assert diff_json(store.config, found)["right"] == {"hash": commit}
 
 
+def test_authors_are_called_as_the_mailmap_says(tmp_path: Path) -> None:
+    """Those of mails and of a series too; without a repository that opens as they said."""
+    repository = pygit2.init_repository(tmp_path / "repo")
+    commit_to(repository, "Before\n", "a\nb\n", 0)
+    (tmp_path / "repo/.mailmap").write_text("Ann One <ann@new.org> <ann@old.org>\n")
+    tables = f'[analysis]\nrepo = "{tmp_path / "repo"}"\nupstream = "main"\n'
+    store = FakeStore(tmp_path / "store", tables)
+    store.put(1, revision("[PATCH] a change", author="Ann <ann@old.org>"))
+    store.put(2, revision("[PATCH v2] a change", author="Ann One <ann@new.org>", at=DAY))
+    store.group("1 2")
+    assert compared(store, 2).pair.sign == "="
+    assert rows(series(store, 2)) == ["1 = 1"]
+    (tmp_path / "repo").rename(tmp_path / "elsewhere")
+    expected = ["-Author: Ann <ann@old.org>", "+Author: Ann One <ann@new.org>"]
+    with Catalog.open(store.config) as catalog:
+        assert changed(compare_revisions(store.config, catalog, "2")) == expected
+        assert changed(compare_series(store.config, catalog, "2").parts[0]) == expected
+
+
 def test_commits_that_cannot_be_compared(tmp_path: Path, upstream: tuple[FakeStore, str]) -> None:
     """One of no patch, one of a repository that is not configured."""
     store, commit = upstream
