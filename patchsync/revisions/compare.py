@@ -26,6 +26,9 @@ from patchsync.revisions.history import find_name, history_of, repository_of
 from patchsync.revisions.model import PatchHistory, PatchMail, Series, UpstreamCommit
 from patchsync.revisions.series_pairing import current_parts, pair_parts
 
+# Of all parts of a series together, as mails and as texts; what is beyond is left out.
+MOST_BYTES = 64 << 20
+MOST_LINES = 500_000
 _SAID_BY_SIGN = (("new",), ("dropped",))
 
 
@@ -146,8 +149,12 @@ def compare_series(
         raise PatchTooLarge(f"a series has more than {MOST_PATCHES} patches")
     groups = catalog.groups_of(mail.message_id for mails in parts for mail in mails)
     pairing = pair_parts(parts[0], parts[1], groups)
-    texts, troubles = _texts(config, catalog, parts[0] + parts[1])
-    left_texts, right_texts = ([texts[mail.message_id] for mail in mails] for mails in parts)
+    repository = repository_of(config)
+    mailmap = read_mailmap(repository) if repository else None
+    # Each side has its own bounds: where one is too large, the first parts of both are compared.
+    sides = [_texts(catalog, mails, mailmap) for mails in parts]
+    left_texts, right_texts = (texts for texts, _ in sides)
+    troubles = sides[0][1] | sides[1][1]
     diffs = []
     for pair in arrange(left_texts, right_texts, pairing.became):
         at, to = pair.left_number - 1, pair.right_number - 1
@@ -212,25 +219,39 @@ def earlier_series(catalog: Catalog, series: Series) -> Series | None:
 
 
 def _texts(
-    config: Config, catalog: Catalog, mails: Iterable[PatchMail]
-) -> tuple[dict[str, PatchText], dict[str, str]]:
-    """What counts of each mail, by message-id; and of those that cannot be read, why."""
-    texts, troubles = {}, {}
-    repository = repository_of(config)
-    mailmap = read_mailmap(repository) if repository else None
+    catalog: Catalog, mails: Iterable[PatchMail], mailmap: Mailmap | None
+) -> tuple[list[PatchText], dict[str, str]]:
+    """What counts of each mail; and of those that cannot be read, by message-id, why."""
+    texts, troubles = [], {}
+    size = lines = 0
     for mail in mails:
-        try:
-            texts[mail.message_id] = _read_mail(catalog, mail, mailmap)
-        except (NotAPatch, PatchTooLarge) as error:
-            texts[mail.message_id] = PatchText(
-                name=_short_name(mail),
-                title=mail.title,
-                text=mail.message_id.encode(),  # It is equal to no other.
-                diff_at=0,
-                diff_lines=0,
+        text = None
+        if size > MOST_BYTES or lines > MOST_LINES:
+            troubles[mail.message_id] = (
+                f"{mail.message_id} is left out: the parts before it have more than"
+                f" {MOST_BYTES >> 20} MB or {MOST_LINES:,} lines"
             )
-            troubles[mail.message_id] = f"{mail.message_id} cannot be read: {error}"
+        else:
+            raws = catalog.raws(mail.message_id)
+            size += sum(map(len, raws))
+            try:
+                text = read_mail_text(raws, _short_name(mail), mailmap)
+                size += len(text.text)
+                lines += text.text.count(b"\n")
+            except (NotAPatch, PatchTooLarge) as error:
+                troubles[mail.message_id] = f"{mail.message_id} cannot be read: {error}"
+        texts.append(text or _unread(mail))
     return texts, troubles
+
+
+def _unread(mail: PatchMail) -> PatchText:
+    return PatchText(
+        name=_short_name(mail),
+        title=mail.title,
+        text=mail.message_id.encode(),  # It is equal to no other.
+        diff_at=0,
+        diff_lines=0,
+    )
 
 
 def _read(
@@ -242,13 +263,9 @@ def _read(
 ) -> PatchText:
     """What counts of a mail, or without one of a commit of the repository. Raises NotAPatch."""
     if mail:
-        return _read_mail(catalog, mail, mailmap)
+        return read_mail_text(catalog.raws(name), _short_name(mail), mailmap)
     assert repository is not None
     return read_commit_text(repository, name)
-
-
-def _read_mail(catalog: Catalog, mail: PatchMail, mailmap: Mailmap | None) -> PatchText:
-    return read_mail_text(catalog.raws(mail.message_id), _short_name(mail), mailmap)
 
 
 def _short_name(mail: PatchMail) -> str:

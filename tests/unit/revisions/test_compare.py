@@ -290,6 +290,30 @@ def test_a_part_that_cannot_be_compared(tmp_path: Path, monkeypatch: pytest.Monk
         series(store, 21)
 
 
+@pytest.mark.parametrize(("bound", "most"), [("MOST_BYTES", 2000), ("MOST_LINES", 30)])
+def test_a_series_that_is_too_large_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
+) -> None:
+    """The first parts are compared; of the others not even the mails are read."""
+    store = FakeStore(tmp_path / "store")
+    for version in (1, 2):
+        put_series(store, version, [f"{each} {version}" for each in "abcdefgh"])
+    store.group(*(f"1{part} 2{part}" for part in range(1, 9)))
+    assert all(part.lines for part in series(store, 21).parts)
+    monkeypatch.setattr(compare_module, bound, most)
+    read: list[str] = []
+    raws = Catalog.raws
+    monkeypatch.setattr(
+        Catalog, "raws", lambda self, message_id: read.append(message_id) or raws(self, message_id)
+    )
+    found = series(store, 21).parts
+    assert found[0].lines and not found[0].remarks
+    last = found[-1]
+    assert (last.pair.sign, last.lines, len(last.remarks)) == ("!", (), 2)
+    assert "<18@example.org> is left out: the parts before it have more than" in last.remarks[0]
+    assert name(11) in read and name(18) not in read and name(28) not in read
+
+
 def test_a_real_series(tmp_path: Path) -> None:
     """Parts of jailhouse that changed their places, by the groups that the real PaStA found."""
     config = real_store(tmp_path)
