@@ -29,6 +29,7 @@ from patchsync.revisions.catalog_file import (
     remove_damaged,
     slots,
 )
+from patchsync.revisions.catalog_groups import not_named
 from patchsync.revisions.catalog_search import find_listed
 from patchsync.revisions.model import PatchInProject, PatchMail, Series, SubjectPrefix
 from patchsync.revisions.subject import read_subject
@@ -189,6 +190,17 @@ class Catalog:
             else _alone(name)
             for name in wanted
         }
+
+    def not_grouped(self, message_ids: Iterable[str]) -> set[str]:
+        """Those of the mails that patch-groups did not name: nobody looked for their revisions yet.
+
+        Of one alone it says that there are none.
+        """
+        names = [name for name in message_ids if _is_text(name)]
+        return not_named(
+            self._file,
+            (name for name, group in self.groups_of(names).items() if group == _alone(name)),
+        )
 
     def commits_named(self, beginning: str) -> list[str]:
         """Hashes of commits in groups that begin so, at most two; `beginning`: from 7 digits."""

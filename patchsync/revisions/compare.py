@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pygit2 import Mailmap, Repository
@@ -24,7 +24,13 @@ from patchsync.range_diff.patch_text import (
 from patchsync.revisions.catalog import Catalog
 from patchsync.revisions.history import find_name, history_of, repository_of
 from patchsync.revisions.model import PatchHistory, PatchMail, Series, UpstreamCommit
-from patchsync.revisions.series_pairing import current_parts, pair_parts
+from patchsync.revisions.series_pairing import (
+    NOT_GROUPED,
+    Pairing,
+    current_parts,
+    pair_parts,
+    pair_ungrouped,
+)
 
 # Of all parts of a series together, as mails and as texts; what is beyond is left out.
 MOST_BYTES = 64 << 20
@@ -147,20 +153,27 @@ def compare_series(
     parts = [current_parts(series) for series in (left, right)]
     if max(map(len, parts)) > MOST_PATCHES:
         raise PatchTooLarge(f"a series has more than {MOST_PATCHES} patches")
-    groups = catalog.groups_of(mail.message_id for mails in parts for mail in mails)
-    pairing = pair_parts(parts[0], parts[1], groups)
     repository = repository_of(config)
     mailmap = read_mailmap(repository) if repository else None
     # Each side has its own bounds: where one is too large, the first parts of both are compared.
     sides = [_texts(catalog, mails, mailmap) for mails in parts]
     left_texts, right_texts = (texts for texts, _ in sides)
     troubles = sides[0][1] | sides[1][1]
+    readable = {
+        mail.message_id: text
+        for mails, (texts, _) in zip(parts, sides, strict=True)
+        for mail, text in zip(mails, texts, strict=True)
+        if mail.message_id not in troubles
+    }
+    pairing, as_git, unpaired = _pairing(catalog, parts[0], parts[1], readable)
     diffs = []
     for pair in arrange(left_texts, right_texts, pairing.became):
         at, to = pair.left_number - 1, pair.right_number - 1
         old = parts[0][at] if pair.left else None
         new = parts[1][to] if pair.right else None
-        remarks = pairing.right_remarks.get(to, ()) if new else pairing.left_remarks[at]
+        told = pairing.right_remarks.get(to, ()) if new else pairing.left_remarks[at]
+        if old and new and as_git.get(old.message_id) == new.message_id:
+            told += (f"{NOT_GROUPED}: paired as git range-diff does",)
         unread = [
             troubles[mail.message_id] for mail in (old, new) if mail and mail.message_id in troubles
         ]
@@ -175,11 +188,33 @@ def compare_series(
             left_number=old.prefix.part if old else 0, right_number=new.prefix.part if new else 0
         )
         part = PartDiff(
-            pair=numbered, left=old, right=new, lines=tuple(lines), remarks=(*remarks, *unread)
+            pair=numbered, left=old, right=new, lines=tuple(lines), remarks=(*told, *unread)
         )
         diffs.append(part)
-    remarks = (*_remarks_on(left, "before"), *_remarks_on(right, "now"))
+    remarks = (*_remarks_on(left, "before"), *_remarks_on(right, "now"), *unpaired)
     return SeriesDiff(left=left, right=right, parts=tuple(diffs), remarks=remarks)
+
+
+def _pairing(
+    catalog: Catalog,
+    left: Sequence[PatchMail],
+    right: Sequence[PatchMail],
+    texts: Mapping[str, PatchText],
+) -> tuple[Pairing, Mapping[str, str], tuple[str, ...]]:
+    """What became of the parts; which pairs are not of the groups; what is to be told of that."""
+    names = [mail.message_id for mail in (*left, *right)]
+    ungrouped = catalog.not_grouped(names)
+    groups: dict[str, object] = {
+        name: group for name, group in catalog.groups_of(names).items() if name not in ungrouped
+    }
+    try:
+        as_git = pair_ungrouped(left, right, groups, texts)
+    except PatchTooLarge as error:
+        told = f"what is not grouped yet is not paired: {error}"
+        return pair_parts(left, right, groups), {}, (told,)
+    # As if each of these pairs were a group
+    groups |= {name: pair for pair in as_git.items() for name in pair}
+    return pair_parts(left, right, groups), as_git, ()
 
 
 def find_series(config: Config, catalog: Catalog, text: str) -> Series:

@@ -11,7 +11,7 @@ import pytest
 from catalog_fakes import BEGAN, DAY, FakeStore, mail, name
 
 from patchsync.errors import ConfigError, GiveUp, NoPredecessor, PatchTooLarge, UnknownPatch
-from patchsync.range_diff import patch_text
+from patchsync.range_diff import pairing, patch_text
 from patchsync.revisions import compare as compare_module
 from patchsync.revisions.as_json import diff_json, series_diff_json
 from patchsync.revisions.catalog import Catalog
@@ -240,6 +240,50 @@ def test_a_split(tmp_path: Path) -> None:
     ]
 
 
+def put_long_series(store: FakeStore, version: int, *words: str) -> None:
+    """As `put_series`, but of patches of ten lines; of "word:more" one of them is another."""
+    for part, word in enumerate(words, start=1):
+        word, _, last = word.partition(":")
+        lines = [*(f"+{word} {number}" for number in range(9)), f"+{last or word} at last"]
+        raw = mail(f"[PATCH v{version} {part}/{len(words)}] {word}", at=version * DAY + part)
+        diff = "\n".join(["@@ -1 +1,11 @@", " a", *lines, ""]).encode()
+        raw = raw.replace(b"@@ -1 +1 @@\n-a\n+b\n", diff)
+        store.put(10 * version + part, raw)
+
+
+def test_what_is_not_grouped_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paired as git range-diff does it, but for what the groups pair, or have as two patches."""
+    store = FakeStore(tmp_path / "store")
+    put_long_series(store, 1, "a", "b", "c", "gone")
+    put_long_series(store, 2, "a", "x", "b:new", "c:new")
+    store.group("11 21", "12", "13", "14", "24")
+    paired = "not grouped yet: paired as git range-diff does"
+    another = "has the same title, but is another patch to the groups"
+    new = "- > 2: new: not grouped yet"
+    found = series(store, 21)
+    assert rows(found) == [
+        "1 = 1",
+        new,
+        f"2 ! 3: {paired}",
+        f"3 < -: dropped: part 4 now {another}",
+        "4 < -: dropped",
+        f"- > 4: new: part 3 before {another}",
+    ]
+    assert series_diff_json(store.config, found)["parts"][2]["remarks"] == [paired]
+    # The other way round: the earlier one is not grouped.
+    store.group("21 29", "22", "23", "24")
+    both = [f"1 = 1: {paired}", "- > 2: new", f"2 ! 3: {paired}", f"3 ! 4: {paired}"]
+    assert rows(series(store, 21, 11)) == [*both, "4 < -: dropped: not grouped yet"]
+    # Nothing is grouped, as before the first analysis.
+    store.group("98 99")
+    both[1] = new
+    assert rows(series(store, 21, 11)) == [*both, "4 < -: dropped: not grouped yet"]
+    monkeypatch.setattr(pairing, "MOST_LINES", 10)
+    found = series(store, 21, 11)
+    assert rows(found)[-1] == "- > 4: new: not grouped yet"
+    assert "not grouped yet is not paired: the series have too many lines" in found.remarks[0]
+
+
 def test_missing_parts_and_parts_that_came_twice(tmp_path: Path) -> None:
     """They are told; what is there is compared under its own number."""
     store = FakeStore(tmp_path / "store")
@@ -247,7 +291,7 @@ def test_missing_parts_and_parts_that_came_twice(tmp_path: Path) -> None:
     put_series(store, 2, ["a", "b", "c"])
     again = revision("[PATCH v2 3/3] c", change="c again", at=2 * DAY + 9, answers=["cover2"])
     store.put(29, again)
-    store.group("11 21", "13 23 29")
+    store.group("11 21", "13 23 29", "22")
     found = series(store, 21)
     assert rows(found) == ["1 = 1", "- > 2: new", "3 ! 3"]
     assert found.remarks == (
