@@ -9,7 +9,7 @@ from contextlib import suppress
 from pygit2 import Commit, GitError, Repository
 
 from patchsync.analysis.commits import open_repository
-from patchsync.analysis.lookup import look_up_commit
+from patchsync.analysis.lookup import look_up_commit, why_unknown
 from patchsync.analysis.settings import read_settings
 from patchsync.config import Config
 from patchsync.errors import GiveUp, PatchsyncError, UnknownPatch
@@ -70,7 +70,7 @@ def find_name(config: Config, catalog: Catalog, text: str) -> str:
             return mails[0].message_id
     if _HASH.fullmatch(text):
         return _find_commit(config, catalog, text.lower())
-    raise UnknownPatch(f"{text!r} is no patch in the store; is it fetched yet?")
+    raise UnknownPatch(f"{text!r} is no patch in the store; {why_unknown(text)}")
 
 
 def _find_commit(config: Config, catalog: Catalog, text: str) -> str:

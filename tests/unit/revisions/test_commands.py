@@ -161,6 +161,17 @@ def test_what_nobody_knows(store: FakeStore, command: str) -> None:
     assert result.stderr == "Error: '99' is no patch in the store; is it fetched yet?\n"
 
 
+@pytest.mark.parametrize("command", ["show", "diff", "explain"])
+@pytest.mark.parametrize("text", ["", "zzz", "12ab", "0"])
+def test_what_is_no_name(store: FakeStore, command: str, text: str) -> None:
+    """Which kinds of names are taken."""
+    result = run(store, command, text)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"Error: '{text}' is no ")
+    kinds = "give a message-id, a patchwork id, or a commit's hash of at least 7 digits\n"
+    assert result.stderr.endswith(f" in the store; {kinds}")
+
+
 def test_diff(store: FakeStore) -> None:
     """In git's form; with one name since its predecessor."""
     lines = said(store, "diff", "2")
