@@ -68,7 +68,9 @@ def read_mail_text(
             reason = str(error)
     if not found:
         raise NotAPatch(reason)
-    mail = next((mail for mail in found if read_sections(mail.diff)), found[0])
+    mail = found[0]
+    if len(found) > 1:
+        mail = next((mail for mail in found if read_sections(mail.diff)), mail)
     return _patch_text(
         name=name or mail.message_id,
         title=mail.title,
