@@ -241,14 +241,22 @@ class Catalog:
             return None
         return _series_of(self._mails_where("series", [number]))
 
-    def series_of_change(self, change_id: str) -> list[str]:
-        """Keys of the series that have this change-id (b4's), by version."""
-        rows = self._file.rows(
-            "SELECT message_id FROM mail WHERE change_id = ? ORDER BY version, part LIMIT 1000",
-            change_id if _is_text(change_id) else None,
-        )
-        mails = self.mails(name for (name,) in rows)
-        return list(dict.fromkeys(mails[name].series_key for (name,) in rows))
+    def mails_of_same_change(self, message_ids: Iterable[str]) -> list[PatchMail]:
+        """The mails with a change-id (b4's) that one of these has, these too; the last 1000."""
+        changes: set[str] = set()
+        for some in pieces([name for name in message_ids if _is_text(name)]):
+            query = f"""
+                SELECT change_id FROM mail
+                WHERE message_id IN {slots(some)} AND change_id IS NOT NULL
+            """  # noqa: S608
+            changes.update(change for (change,) in self._file.rows(query, *some))
+        numbers: list[int] = []
+        for those in pieces(sorted(changes)):
+            query = f"""
+                SELECT id FROM mail WHERE change_id IN {slots(those)} ORDER BY id DESC LIMIT 1000
+            """  # noqa: S608
+            numbers += [number for (number,) in self._file.rows(query, *those)]
+        return self._mails_where("id", sorted(numbers)[-1000:])
 
     # Pages
 

@@ -147,8 +147,10 @@ def compare_series(
     right = find_series(config, catalog, name)
     left = find_series(config, catalog, before) if before else earlier_series(catalog, right)
     if left is None:
+        own = {mail.message_id for mail in right.mails}
+        yet = ", to the groups; they do not have it yet" if own == catalog.not_grouped(own) else ""
         raise NoPredecessor(
-            f"{right.title!r}, version {right.version}: no series before has a patch of it"
+            f"{right.title!r}, version {right.version}: no series before has a patch of it{yet}"
         )
     parts = [current_parts(series) for series in (left, right)]
     if max(map(len, parts)) > MOST_PATCHES:
@@ -236,6 +238,7 @@ def earlier_series(catalog: Catalog, series: Series) -> Series | None:
     """The version before: the last one before it that has most of the same patches, by the groups.
 
     Who has less than half of what another one has is none: a part that was sent again by itself.
+    Where the groups know of none, it is the last one before it with the same change-id.
     """
     own = {mail.message_id for mail in series.mails}
     groups = catalog.groups_of(own)
@@ -250,6 +253,13 @@ def earlier_series(catalog: Catalog, series: Series) -> Series | None:
             posted[mail.series_key] = max(mail.date, posted.get(mail.series_key, mail.date))
     most = max(map(len, shared.values()), default=0)
     keys = [key for key, common in shared.items() if 2 * len(common) >= most]
+    if not keys:
+        posted = {
+            mail.series_key: mail.date  # They are in order of time.
+            for mail in catalog.mails_of_same_change(own)
+            if mail.date < began and mail.series_key != series.key
+        }
+        keys = list(posted)
     return catalog.series(max(keys, key=posted.__getitem__)) if keys else None
 
 

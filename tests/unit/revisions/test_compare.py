@@ -316,6 +316,27 @@ def test_the_version_before(tmp_path: Path) -> None:
     assert series(store, 5).left.version == 2
 
 
+def test_the_version_before_by_its_change_id(tmp_path: Path) -> None:
+    """The last one before it that has the same, where the groups know of none."""
+    store = FakeStore(tmp_path / "store")
+    change = "X-Change-ID: 20260101-topic-0123456789ab\n"
+    for version in (1, 2, 3, 4):
+        subject = f"[PATCH v{version}] called {version}"
+        store.put(version, revision(subject, at=version * DAY, headers=change))
+    store.put(5, revision("[PATCH v3] called 3", at=2.5 * DAY, headers=change[:-3] + "xy\n"))
+    store.group("1", "2 99")
+    found = series(store, 3)
+    assert found.left.version == 2
+    assert rows(found) == ["1 ! 1: not grouped yet: paired as git range-diff does"]
+    store.group("1 3")
+    assert series(store, 3).left.version == 1
+    with pytest.raises(NoPredecessor, match="they do not have it yet"):
+        series(store, 5)
+    store.group("5")
+    with pytest.raises(NoPredecessor, match="has a patch of it$"):
+        series(store, 5)
+
+
 def test_a_part_that_cannot_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told; the others are compared."""
     store = FakeStore(tmp_path / "store")
