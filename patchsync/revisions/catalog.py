@@ -184,12 +184,9 @@ class Catalog:
             query = f"SELECT line, is_commit, name FROM member WHERE line IN {slots(those)}"  # noqa: S608
             for line, is_commit, name in self._file.rows(query, *those):
                 members[line][is_commit].append(name)
-        return {
-            name: Group(*map(tuple, map(sorted, members[lines[name]])))
-            if name in lines
-            else _alone(name)
-            for name in wanted
-        }
+        # Once each: a group may have thousands, all of which are asked for.
+        groups = {line: Group(*map(tuple, map(sorted, both))) for line, both in members.items()}
+        return {name: groups[lines[name]] if name in lines else _alone(name) for name in wanted}
 
     def not_grouped(self, message_ids: Iterable[str]) -> set[str]:
         """Those of the mails that patch-groups did not name: nobody looked for their revisions yet.

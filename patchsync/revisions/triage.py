@@ -5,11 +5,10 @@ The catalog is held against what Patchwork was last seen to show; nobody is aske
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from patchsync.analysis.groups import Group
 from patchsync.config import Config
 from patchsync.revisions.catalog import Catalog
 from patchsync.revisions.model import PatchInProject, PatchMail, follows
@@ -73,12 +72,14 @@ def triage(
     limit = max(1, min(limit, MOST_ON_A_PAGE))
     found: list[WaitingPatch] = []
     looked_at = 0
+    # What was read of the patches before: a group may have thousands, one after the other
+    mails: dict[str, PatchMail] = {}
     with PatchViews(project.paths) as views:
         while looked_at < look_at:
             some = views.newest(states, before=before, limit=_AT_ONCE)
             if not some:
                 return WaitingPage(patches=tuple(found), before=None)
-            for waiting in _waiting(config, catalog, project, kind, some, states[0]):
+            for waiting in _waiting(config, catalog, project, kind, some, states[0], mails):
                 found.append(waiting)
                 if len(found) == limit:
                     return WaitingPage(patches=tuple(found), before=waiting.patch.patch_id)
@@ -94,8 +95,12 @@ def _waiting(
     kind: Kind,
     views: Sequence[StoredView],
     new: str,
+    mails: dict[str, PatchMail],
 ) -> list[WaitingPatch]:
-    """Those of the patches that wait, in their order; `new`: the slug of the first state."""
+    """Those of the patches that wait, in their order; `new`: the slug of the first state.
+
+    `mails`: of the groups of those before; then of these groups.
+    """
     if kind == "unanswered":
         silent = _silent_checks(config)
         views = [
@@ -112,7 +117,16 @@ def _waiting(
             for patch_id, name in names.items()
             if groups[name].commits or len(groups[name].message_ids) > 1
         }
-    mails = catalog.mails({mate for name in names.values() for mate in groups[name].message_ids})
+    # Each once, by its first mail: many of the patches may be of one group.
+    by_first = {groups[name].message_ids[:1]: groups[name].message_ids for name in names.values()}
+    mates = {mate for group in by_first.values() for mate in group}
+    for name in mails.keys() - mates:
+        del mails[name]
+    mails.update(catalog.mails(mates - mails.keys()))
+    latest_first = {
+        first: sorted((mails[name] for name in group if name in mails), key=_order, reverse=True)
+        for first, group in by_first.items()
+    }
     answers = catalog.answered_by(names.values()) if kind == "unanswered" else {}
     waiting = []
     for view in views:
@@ -121,7 +135,8 @@ def _waiting(
         if mail is None or patch is None:
             continue
         group = groups[mail.message_id]
-        later = _last_after(mail, group, mails)
+        others = latest_first[group.message_ids[:1]]
+        later = next((other.message_id for other in others if follows(other, mail)), None)
         is_done = later is not None or bool(group.commits)
         is_answered = bool(answers.get(mail.message_id, set()) - {mail.author_address})
         if is_done if kind == "done" else not (is_done or is_answered):
@@ -144,9 +159,5 @@ def _patch_of(mail: PatchMail | None, project_id: int, patch_id: int) -> PatchIn
     return None
 
 
-def _last_after(mail: PatchMail, group: Group, mails: Mapping[str, PatchMail]) -> str | None:
-    """The last revision of a patch after this one."""
-    mates = [mails[name] for name in group.message_ids if name in mails]
-    later = [mate for mate in mates if follows(mate, mail)]
-    last = max(later, key=lambda mate: (mate.date, mate.message_id), default=None)
-    return last.message_id if last else None
+def _order(mail: PatchMail) -> tuple[float, str]:
+    return mail.date, mail.message_id

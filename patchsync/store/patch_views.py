@@ -7,7 +7,6 @@ deleted at any time: the next audit of all pages fills it again. Not under the s
 from __future__ import annotations
 
 import time
-from array import array
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -113,17 +112,6 @@ class PatchViews:
         parts = (wanted[start : start + _SLOTS] for start in range(0, len(wanted), _SLOTS))
         views = map(_view, chain.from_iterable(map(self._rows, parts)))
         return {view.patch_id: view for view in views}
-
-    def in_state(self, states: Collection[str]) -> array[int]:
-        """The ids of all patches in one of these states and not archived, ascending."""
-        if not states or not self._is_there():
-            return array("q")
-        query = (
-            f"SELECT patch_id FROM view WHERE state IN ({', '.join('?' * len(states))})"  # noqa: S608
-            " AND archived IS NOT 1 ORDER BY patch_id"
-        )
-        with self._file.reporting():
-            return array("q", (row[0] for row in self._file.sql.execute(query, tuple(states))))
 
     def newest(
         self, states: Collection[str], *, before: int | None = None, limit: int = 250

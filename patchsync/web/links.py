@@ -66,10 +66,6 @@ class Links:
         """What changed from one revision to another."""
         return f"{self.root}/diff/{quoted_name(left)}/{quoted_name(right)}{suffix}"
 
-    def diff_to_predecessor(self, name: str, suffix: str = "") -> str:
-        """What changed in this revision."""
-        return f"{self.root}/diff/{quoted_name(name)}{suffix}"
-
     def series(self, key: str, suffix: str = "") -> str:
         """A series, beside its predecessor."""
         return f"{self.root}/series/{quoted_name(key)}{suffix}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from catalog_fakes import BEGAN, DAY, FakeStore, mail, name
 
 from patchsync.patchwork.shown_patch import ShownPatch
 from patchsync.revisions import triage as triage_module
+from patchsync.revisions.catalog import Catalog
+from patchsync.revisions.model import PatchMail
 from patchsync.revisions.triage import Kind, WaitingPage, triage
 from patchsync.store.patch_views import PatchViews
 from patchsync.sync.projects import find_project
@@ -139,6 +142,28 @@ def test_by_page(store: FakeStore, monkeypatch: pytest.MonkeyPatch, looked_at: i
         if before is None:
             break
     assert found == [19, 16, 13, 10, 7, 4, 1]
+
+
+def test_a_large_group_is_read_once(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many of it are looked at one after the other; what was read of others is dropped."""
+    for number in range(1, 10):
+        store.put(number, mail(f"[PATCH v{number}] it", at=number * DAY))
+    store.group("1 2 3 4 5 6 8 9")
+    show(store, *range(1, 10))
+    monkeypatch.setattr(triage_module, "_AT_ONCE", 2)
+    asked: list[str] = []
+    read = Catalog.mails
+
+    def mails(catalog: Catalog, names: Iterable[str]) -> dict[str, PatchMail]:
+        wanted = list(names)
+        asked.extend(wanted)
+        return read(catalog, wanted)
+
+    monkeypatch.setattr(Catalog, "mails", mails)
+    found = page(store, "done").patches
+    assert [waiting.patch.patch_id for waiting in found] == [8, 6, 5, 4, 3, 2, 1]
+    assert {waiting.later for waiting in found} == {name(9)}
+    assert sorted(asked) == sorted(map(name, (1, 2, 3, 4, 5, 6, 8, 9)))
 
 
 def test_where_nothing_was_seen(store: FakeStore) -> None:

@@ -38,7 +38,7 @@ def test_looking_leaves_nothing_behind(views: PatchViews, paths: ContainerPaths)
     """Where nothing was listed nothing is known; and nothing to record makes no file either."""
     views.record([], NOW)
     assert views.of([7]) == {}
-    assert list(views.in_state(["new"])) == []
+    assert views.newest(["new"]) == []
     assert not paths.d_mbox.exists()
 
 
@@ -72,15 +72,19 @@ def test_nothing_is_as_new_as_what_is_to_come(views: PatchViews) -> None:
     assert views.of([7])[7].state == "accepted"
 
 
+def in_state(views: PatchViews, *states: str) -> list[int]:
+    return [view.patch_id for view in views.newest(states)]
+
+
 def test_patches_are_found_by_state(views: PatchViews) -> None:
     """Those archived are done with; so is what has another state by now."""
     states = ("new", "under-review", "accepted")
     views.record([ShownPatch(patch_id=n, state=states[n % 3]) for n in range(1, 13)], 1)
     views.record([ShownPatch(patch_id=3, state="new", archived=True)], 2)
     views.record([ShownPatch(patch_id=6, state="superseded", archived=False)], 2)
-    assert list(views.in_state(["new", "under-review"])) == [1, 4, 7, 9, 10, 12]
-    assert list(views.in_state(["new"])) == [9, 12]
-    assert list(views.in_state([])) == []
+    assert in_state(views, "new", "under-review") == [12, 10, 9, 7, 4, 1]
+    assert in_state(views, "new") == [12, 9]
+    assert in_state(views) == []
 
 
 def test_many_are_had_at_once(views: PatchViews) -> None:

@@ -49,7 +49,7 @@ def listed(project: int, *patch_ids: int) -> tuple[PatchView, ...]:
 
 def ids(paths: ContainerPaths) -> set[int]:
     with PatchViews(paths) as views:
-        return set(views.in_state(["new"]))
+        return {view.patch_id for view in views.newest(["new"])}
 
 
 def test_each_project_has_its_own(config: Config) -> None:
