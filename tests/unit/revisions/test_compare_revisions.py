@@ -333,7 +333,7 @@ def test_the_version_before_by_its_change_id(tmp_path: Path) -> None:
     with pytest.raises(NoPredecessor, match="they do not have it yet"):
         series(store, 5)
     store.group("5")
-    with pytest.raises(NoPredecessor, match="has a patch of it$"):
+    with pytest.raises(NoPredecessor, match=r"has a patch of it$"):
         series(store, 5)
 
 
