@@ -206,6 +206,9 @@ def test_diff_of_series(store: FakeStore) -> None:
     assert (found["left"]["version"], found["right"]["missing"]) == (1, [1, 3])
     result = run(store, "diff", "--series", "1")
     assert (result.exit_code, "no series before" in result.stderr) == (1, True)
+    store.group("1", "98 99")
+    lines = said(store, "diff", "--series", "1", "2")
+    assert lines[-1] == "# part 2: new; not grouped yet"
 
 
 def test_triage(store: FakeStore) -> None:
