@@ -49,6 +49,12 @@ def format_group(message_ids: Iterable[str], commits: Iterable[str]) -> bytes:
     return " ".join(fields).encode() + b"\n"
 
 
+def line_hash(line: bytes) -> int:
+    """The hash of a line, its newline included, as `Changes` has it."""
+    digest = blake2b(line, digest_size=8).digest()
+    return int.from_bytes(digest, sys.byteorder, signed=True)
+
+
 def read_content(path: Path) -> bytes | None:
     """The bytes of the file `path`, or of its parts together; None where there is neither.
 
@@ -115,8 +121,7 @@ def read_groups_of(path: Path, message_ids: Set[str]) -> Iterator[tuple[int, Gro
             if line.strip():
                 group = reading.group(part, number, line)
                 if not message_ids.isdisjoint(group.message_ids):
-                    digest = blake2b(line, digest_size=8).digest()
-                    yield int.from_bytes(digest, sys.byteorder, signed=True), group
+                    yield line_hash(line), group
     reading.finish()
 
 

@@ -18,6 +18,13 @@ _PATCH_ID = re.compile(r"[1-9][0-9]{0,18}")
 _COMMIT = re.compile(r"[0-9a-f]{7,64}", re.IGNORECASE)
 
 
+def why_unknown(text: str) -> str:
+    """Why a name may be nobody's: it is none, or not there yet."""
+    if "@" in text or _PATCH_ID.fullmatch(text) or _COMMIT.fullmatch(text):
+        return "is it fetched yet?"
+    return "give a message-id, a patchwork id, or a commit's hash of at least 7 digits"
+
+
 def look_up(config: Config, text: str, project: str | None = None) -> str:
     """The message-id of a mail in the store, or the whole hash of a commit.
 
@@ -40,7 +47,7 @@ def look_up(config: Config, text: str, project: str | None = None) -> str:
     if _COMMIT.fullmatch(text):
         return look_up_commit(config, text)
     where = f" of {project}" if project else ""
-    raise GiveUp(f"{text!r} is no mail in the store{where}; is it fetched yet?")
+    raise GiveUp(f"{text!r} is no mail in the store{where}; {why_unknown(text)}")
 
 
 def _mails(sites: list[Project], text: str) -> dict[str, str]:

@@ -45,13 +45,13 @@ class PatchText:
 
 
 def read_mail_text(
-    raws: Sequence[bytes], name: str = "", repository: Repository | None = None
+    raws: Sequence[bytes], name: str = "", mailmap: Mailmap | None = None
 ) -> PatchText:
     """The patch in a mail, as git would have it of the commit that `git am` makes of it.
 
     `raws`: all that came under one message-id; the first with a diff counts, else the first.
     `name`: what to call it; its message-id, without brackets, if not given.
-    `repository`: whose .mailmap tells who the author is, as of its commits.
+    `mailmap`: who the author is, as `read_mailmap` has it of a repository, for its commits too.
 
     Raises:
         NotAPatch: it cannot be taken apart; the message says why.
@@ -68,11 +68,13 @@ def read_mail_text(
             reason = str(error)
     if not found:
         raise NotAPatch(reason)
-    mail = next((mail for mail in found if read_sections(mail.diff)), found[0])
+    mail = found[0]
+    if len(found) > 1:
+        mail = next((mail for mail in found if read_sections(mail.diff)), mail)
     return _patch_text(
         name=name or mail.message_id,
         title=mail.title,
-        author=_mapped(repository, mail.author) if repository else mail.author,
+        author=_mapped(mailmap, mail.author) if mailmap else mail.author,
         message=_tidied([mail.title, b"", *mail.message]),
         diff=mail.diff,
     )
@@ -109,7 +111,9 @@ def read_commit_text(repository: Repository, commit_hash: str) -> PatchText:
     return _patch_text(
         name=str(commit.id)[:_SHOWN_HASH],
         title=b" ".join(title),
-        author=_mapped(repository, b"%s <%s>" % (author.rstrip(), rest.partition(b">")[0])),
+        author=_mapped(
+            read_mailmap(repository), b"%s <%s>" % (author.rstrip(), rest.partition(b">")[0])
+        ),
         message=lines,
         diff=diff.split(b"\n"),
         note=_note(repository, commit),
@@ -247,14 +251,22 @@ def _renamed(repository: Repository, old: DiffFile, new: DiffFile) -> bytes:
     return head + b"index " + rest
 
 
-def _mapped(repository: Repository, author: bytes) -> bytes:
-    """`Name <address>` as the repository's .mailmap has it, for git shows it so.
+def read_mailmap(repository: Repository) -> Mailmap:
+    """The .mailmap of a repository; an empty one where it cannot be read."""
+    try:
+        return Mailmap.from_repository(repository)
+    except _GIT_ERRORS:
+        return Mailmap()
+
+
+def _mapped(mailmap: Mailmap, author: bytes) -> bytes:
+    """`Name <address>` as the .mailmap has it, for git shows it so.
 
     (To git an address is the same in capitals; to libgit2 it is another one.)
     """
     name, _, address = author.removesuffix(b">").rpartition(b" <")
     try:
-        mapped = Mailmap.from_repository(repository).resolve(name.decode(), address.decode())
+        mapped = mailmap.resolve(name.decode(), address.decode())
     except _GIT_ERRORS:  # It is no UTF-8, so no map has it.
         return author
     return "{} <{}>".format(*mapped).encode()

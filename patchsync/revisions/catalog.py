@@ -29,6 +29,7 @@ from patchsync.revisions.catalog_file import (
     remove_damaged,
     slots,
 )
+from patchsync.revisions.catalog_groups import not_named
 from patchsync.revisions.catalog_search import find_listed
 from patchsync.revisions.model import PatchInProject, PatchMail, Series, SubjectPrefix
 from patchsync.revisions.subject import read_subject
@@ -187,6 +188,17 @@ class Catalog:
         groups = {line: Group(*map(tuple, map(sorted, both))) for line, both in members.items()}
         return {name: groups[lines[name]] if name in lines else _alone(name) for name in wanted}
 
+    def not_grouped(self, message_ids: Iterable[str]) -> set[str]:
+        """Those of the mails that patch-groups did not name: nobody looked for their revisions yet.
+
+        Of one alone it says that there are none.
+        """
+        names = [name for name in message_ids if _is_text(name)]
+        return not_named(
+            self._file,
+            (name for name, group in self.groups_of(names).items() if group == _alone(name)),
+        )
+
     def commits_named(self, beginning: str) -> list[str]:
         """Hashes of commits in groups that begin so, at most two; `beginning`: from 7 digits."""
         if not _COMMIT.fullmatch(beginning):
@@ -226,14 +238,22 @@ class Catalog:
             return None
         return _series_of(self._mails_where("series", [number]))
 
-    def series_of_change(self, change_id: str) -> list[str]:
-        """Keys of the series that have this change-id (b4's), by version."""
-        rows = self._file.rows(
-            "SELECT message_id FROM mail WHERE change_id = ? ORDER BY version, part LIMIT 1000",
-            change_id if _is_text(change_id) else None,
-        )
-        mails = self.mails(name for (name,) in rows)
-        return list(dict.fromkeys(mails[name].series_key for (name,) in rows))
+    def mails_of_same_change(self, message_ids: Iterable[str]) -> list[PatchMail]:
+        """The mails with a change-id (b4's) that one of these has, these too; the last 1000."""
+        changes: set[str] = set()
+        for some in pieces([name for name in message_ids if _is_text(name)]):
+            query = f"""
+                SELECT change_id FROM mail
+                WHERE message_id IN {slots(some)} AND change_id IS NOT NULL
+            """  # noqa: S608
+            changes.update(change for (change,) in self._file.rows(query, *some))
+        numbers: list[int] = []
+        for those in pieces(sorted(changes)):
+            query = f"""
+                SELECT id FROM mail WHERE change_id IN {slots(those)} ORDER BY id DESC LIMIT 1000
+            """  # noqa: S608
+            numbers += [number for (number,) in self._file.rows(query, *those)]
+        return self._mails_where("id", sorted(numbers)[-1000:])
 
     # Pages
 

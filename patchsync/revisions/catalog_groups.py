@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left
+from collections.abc import Iterable
 
-from patchsync.analysis.groups import Changes, Group
+from patchsync.analysis.groups import Changes, Group, format_group, line_hash
 from patchsync.analysis.settings import AnalysisSettings
 from patchsync.revisions.catalog_mails import SUM_UP_MAILS
 from patchsync.store.sqlite_file import SqliteFile
@@ -61,6 +63,20 @@ def lines_done(file: SqliteFile) -> array[int]:
     done = array("q")
     done.frombytes(file.value("SELECT value FROM note WHERE name = ?", _LINES) or b"")
     return done
+
+
+def not_named(file: SqliteFile, alone: Iterable[str]) -> set[str]:
+    """Those of the mails, all of them in no group with others, that patch-groups does not name."""
+    hashes = {line_hash(format_group([name], [])): name for name in alone}
+    if not hashes:
+        return set()
+    # There is no table of those that are alone, which most are; but their lines are known.
+    done = lines_done(file)
+    return {
+        name
+        for each, name in hashes.items()
+        if (at := bisect_left(done, each)) == len(done) or done[at] != each
+    }
 
 
 def take_commits(file: SqliteFile, settings: AnalysisSettings) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pygit2 import Repository
+from pygit2 import Mailmap, Repository
 
 from patchsync.analysis.commits import open_repository
 from patchsync.analysis.patch import NotAPatch
@@ -15,12 +15,26 @@ from patchsync.config import Config
 from patchsync.errors import ConfigError, GiveUp, NoPredecessor, PatchTooLarge, UnknownPatch
 from patchsync.range_diff.compare import DiffLine, compare
 from patchsync.range_diff.pairing import MOST_PATCHES, Pair, arrange
-from patchsync.range_diff.patch_text import PatchText, read_commit_text, read_mail_text
+from patchsync.range_diff.patch_text import (
+    PatchText,
+    read_commit_text,
+    read_mail_text,
+    read_mailmap,
+)
 from patchsync.revisions.catalog import Catalog
-from patchsync.revisions.history import find_name, history_of
+from patchsync.revisions.history import find_name, history_of, repository_of
 from patchsync.revisions.model import PatchHistory, PatchMail, Series, UpstreamCommit
-from patchsync.revisions.series_pairing import current_parts, pair_parts
+from patchsync.revisions.series_pairing import (
+    NOT_GROUPED,
+    Pairing,
+    current_parts,
+    pair_parts,
+    pair_ungrouped,
+)
 
+# Of all parts of a series together, as mails and as texts; what is beyond is left out.
+MOST_BYTES = 64 << 20
+MOST_LINES = 500_000
 _SAID_BY_SIGN = (("new",), ("dropped",))
 
 
@@ -74,12 +88,14 @@ def compare_revisions(
     else:
         names = find_name(config, catalog, left), find_name(config, catalog, right)
     mails = catalog.mails(names)
-    # The author of a mail is called as that of the commit then, by the repository's .mailmap.
-    repository = next((_repository(config, name) for name in names if name not in mails), None)
+    # What is no mail is a commit: without a repository there is nothing to compare.
+    commits = [name for name in names if name not in mails]
+    repository = _demanded(config, commits[0]) if commits else repository_of(config)
+    mailmap = read_mailmap(repository) if repository else None
     texts = []
     for name in names:
         try:
-            texts.append(_read(catalog, mails.get(name), name, repository))
+            texts.append(_read(catalog, mails.get(name), name, repository, mailmap))
         except NotAPatch as reason:
             raise GiveUp(f"{name} is no patch: {reason}") from None
     pair = Pair(texts[0], texts[1], 1, 1)
@@ -131,22 +147,35 @@ def compare_series(
     right = find_series(config, catalog, name)
     left = find_series(config, catalog, before) if before else earlier_series(catalog, right)
     if left is None:
+        own = {mail.message_id for mail in right.mails}
+        yet = ", to the groups; they do not have it yet" if own == catalog.not_grouped(own) else ""
         raise NoPredecessor(
-            f"{right.title!r}, version {right.version}: no series before has a patch of it"
+            f"{right.title!r}, version {right.version}: no series before has a patch of it{yet}"
         )
     parts = [current_parts(series) for series in (left, right)]
     if max(map(len, parts)) > MOST_PATCHES:
         raise PatchTooLarge(f"a series has more than {MOST_PATCHES} patches")
-    groups = catalog.groups_of(mail.message_id for mails in parts for mail in mails)
-    pairing = pair_parts(parts[0], parts[1], groups)
-    texts, troubles = _texts(catalog, parts[0] + parts[1])
-    left_texts, right_texts = ([texts[mail.message_id] for mail in mails] for mails in parts)
+    repository = repository_of(config)
+    mailmap = read_mailmap(repository) if repository else None
+    # Each side has its own bounds: where one is too large, the first parts of both are compared.
+    sides = [_texts(catalog, mails, mailmap) for mails in parts]
+    left_texts, right_texts = (texts for texts, _ in sides)
+    troubles = sides[0][1] | sides[1][1]
+    readable = {
+        mail.message_id: text
+        for mails, (texts, _) in zip(parts, sides, strict=True)
+        for mail, text in zip(mails, texts, strict=True)
+        if mail.message_id not in troubles
+    }
+    pairing, as_git, unpaired = _pairing(catalog, parts[0], parts[1], readable)
     diffs = []
     for pair in arrange(left_texts, right_texts, pairing.became):
         at, to = pair.left_number - 1, pair.right_number - 1
         old = parts[0][at] if pair.left else None
         new = parts[1][to] if pair.right else None
-        remarks = pairing.right_remarks.get(to, ()) if new else pairing.left_remarks[at]
+        told = pairing.right_remarks.get(to, ()) if new else pairing.left_remarks[at]
+        if old and new and as_git.get(old.message_id) == new.message_id:
+            told += (f"{NOT_GROUPED}: paired as git range-diff does",)
         unread = [
             troubles[mail.message_id] for mail in (old, new) if mail and mail.message_id in troubles
         ]
@@ -161,11 +190,33 @@ def compare_series(
             left_number=old.prefix.part if old else 0, right_number=new.prefix.part if new else 0
         )
         part = PartDiff(
-            pair=numbered, left=old, right=new, lines=tuple(lines), remarks=(*remarks, *unread)
+            pair=numbered, left=old, right=new, lines=tuple(lines), remarks=(*told, *unread)
         )
         diffs.append(part)
-    remarks = (*_remarks_on(left, "before"), *_remarks_on(right, "now"))
+    remarks = (*_remarks_on(left, "before"), *_remarks_on(right, "now"), *unpaired)
     return SeriesDiff(left=left, right=right, parts=tuple(diffs), remarks=remarks)
+
+
+def _pairing(
+    catalog: Catalog,
+    left: Sequence[PatchMail],
+    right: Sequence[PatchMail],
+    texts: Mapping[str, PatchText],
+) -> tuple[Pairing, Mapping[str, str], tuple[str, ...]]:
+    """What became of the parts; which pairs are not of the groups; what is to be told of that."""
+    names = [mail.message_id for mail in (*left, *right)]
+    ungrouped = catalog.not_grouped(names)
+    groups: dict[str, object] = {
+        name: group for name, group in catalog.groups_of(names).items() if name not in ungrouped
+    }
+    try:
+        as_git = pair_ungrouped(left, right, groups, texts)
+    except PatchTooLarge as error:
+        told = f"what is not grouped yet is not paired: {error}"
+        return pair_parts(left, right, groups), {}, (told,)
+    # As if each of these pairs were a group
+    groups |= {name: pair for pair in as_git.items() for name in pair}
+    return pair_parts(left, right, groups), as_git, ()
 
 
 def find_series(config: Config, catalog: Catalog, text: str) -> Series:
@@ -187,6 +238,7 @@ def earlier_series(catalog: Catalog, series: Series) -> Series | None:
     """The version before: the last one before it that has most of the same patches, by the groups.
 
     Who has less than half of what another one has is none: a part that was sent again by itself.
+    Where the groups know of none, it is the last one before it with the same change-id.
     """
     own = {mail.message_id for mail in series.mails}
     groups = catalog.groups_of(own)
@@ -201,35 +253,62 @@ def earlier_series(catalog: Catalog, series: Series) -> Series | None:
             posted[mail.series_key] = max(mail.date, posted.get(mail.series_key, mail.date))
     most = max(map(len, shared.values()), default=0)
     keys = [key for key, common in shared.items() if 2 * len(common) >= most]
+    if not keys:
+        posted = {
+            mail.series_key: mail.date  # They are in order of time.
+            for mail in catalog.mails_of_same_change(own)
+            if mail.date < began and mail.series_key != series.key
+        }
+        keys = list(posted)
     return catalog.series(max(keys, key=posted.__getitem__)) if keys else None
 
 
 def _texts(
-    catalog: Catalog, mails: Iterable[PatchMail]
-) -> tuple[dict[str, PatchText], dict[str, str]]:
-    """What counts of each mail, by message-id; and of those that cannot be read, why."""
-    texts, troubles = {}, {}
+    catalog: Catalog, mails: Iterable[PatchMail], mailmap: Mailmap | None
+) -> tuple[list[PatchText], dict[str, str]]:
+    """What counts of each mail; and of those that cannot be read, by message-id, why."""
+    texts, troubles = [], {}
+    size = lines = 0
     for mail in mails:
-        try:
-            texts[mail.message_id] = _read(catalog, mail, mail.message_id)
-        except (NotAPatch, PatchTooLarge) as error:
-            texts[mail.message_id] = PatchText(
-                name=_short_name(mail),
-                title=mail.title,
-                text=mail.message_id.encode(),  # It is equal to no other.
-                diff_at=0,
-                diff_lines=0,
+        text = None
+        if size > MOST_BYTES or lines > MOST_LINES:
+            troubles[mail.message_id] = (
+                f"{mail.message_id} is left out: the parts before it have more than"
+                f" {MOST_BYTES >> 20} MB or {MOST_LINES:,} lines"
             )
-            troubles[mail.message_id] = f"{mail.message_id} cannot be read: {error}"
+        else:
+            raws = catalog.raws(mail.message_id)
+            size += sum(map(len, raws))
+            try:
+                text = read_mail_text(raws, _short_name(mail), mailmap)
+                size += len(text.text)
+                lines += text.text.count(b"\n")
+            except (NotAPatch, PatchTooLarge) as error:
+                troubles[mail.message_id] = f"{mail.message_id} cannot be read: {error}"
+        texts.append(text or _unread(mail))
     return texts, troubles
 
 
+def _unread(mail: PatchMail) -> PatchText:
+    return PatchText(
+        name=_short_name(mail),
+        title=mail.title,
+        text=mail.message_id.encode(),  # It is equal to no other.
+        diff_at=0,
+        diff_lines=0,
+    )
+
+
 def _read(
-    catalog: Catalog, mail: PatchMail | None, name: str, repository: Repository | None = None
+    catalog: Catalog,
+    mail: PatchMail | None,
+    name: str,
+    repository: Repository | None,
+    mailmap: Mailmap | None,
 ) -> PatchText:
     """What counts of a mail, or without one of a commit of the repository. Raises NotAPatch."""
     if mail:
-        return read_mail_text(catalog.raws(name), _short_name(mail), repository)
+        return read_mail_text(catalog.raws(name), _short_name(mail), mailmap)
     assert repository is not None
     return read_commit_text(repository, name)
 
@@ -238,7 +317,7 @@ def _short_name(mail: PatchMail) -> str:
     return str(mail.patches[0].patch_id) if mail.patches else mail.message_id.strip("<>")
 
 
-def _repository(config: Config, name: str) -> Repository:
+def _demanded(config: Config, name: str) -> Repository:
     repo = read_settings(config).repo
     if repo is None:
         raise ConfigError(f"{name} is a commit; to read it, [analysis] repo has to be set")

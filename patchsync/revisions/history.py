@@ -9,7 +9,7 @@ from contextlib import suppress
 from pygit2 import Commit, GitError, Repository
 
 from patchsync.analysis.commits import open_repository
-from patchsync.analysis.lookup import look_up_commit
+from patchsync.analysis.lookup import look_up_commit, why_unknown
 from patchsync.analysis.settings import read_settings
 from patchsync.config import Config
 from patchsync.errors import GiveUp, PatchsyncError, UnknownPatch
@@ -70,7 +70,7 @@ def find_name(config: Config, catalog: Catalog, text: str) -> str:
             return mails[0].message_id
     if _HASH.fullmatch(text):
         return _find_commit(config, catalog, text.lower())
-    raise UnknownPatch(f"{text!r} is no patch in the store; is it fetched yet?")
+    raise UnknownPatch(f"{text!r} is no patch in the store; {why_unknown(text)}")
 
 
 def _find_commit(config: Config, catalog: Catalog, text: str) -> str:
@@ -87,7 +87,7 @@ def _find_commit(config: Config, catalog: Catalog, text: str) -> str:
 
 def read_commits(config: Config, catalog: Catalog, hashes: Iterable[str]) -> list[UpstreamCommit]:
     """What the repository, where one is configured, says of commits; by their date."""
-    repository = _repository(config)
+    repository = repository_of(config)
     commits = [_read_commit(repository, catalog, commit_hash) for commit_hash in hashes]
     return sorted(commits, key=lambda commit: (commit.date or 0, commit.commit_hash))
 
@@ -110,8 +110,8 @@ def _read_commit(
     return UpstreamCommit(commit_hash=commit_hash, date=times.committed if times else None)
 
 
-def _repository(config: Config) -> Repository | None:
-    """None where there is none that can be read, which `patchsync check` tells."""
+def repository_of(config: Config) -> Repository | None:
+    """That of [analysis] repo; None where none can be read, as `patchsync check` tells."""
     with suppress(PatchsyncError):
         if repo := read_settings(config).repo:
             return open_repository(repo)

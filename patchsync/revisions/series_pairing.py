@@ -1,4 +1,7 @@
-"""Which parts of two series are one patch: by the groups, not by how alike they look."""
+"""Which parts of two series are one patch: by the groups, not by how alike they look.
+
+What the groups do not have yet is paired as `git range-diff` does it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from patchsync.range_diff.pairing import pair
+from patchsync.range_diff.patch_text import PatchText
 from patchsync.revisions.model import PatchMail, Series
+
+NOT_GROUPED = "not grouped yet"
 
 
 class Pairing(NamedTuple):
@@ -34,7 +41,8 @@ def pair_parts(
 ) -> Pairing:
     """Pair the parts of two series.
 
-    `groups`: by message-id, what is equal for the mails of one group; who is not in it is alone.
+    `groups`: by message-id, what is equal for the mails of one group; who is not in it is not
+    grouped yet.
     Where a group has several of a series, those of one title belong together, then those of one
     place; who is left over came from a split, or went into another.
     """
@@ -50,6 +58,44 @@ def pair_parts(
         if at in moved or at not in came_from
     }
     return Pairing(became, left_remarks, right_remarks)
+
+
+def pair_ungrouped(
+    left: Sequence[PatchMail],
+    right: Sequence[PatchMail],
+    groups: Mapping[str, object],
+    texts: Mapping[str, PatchText],
+) -> dict[str, str]:
+    """Further pairs, by message-ids: of those without a partner of which one is not grouped yet.
+
+    As `git range-diff` finds them, by their `texts`; who has none is left out.
+
+    Raises:
+        PatchTooLarge: there is too much to hold each against each.
+    """
+    came_from = _partners(left, right, groups)
+    old = [mail for at, mail in enumerate(left) if at not in came_from.values()]
+    new = [mail for at, mail in enumerate(right) if at not in came_from]
+    old, new = ([mail for mail in side if mail.message_id in texts] for side in (old, new))
+    found: dict[str, str] = {}
+    # Two that the groups have are two patches to them: only with what they do not have each side is
+    # held against the other.
+    for sides in (
+        (old, [mail for mail in new if mail.message_id not in groups]),
+        ([mail for mail in old if mail.message_id not in groups], new),
+    ):
+        befores, afters = (
+            [mail.message_id for mail in side if mail.message_id not in {*found, *found.values()}]
+            for side in sides
+        )
+        if befores and afters:
+            pairs = pair(*([texts[name] for name in names] for names in (befores, afters)))
+            found |= {
+                befores[each.left_number - 1]: afters[each.right_number - 1]
+                for each in pairs
+                if each.left and each.right
+            }
+    return found
 
 
 def _partners(
@@ -108,7 +154,11 @@ def _remarks(
         how = "split from" if when == "before" else "went into"
         return (f"{how} {_named(same)} {when}: the groups have them as one patch",)
     what = "new" if when == "before" else "dropped"
-    if titled := [each for each in others if each.title == mail.title]:
+    if own is None:
+        return what, NOT_GROUPED
+    if titled := [
+        each for each in others if each.title == mail.title and each.message_id in groups
+    ]:
         told = f"{_named(titled)} {when} has the same title, but is another patch to the groups"
         return what, told
     return (what,)

@@ -12,7 +12,12 @@ from pygit2.enums import FileMode
 
 from patchsync.range_diff.format import ansi, plain
 from patchsync.range_diff.pairing import Pair, pair
-from patchsync.range_diff.patch_text import PatchText, read_commit_text, read_mail_text
+from patchsync.range_diff.patch_text import (
+    PatchText,
+    read_commit_text,
+    read_mail_text,
+    read_mailmap,
+)
 from tests.support.git_program import Git, need_git
 from tests.support.random_series import (
     Step,
@@ -223,7 +228,7 @@ def test_authors_are_called_as_the_mailmap_says(bench: Bench) -> None:
     commits = bench.commits([left, right])
     assert as_text(pair(commits[:1], commits[1:])) == shown
     mails = [
-        read_mail_text([bench.git.mail(each)], each[:12], bench.repository)
+        read_mail_text([bench.git.mail(each)], each[:12], read_mailmap(bench.repository))
         for each in (left, right)
     ]
     assert mails == commits

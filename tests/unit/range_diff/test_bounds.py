@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import pytest
 
 from patchsync.analysis.patch import NotAPatch
 from patchsync.errors import PatchTooLarge
-from patchsync.range_diff import pairing
+from patchsync.range_diff import pairing, patch_text
 from patchsync.range_diff.compare import DiffLine, compare, numbered
 from patchsync.range_diff.diff_sections import LARGEST_BYTES
 from patchsync.range_diff.format import ansi, plain
@@ -61,6 +62,17 @@ def test_what_is_no_mail() -> None:
     assert b"Cover letter." in cover.diff
     # Of several under one message-id the one with a diff counts.
     assert patch([b"a"]) == read_mail_text([HEAD, HEAD + b"Because.\n" + as_diff(b"a")])
+
+
+def test_a_diff_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have 12 MB; only which of several mails counts is to be found out before."""
+    read: list[Sequence[bytes]] = []
+    read_sections = patch_text.read_sections
+    monkeypatch.setattr(
+        patch_text, "read_sections", lambda lines: read.append(lines) or read_sections(lines)
+    )
+    assert patch([b"a"]).diff
+    assert len(read) == 1
 
 
 def as_diff(line: bytes) -> bytes:

@@ -161,6 +161,17 @@ def test_what_nobody_knows(store: FakeStore, command: str) -> None:
     assert result.stderr == "Error: '99' is no patch in the store; is it fetched yet?\n"
 
 
+@pytest.mark.parametrize("command", ["show", "diff", "explain"])
+@pytest.mark.parametrize("text", ["", "zzz", "12ab", "0"])
+def test_what_is_no_name(store: FakeStore, command: str, text: str) -> None:
+    """Which kinds of names are taken."""
+    result = run(store, command, text)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"Error: '{text}' is no ")
+    kinds = "give a message-id, a patchwork id, or a commit's hash of at least 7 digits\n"
+    assert result.stderr.endswith(f" in the store; {kinds}")
+
+
 def test_diff(store: FakeStore) -> None:
     """In git's form; with one name since its predecessor."""
     lines = said(store, "diff", "2")
@@ -195,6 +206,9 @@ def test_diff_of_series(store: FakeStore) -> None:
     assert (found["left"]["version"], found["right"]["missing"]) == (1, [1, 3])
     result = run(store, "diff", "--series", "1")
     assert (result.exit_code, "no series before" in result.stderr) == (1, True)
+    store.group("1", "98 99")
+    lines = said(store, "diff", "--series", "1", "2")
+    assert lines[-1] == "# part 2: new; not grouped yet"
 
 
 def test_triage(store: FakeStore) -> None:

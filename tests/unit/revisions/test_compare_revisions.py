@@ -11,7 +11,7 @@ import pytest
 from catalog_fakes import BEGAN, DAY, FakeStore, mail, name
 
 from patchsync.errors import ConfigError, GiveUp, NoPredecessor, PatchTooLarge, UnknownPatch
-from patchsync.range_diff import patch_text
+from patchsync.range_diff import pairing, patch_text
 from patchsync.revisions import compare as compare_module
 from patchsync.revisions.as_json import diff_json, series_diff_json
 from patchsync.revisions.catalog import Catalog
@@ -141,6 +141,25 @@ def test_what_the_maintainer_changed(upstream: tuple[FakeStore, str]) -> None:
     assert diff_json(store.config, found)["right"] == {"hash": commit}
 
 
+def test_authors_are_called_as_the_mailmap_says(tmp_path: Path) -> None:
+    """Those of mails and of a series too; without a repository that opens as they said."""
+    repository = pygit2.init_repository(tmp_path / "repo")
+    commit_to(repository, "Before\n", "a\nb\n", 0)
+    (tmp_path / "repo/.mailmap").write_text("Ann One <ann@new.org> <ann@old.org>\n")
+    tables = f'[analysis]\nrepo = "{tmp_path / "repo"}"\nupstream = "main"\n'
+    store = FakeStore(tmp_path / "store", tables)
+    store.put(1, revision("[PATCH] a change", author="Ann <ann@old.org>"))
+    store.put(2, revision("[PATCH v2] a change", author="Ann One <ann@new.org>", at=DAY))
+    store.group("1 2")
+    assert compared(store, 2).pair.sign == "="
+    assert rows(series(store, 2)) == ["1 = 1"]
+    (tmp_path / "repo").rename(tmp_path / "elsewhere")
+    expected = ["-Author: Ann <ann@old.org>", "+Author: Ann One <ann@new.org>"]
+    with Catalog.open(store.config) as catalog:
+        assert changed(compare_revisions(store.config, catalog, "2")) == expected
+        assert changed(compare_series(store.config, catalog, "2").parts[0]) == expected
+
+
 def test_commits_that_cannot_be_compared(tmp_path: Path, upstream: tuple[FakeStore, str]) -> None:
     """One of no patch, one of a repository that is not configured."""
     store, commit = upstream
@@ -221,6 +240,50 @@ def test_a_split(tmp_path: Path) -> None:
     ]
 
 
+def put_long_series(store: FakeStore, version: int, *words: str) -> None:
+    """As `put_series`, but of patches of ten lines; of "word:more" one of them is another."""
+    for part, word in enumerate(words, start=1):
+        word, _, last = word.partition(":")
+        lines = [*(f"+{word} {number}" for number in range(9)), f"+{last or word} at last"]
+        raw = mail(f"[PATCH v{version} {part}/{len(words)}] {word}", at=version * DAY + part)
+        diff = "\n".join(["@@ -1 +1,11 @@", " a", *lines, ""]).encode()
+        raw = raw.replace(b"@@ -1 +1 @@\n-a\n+b\n", diff)
+        store.put(10 * version + part, raw)
+
+
+def test_what_is_not_grouped_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paired as git range-diff does it, but for what the groups pair, or have as two patches."""
+    store = FakeStore(tmp_path / "store")
+    put_long_series(store, 1, "a", "b", "c", "gone")
+    put_long_series(store, 2, "a", "x", "b:new", "c:new")
+    store.group("11 21", "12", "13", "14", "24")
+    paired = "not grouped yet: paired as git range-diff does"
+    another = "has the same title, but is another patch to the groups"
+    new = "- > 2: new: not grouped yet"
+    found = series(store, 21)
+    assert rows(found) == [
+        "1 = 1",
+        new,
+        f"2 ! 3: {paired}",
+        f"3 < -: dropped: part 4 now {another}",
+        "4 < -: dropped",
+        f"- > 4: new: part 3 before {another}",
+    ]
+    assert series_diff_json(store.config, found)["parts"][2]["remarks"] == [paired]
+    # The other way round: the earlier one is not grouped.
+    store.group("21 29", "22", "23", "24")
+    both = [f"1 = 1: {paired}", "- > 2: new", f"2 ! 3: {paired}", f"3 ! 4: {paired}"]
+    assert rows(series(store, 21, 11)) == [*both, "4 < -: dropped: not grouped yet"]
+    # Nothing is grouped, as before the first analysis.
+    store.group("98 99")
+    both[1] = new
+    assert rows(series(store, 21, 11)) == [*both, "4 < -: dropped: not grouped yet"]
+    monkeypatch.setattr(pairing, "MOST_LINES", 10)
+    found = series(store, 21, 11)
+    assert rows(found)[-1] == "- > 4: new: not grouped yet"
+    assert "not grouped yet is not paired: the series have too many lines" in found.remarks[0]
+
+
 def test_missing_parts_and_parts_that_came_twice(tmp_path: Path) -> None:
     """They are told; what is there is compared under its own number."""
     store = FakeStore(tmp_path / "store")
@@ -228,7 +291,7 @@ def test_missing_parts_and_parts_that_came_twice(tmp_path: Path) -> None:
     put_series(store, 2, ["a", "b", "c"])
     again = revision("[PATCH v2 3/3] c", change="c again", at=2 * DAY + 9, answers=["cover2"])
     store.put(29, again)
-    store.group("11 21", "13 23 29")
+    store.group("11 21", "13 23 29", "22")
     found = series(store, 21)
     assert rows(found) == ["1 = 1", "- > 2: new", "3 ! 3"]
     assert found.remarks == (
@@ -253,6 +316,27 @@ def test_the_version_before(tmp_path: Path) -> None:
     assert series(store, 5).left.version == 2
 
 
+def test_the_version_before_by_its_change_id(tmp_path: Path) -> None:
+    """The last one before it that has the same, where the groups know of none."""
+    store = FakeStore(tmp_path / "store")
+    change = "X-Change-ID: 20260101-topic-0123456789ab\n"
+    for version in (1, 2, 3, 4):
+        subject = f"[PATCH v{version}] called {version}"
+        store.put(version, revision(subject, at=version * DAY, headers=change))
+    store.put(5, revision("[PATCH v3] called 3", at=2.5 * DAY, headers=change[:-3] + "xy\n"))
+    store.group("1", "2 99")
+    found = series(store, 3)
+    assert found.left.version == 2
+    assert rows(found) == ["1 ! 1: not grouped yet: paired as git range-diff does"]
+    store.group("1 3")
+    assert series(store, 3).left.version == 1
+    with pytest.raises(NoPredecessor, match="they do not have it yet"):
+        series(store, 5)
+    store.group("5")
+    with pytest.raises(NoPredecessor, match=r"has a patch of it$"):
+        series(store, 5)
+
+
 def test_a_part_that_cannot_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told; the others are compared."""
     store = FakeStore(tmp_path / "store")
@@ -269,6 +353,30 @@ def test_a_part_that_cannot_be_compared(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(compare_module, "MOST_PATCHES", 1)
     with pytest.raises(PatchTooLarge):
         series(store, 21)
+
+
+@pytest.mark.parametrize(("bound", "most"), [("MOST_BYTES", 2000), ("MOST_LINES", 30)])
+def test_a_series_that_is_too_large_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
+) -> None:
+    """The first parts are compared; of the others not even the mails are read."""
+    store = FakeStore(tmp_path / "store")
+    for version in (1, 2):
+        put_series(store, version, [f"{each} {version}" for each in "abcdefgh"])
+    store.group(*(f"1{part} 2{part}" for part in range(1, 9)))
+    assert all(part.lines for part in series(store, 21).parts)
+    monkeypatch.setattr(compare_module, bound, most)
+    read: list[str] = []
+    raws = Catalog.raws
+    monkeypatch.setattr(
+        Catalog, "raws", lambda self, message_id: read.append(message_id) or raws(self, message_id)
+    )
+    found = series(store, 21).parts
+    assert found[0].lines and not found[0].remarks
+    last = found[-1]
+    assert (last.pair.sign, last.lines, len(last.remarks)) == ("!", (), 2)
+    assert "<18@example.org> is left out: the parts before it have more than" in last.remarks[0]
+    assert name(11) in read and name(18) not in read and name(28) not in read
 
 
 def test_a_real_series(tmp_path: Path) -> None:

@@ -174,9 +174,9 @@ def test_a_change_id_tells_without_thread_and_time(store: FakeStore) -> None:
     store.put(4, mail("[PATCH] alone", body="Change-Id: I0123456789\n"))
     with store.catalog() as catalog:
         assert series_of(catalog, 1) == ["1", "2"]
-        keys = catalog.series_of_change("20260101-topic-0123456789ab")
-        assert keys == [name(1), name(3)]
-        assert catalog.series_of_change("I0123456789") == []
+        found = catalog.mails_of_same_change([name(1)])
+        assert [mail.message_id for mail in found] == [name(1), name(2), name(3)]
+        assert catalog.mails_of_same_change([name(4), "nobody"]) == []
 
 
 def test_a_cover_letter_that_is_a_patch_is_the_first_part(store: FakeStore) -> None:

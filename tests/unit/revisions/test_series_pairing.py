@@ -65,7 +65,7 @@ def test_in_place() -> None:
 
 def test_dropped_and_new() -> None:
     """Told where they stood, in the order of git range-diff."""
-    assert paired(parts(1, 3), parts(2, 3), "1>1", "3>3") == [
+    assert paired(parts(1, 3), parts(2, 3), "1>1", "3>3", "2>", ">2") == [
         "1 1: ",
         "2 -: dropped",
         "- 2: new",
@@ -75,7 +75,7 @@ def test_dropped_and_new() -> None:
 
 def test_reordered() -> None:
     """As few as moved are told; a dropped one comes once all before it are shown."""
-    assert paired(parts(1, 5), parts(2, 4), "1>2", "2>3", "3>4", "4>1") == [
+    assert paired(parts(1, 5), parts(2, 4), "1>2", "2>3", "3>4", "4>1", "5>") == [
         "4 1: reordered",
         "1 2: ",
         "2 3: ",
@@ -124,7 +124,7 @@ def test_alike_parts_by_title() -> None:
 def test_same_title_but_another_patch() -> None:
     """The groups decide; that the title is the same is told."""
     remark = "has the same title, but is another patch to the groups"
-    assert paired([part(1, 1, "a")], [part(2, 1, "a")]) == [
+    assert paired([part(1, 1, "a")], [part(2, 1, "a")], "1>", ">1") == [
         f"1 -: dropped; part 1 now {remark}",
         f"- 1: new; part 1 before {remark}",
     ]
@@ -132,8 +132,16 @@ def test_same_title_but_another_patch() -> None:
 
 def test_nothing_on_a_side() -> None:
     """All are dropped, or new."""
-    assert paired(parts(1, 1), []) == ["1 -: dropped"]
-    assert paired([], parts(2, 1)) == ["- 1: new"]
+    assert paired(parts(1, 1), [], "1>") == ["1 -: dropped"]
+    assert paired([], parts(2, 1), ">1") == ["- 1: new"]
+
+
+def test_not_grouped_yet() -> None:
+    """It is told; the groups do not say that it is another patch."""
+    assert paired([part(1, 1, "a")], [part(2, 1, "a")], "1>") == [
+        "1 -: dropped",
+        "- 1: new; not grouped yet",
+    ]
 
 
 def test_a_part_that_came_twice() -> None:

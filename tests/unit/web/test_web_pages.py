@@ -247,6 +247,23 @@ def test_a_series(site: Pages) -> None:
     assert site.ask("/series/s1p1@x.json").status == 404
 
 
+def test_a_series_that_is_not_grouped_yet(tmp_path: Path) -> None:
+    """What came after the last analysis is paired by how alike it is, and told as that."""
+    store = WebStore(configuration(tmp_path))
+    store.add(v1=patch_mail("<v1@x>"))
+    store.group(["<v1@x>"])
+    store.add(v2=patch_mail("<v2@x>", subject="[PATCH v2] topic", day=3))
+    store.catch_up()
+    told = "not grouped yet: paired as git range-diff does"
+    with serving(store.config, seconds=120.0) as site:
+        assert told in shown(site, "/series/v2@x?before=v1@x").text
+        assert (
+            f"1:  1 = 1:  2 topic\n    # {told}\n" in site.ask("/series/v2@x.txt?before=v1@x").text
+        )
+        (part,) = json.loads(site.ask("/series/v2@x.json?before=v1@x").body)["parts"]
+        assert part["remarks"] == [told]
+
+
 def test_a_series_of_too_many_parts(tmp_path: Path) -> None:
     """It has its page, with all of them; only the difference is refused."""
     store = WebStore(configuration(tmp_path))
