@@ -268,12 +268,14 @@ def test_a_series_of_too_many_parts(tmp_path: Path) -> None:
     """It has its page, with all of them; only the difference is refused."""
     store = WebStore(configuration(tmp_path))
     parts = range(1, MOST_PATCHES + 2)
+    mails = {}
     for version in (1, 2):
         prefix = f"PATCH v{version}"
         for part in parts:
             name = f"v{version}p{part}"
             subject = f"[{prefix} {part}/{len(parts)}] part"
-            store.add(**{name: patch_mail(f"<{name}@x>", subject=subject, day=version)})
+            mails[name] = patch_mail(f"<{name}@x>", subject=subject, day=version)
+    store.add(**mails)
     store.group(*([f"<v{version}p{part}@x>" for version in (1, 2)] for part in parts))
     store.catch_up()
     with serving(store.config, seconds=120.0) as site:
