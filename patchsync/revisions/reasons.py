@@ -16,16 +16,23 @@ MOST_RATED = 20
 LARGEST_RATED = 200_000
 
 
-def reasons_of(config: Config, catalog: Catalog, history: PatchHistory) -> tuple[Reason, ...]:
+def reasons_of(
+    config: Config,
+    catalog: Catalog,
+    history: PatchHistory,
+    *,
+    most: int = MOST_RATED,
+    largest: int = LARGEST_RATED,
+) -> tuple[Reason, ...]:
     """Each revision with the one before it, and the last one with the commits; the last pairs.
 
-    It reads and rates the mails, so it is for who asks for it.
+    It reads and rates the mails: of `most` pairs, and mails of up to `largest` bytes.
 
     Raises:
         ConfigError: the analysis' settings cannot be used.
     """
-    pairs = list(_pairs(history))[-MOST_RATED:]
-    return tuple(_reason(config, catalog, left, right) for left, right in pairs)
+    pairs = list(_pairs(history))[-most:]
+    return tuple(_reason(config, catalog, left, right, largest) for left, right in pairs)
 
 
 def _pairs(history: PatchHistory) -> Iterator[tuple[str, str]]:
@@ -36,12 +43,10 @@ def _pairs(history: PatchHistory) -> Iterator[tuple[str, str]]:
         yield history.revisions[-1].message_id, commit.commit_hash
 
 
-def _reason(config: Config, catalog: Catalog, left: str, right: str) -> Reason:
+def _reason(config: Config, catalog: Catalog, left: str, right: str, largest: int) -> Reason:
     sizes = [len(raw) for name in (left, right) for raw in catalog.raws(name)]
-    if max(sizes, default=0) > LARGEST_RATED:
-        told = (
-            f"not rated here: a mail has more than {LARGEST_RATED // 1000} kB (`patchsync explain`)"
-        )
+    if max(sizes, default=0) > largest:
+        told = f"not rated here: a mail has more than {largest // 1000} kB (`patchsync explain`)"
         return Reason(left=left, right=right, verdict=told)
     try:
         found = explain(config, left, right)

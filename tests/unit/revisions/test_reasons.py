@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from catalog_fakes import DAY, FakeStore, mail, name
 
-from patchsync.revisions import reasons as reasons_module
 from patchsync.revisions.history import history_of
 from patchsync.revisions.model import Reason
 from patchsync.revisions.reasons import reasons_of
@@ -23,9 +22,9 @@ def store(tmp_path: Path) -> FakeStore:
     return store
 
 
-def reasons(store: FakeStore) -> tuple[Reason, ...]:
+def reasons(store: FakeStore, **bounds: int) -> tuple[Reason, ...]:
     with store.catalog() as catalog:
-        return reasons_of(store.config, catalog, history_of(store.config, catalog, "1"))
+        return reasons_of(store.config, catalog, history_of(store.config, catalog, "1"), **bounds)
 
 
 def test_each_with_the_one_before(store: FakeStore) -> None:
@@ -36,10 +35,9 @@ def test_each_with_the_one_before(store: FakeStore) -> None:
     assert found[0].verdict == "one patch: 1.0000 is at least 0.82 (AUTOACCEPT_THRESHOLD)"
 
 
-def test_no_more_than_so_many(store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_than_so_many(store: FakeStore) -> None:
     """The last ones."""
-    monkeypatch.setattr(reasons_module, "MOST_RATED", 1)
-    assert [each.right for each in reasons(store)] == [name(3)]
+    assert [each.right for each in reasons(store, most=1)] == [name(3)]
 
 
 def test_no_large_mails(store: FakeStore) -> None:

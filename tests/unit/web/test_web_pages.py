@@ -318,7 +318,10 @@ def test_what_the_maintainer_changed(tmp_path: Path) -> None:
 
 
 def test_why_they_are_one(site: Pages) -> None:
-    """Each with the one before it, rated."""
+    """Each with the one before it, rated; short mails on the page of the patch, too."""
+    page = shown(site, "/r/v3@x")
+    assert re.search(r"Rating [01]\.\d\d beside v1; why v2 of", page.text)
+    assert "/r/v2@x/why" in page.links
     page = shown(site, "/r/v3@x/why")
     assert re.search(r"<v1@x> <v2@x> [01]\.\d\d ", page.text)
 
