@@ -24,8 +24,15 @@ PATCHSYNC = str(Path(sys.executable).with_name("patchsync"))
 
 
 @pytest.fixture
-def machines() -> Iterator[tuple[Machine, Machine]]:
-    """Two machines and the cable between them."""
+def folder() -> Iterator[Path]:
+    """A folder with a short name: a socket's path would have to fit below it."""
+    with tempfile.TemporaryDirectory(prefix="ps-") as name:
+        yield Path(name)
+
+
+@pytest.fixture
+def machines(folder: Path) -> Iterator[tuple[Machine, Machine]]:
+    """Two machines and the cable between them; they end before their folder is removed."""
     # Only what they raise before the test begins is theirs.
     entering = two_machines()
     try:
@@ -36,13 +43,6 @@ def machines() -> Iterator[tuple[Machine, Machine]]:
         yield pair
     finally:
         entering.__exit__(None, None, None)
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder with a short name: a socket's path would have to fit below it."""
-    with tempfile.TemporaryDirectory(prefix="ps-") as name:
-        yield Path(name)
 
 
 def configured(file: Path, store: Path) -> Path:
