@@ -118,7 +118,7 @@ class Pages:
                 )
             yield (
                 "patches a day, of a year",
-                often(lambda: catalog.patches_per_day(1, now=BEGAN + SPAN), 5),
+                often(lambda: catalog.sums.patches_per_day(1, now=BEGAN + SPAN), 5),
             )
             yield "history", often(lambda: history_of(self.config, catalog, some()))
             project = find_project(self.config, "1")
@@ -129,8 +129,8 @@ class Pages:
                 assert len(page().patches) > 1
                 yield f"triage, {kind}", often(page, 20)
                 yield f"triage, {kind}, in the middle", often(partial(page, before=first // 2), 20)
-            yield "revisions of a group", often(lambda: catalog.revisions_per_group(), 5)
-            yield "days to upstream", often(lambda: catalog.days_to_upstream(), 5)
+            yield "revisions of a group", often(catalog.sums.revisions_per_group, 5)
+            yield "days to upstream", often(catalog.sums.days_to_upstream, 5)
 
     def _record_views(self) -> None:
         """One patch in ten is open."""

@@ -1,4 +1,4 @@
-"""The catalog read: mails as patches, their series and groups, pages and search, sums for charts.
+"""The catalog read: mails as patches, their series and groups, pages and search.
 
 What it says is as of the last `catch_up`. Where there is none yet, it is empty. One object serves
 one thread of one process. All methods raise StoreUnavailable where disk or SQLite do not let them.
@@ -7,7 +7,6 @@ one thread of one process. All methods raise StoreUnavailable where disk or SQLi
 from __future__ import annotations
 
 import re
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -19,8 +18,8 @@ from patchsync.analysis.groups import Group
 from patchsync.config import Config
 from patchsync.errors import StoreUnavailable
 from patchsync.revisions.catalog_file import (
-    DAY,
     LAST_DATE,
+    bounded,
     catalog_file,
     first_number,
     hashed,
@@ -31,6 +30,7 @@ from patchsync.revisions.catalog_file import (
 )
 from patchsync.revisions.catalog_groups import not_named
 from patchsync.revisions.catalog_search import find_listed
+from patchsync.revisions.catalog_sums import CatalogSums
 from patchsync.revisions.model import PatchInProject, PatchMail, Series, SubjectPrefix
 from patchsync.revisions.subject import read_subject
 from patchsync.store.layout import ContainerPaths, Layout
@@ -66,6 +66,7 @@ class Catalog:
     def __init__(self, file: SqliteFile, d_mbox: Path, layout: Layout) -> None:
         """`file` is open."""
         self._file = file
+        self.sums = CatalogSums(file)
         self._d_mbox = d_mbox
         self._layout = layout
         # What Patchwork was seen to show, by project
@@ -133,7 +134,7 @@ class Catalog:
         """The mails that have this patchwork id: one, but for what is of no Patchwork's making."""
         rows = self._file.rows(
             "SELECT mail FROM patch WHERE id = ? AND project IN (SELECT id FROM project)",
-            _bounded(patch_id),
+            bounded(patch_id),
         )
         return self._mails_where("id", [number for (number,) in rows])
 
@@ -271,59 +272,19 @@ class Catalog:
         message-id of the last one on the page before this one.
         """
         until = _LAST if before is None else self._number_before(*before)
-        numbers = find_listed(self._file, _bounded(project_id), search, until, limit)
+        numbers = find_listed(self._file, bounded(project_id), search, until, limit)
         return self._mails_where("id", numbers)[::-1]
 
     def message_ids(self, project_id: int, patch_ids: Iterable[int]) -> dict[int, str]:
         """Those of a project's patches that there are, with their message-ids."""
         found: dict[int, str] = {}
-        for some in pieces([_bounded(patch_id) for patch_id in patch_ids]):
+        for some in pieces([bounded(patch_id) for patch_id in patch_ids]):
             query = f"""
                 SELECT p.id, message_id FROM patch p JOIN mail ON mail.id = p.mail
                 WHERE p.project = ? AND p.id IN {slots(some)}
             """  # noqa: S608
-            found.update(self._file.rows(query, _bounded(project_id), *some))
+            found.update(self._file.rows(query, bounded(project_id), *some))
         return found
-
-    # Sums
-
-    def patches_per_day(
-        self, project_id: int, days: int = 365, now: float | None = None
-    ) -> list[tuple[int, int]]:
-        """Of the last so many days: the day, since 1970 (UTC), and how many patches it has.
-
-        By the dates of the mails; days without any are left out.
-        """
-        today = int((time.time() if now is None else now) // DAY)
-        counts = self._tally("day", _bounded(project_id))
-        return [(day, number) for day, number in counts.items() if today - days < day <= today]
-
-    def revisions_per_group(self) -> dict[int, int]:
-        """How many groups have so many mails; a patch without others is a group of one."""
-        groups = self._tally("revisions")
-        together = sum(mails * number for mails, number in groups.items())
-        alone = self._tally("mail").get(0, 0) - together
-        if alone > 0:
-            groups[1] = groups.get(1, 0) + alone
-        return groups
-
-    def days_to_upstream(self) -> dict[int, int]:
-        """How many groups took so many days, from their first mail to their first commit.
-
-        Only those of which a repository says when that was; none are below 0.
-        """
-        return self._tally("upstream")
-
-    def _tally(self, sort: str, project: int = 0) -> dict[int, int]:
-        """What was counted, by value, in ascending order."""
-        return dict(
-            self._file.rows(
-                "SELECT value, number FROM tally WHERE sort = ? AND project = ? AND number > 0"
-                " ORDER BY value",
-                sort,
-                project,
-            )
-        )
 
     # How it is read
 
@@ -454,8 +415,3 @@ def _is_text(name: str) -> bool:
         name.encode()
         return True
     return False
-
-
-def _bounded(number: int) -> int:
-    """The number; one that SQLite does not take becomes one that no patch has."""
-    return number if 0 < number < 2**63 else 0

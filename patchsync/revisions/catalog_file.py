@@ -201,3 +201,8 @@ def pieces(values: Iterable[T]) -> Iterator[list[T]]:
     rest = iter(values)
     while some := list(islice(rest, _SLOTS)):
         yield some
+
+
+def bounded(number: int) -> int:
+    """The number; one that SQLite does not take becomes one that no patch has."""
+    return number if 0 < number < 2**63 else 0

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from http.client import responses
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from markupsafe import Markup
 
 from patchsync.config import Config
 from patchsync.patchwork.foreign_text import visible
+from patchsync.revisions.as_json import time_json
 from patchsync.revisions.catalog import Catalog
 from patchsync.web.answers import HTML, JSON, TEXT, Answer, PageError
 from patchsync.web.links import Links
@@ -107,10 +107,7 @@ def age(seconds: float) -> str:
 
 def iso(seconds: float) -> str:
     """A moment for machines: 2026-07-01T12:30:00Z. `seconds`: since 1970."""
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (ValueError, OverflowError, OSError):  # a date that no calendar has
-        return "1970-01-01T00:00:00Z"
+    return time_json(seconds) or "1970-01-01T00:00:00Z"  # a date that no calendar has
 
 
 def date(seconds: float) -> str:

@@ -65,7 +65,7 @@ def _patches(catalog: Catalog, now: float) -> Chart:
     counts = {
         project.name: {
             _date(day): number
-            for day, number in catalog.patches_per_day(project.project_id, DAYS, newest)
+            for day, number in catalog.sums.patches_per_day(project.project_id, DAYS, newest)
         }
         for project in projects
     }
@@ -73,11 +73,11 @@ def _patches(catalog: Catalog, now: float) -> Chart:
 
 
 def _revisions(catalog: Catalog, now: float) -> Chart:
-    return revisions_per_patch(catalog.revisions_per_group())
+    return revisions_per_patch(catalog.sums.revisions_per_group())
 
 
 def _upstream(catalog: Catalog, now: float) -> Chart:
-    return time_to_upstream(catalog.days_to_upstream())
+    return time_to_upstream(catalog.sums.days_to_upstream())
 
 
 def _difference(site: Site, now: float) -> Chart:

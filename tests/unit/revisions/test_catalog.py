@@ -95,7 +95,7 @@ def test_groups_have_mails_and_commits(store: FakeStore) -> None:
         assert catalog.group_of("ab" * 20) == Group((), ("ab" * 20,))
         assert catalog.commits_named("1212121") == [commit]
         assert catalog.commits_named("12121213") == catalog.commits_named("1") == []
-        assert catalog.revisions_per_group() == {1: 1, 2: 1}
+        assert catalog.sums.revisions_per_group() == {1: 1, 2: 1}
 
 
 def test_pages_go_back_in_time(store: FakeStore) -> None:
@@ -147,10 +147,10 @@ def test_sums_for_charts(store: FakeStore) -> None:
     store.set_gone(2)
     with store.catalog() as catalog:
         first = BEGAN // DAY
-        days = catalog.patches_per_day(1, days=30, now=BEGAN + 10 * DAY)
+        days = catalog.sums.patches_per_day(1, days=30, now=BEGAN + 10 * DAY)
         assert days == [(first, 1), (first + 1, 1)]
-        assert catalog.patches_per_day(1, days=5, now=BEGAN + 41 * DAY) == [(first + 40, 1)]
-        assert catalog.patches_per_day(2) == []
+        assert catalog.sums.patches_per_day(1, days=5, now=BEGAN + 41 * DAY) == [(first + 40, 1)]
+        assert catalog.sums.patches_per_day(2) == []
 
 
 def test_what_patchwork_was_seen_to_show_is_told(store: FakeStore) -> None:

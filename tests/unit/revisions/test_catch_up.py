@@ -46,8 +46,8 @@ def contents(catalog: Catalog, numbers: range) -> dict[str, object]:
         "groups": catalog.groups_of([*names, COMMIT]),
         "pages": [catalog.page(project, search=word)
                   for project in (1, 2) for word in ("", *WORDS, "a b", "b.c")],
-        "days": [catalog.patches_per_day(project, now=BEGAN) for project in (1, 2)],
-        "revisions": catalog.revisions_per_group(),
+        "days": [catalog.sums.patches_per_day(project, now=BEGAN) for project in (1, 2)],
+        "revisions": catalog.sums.revisions_per_group(),
         "lines": catalog._file.rows("SELECT * FROM line ORDER BY id"),
         "unlinked": catalog._file.rows("SELECT * FROM unlinked"),
     }  # fmt: skip

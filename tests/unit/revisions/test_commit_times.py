@@ -41,17 +41,17 @@ def test_a_group_took_days_to_get_upstream(tmp_path: Path, repository: Path) -> 
     with store.catalog() as catalog:
         assert catalog.commit_times(commit) == CommitTimes(BEGAN + 2 * DAY, BEGAN + 3 * DAY)
         assert catalog.commit_times(UNKNOWN) is None
-        assert catalog.days_to_upstream() == {0: 1}
+        assert catalog.sums.days_to_upstream() == {0: 1}
     store.put(1, mail(at=DAY))
     store.put(3, mail())
     with store.catalog() as catalog:
-        assert catalog.days_to_upstream() == {2: 1}
+        assert catalog.sums.days_to_upstream() == {2: 1}
     store.group("1 2", f"3 => {commit}")
     with store.catalog() as catalog:
-        assert catalog.days_to_upstream() == {3: 1}
+        assert catalog.sums.days_to_upstream() == {3: 1}
     store.group("1 2", "3")
     with store.catalog() as catalog:
-        assert catalog.days_to_upstream() == {}
+        assert catalog.sums.days_to_upstream() == {}
         assert catalog.commit_times(commit) is None
 
 
@@ -64,7 +64,7 @@ def test_another_repository_is_asked_anew(tmp_path: Path, repository: Path) -> N
             store.put(1, mail())
             store.group(f"1 => {commit}")
         with store.catalog() as catalog:
-            assert catalog.days_to_upstream() == told
+            assert catalog.sums.days_to_upstream() == told
     store = FakeStore(tmp_path / "store", tables(tmp_path / "none"))
     with pytest.raises(ConfigError, match="repo"):
         catch_up(store.config)
