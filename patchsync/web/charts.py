@@ -121,7 +121,7 @@ class Chart:
             value_formatter=lambda value: f"{value:,.0f}",
         )
         graph.uuid = self.name
-        graph.add_xml_filter(_without_script)
+        graph.add_xml_filter(without_script)
         return graph
 
 
@@ -136,7 +136,7 @@ def ticks(highest: int) -> list[int]:
     return list(range(0, max(highest, 1) + step, step))
 
 
-def _without_script(root: Element) -> Element:
+def without_script(root: Element) -> Element:
     """Only what is drawn: pygal adds a script for its tooltips, and comments with the day."""
     for parent in root.iter():
         for child in list(parent):
