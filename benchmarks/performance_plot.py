@@ -8,7 +8,9 @@ import pygal
 from claims import OURS, Claim, Measured, figure
 from pygal.style import Style
 
-from patchsync.web.charts import COLOURS, DARK, LIGHT, STYLE, without_script
+from patchsync.web.charts import COLOURS, DARK, LIGHT, STYLE, import_as_before, without_script
+
+import_as_before(pygal.PluginImportFixer)
 
 # What the charts of the web pages have not: a heading, and lines from the least to the most.
 LINES = f"""

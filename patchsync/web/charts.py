@@ -79,10 +79,7 @@ class Chart:
         import pygal
         from pygal.style import Style
 
-        # It would be asked for each module that is imported from now on, for the sake of maps.
-        sys.meta_path[:] = [
-            finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)
-        ]
+        import_as_before(pygal.PluginImportFixer)
         style = Style(
             background="transparent",
             plot_background="transparent",
@@ -134,6 +131,11 @@ def ticks(highest: int) -> list[int]:
         if number * 10**power * 5 >= highest
     )
     return list(range(0, max(highest, 1) + step, step))
+
+
+def import_as_before(finder: type) -> None:
+    """Take pygal's finder away: for the sake of maps it is asked for all that is imported."""
+    sys.meta_path[:] = [each for each in sys.meta_path if not isinstance(each, finder)]
 
 
 def without_script(root: Element) -> Element:
