@@ -122,7 +122,8 @@ class Comparer:
         return near_in_time(mail.date, second.date, days, other_is_commit=second.is_commit)
 
     def _load_messages(self, numbers: list[int]) -> None:
-        for number, message in self._cache.messages(set(numbers) - self._messages.keys()):
+        # Not `set - keys()`, which walks through all keys
+        for number, message in self._cache.messages(set(numbers).difference(self._messages)):
             self._messages[number] = message
             self._held += getsizeof(message)
 
