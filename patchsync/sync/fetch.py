@@ -29,25 +29,31 @@ def fetch_page(
     page: Page,
     held: Collection[int],
     limits: Limits,
+    asked_at: float = 0.0,
 ) -> Iterator[FetchResult]:
     """List a page of the project `key` and download what is listed and not in `held`.
 
-    `held` are the ids that the store has in the page's range. The last result says what was seen
-    and ends the page's lease.
+    `held` are the ids that the store has in the page's range. `asked_at`: the time, by Redis'
+    clock. The last result says what was seen and ends the page's lease.
 
     Raises:
         UnknownProject: the page is empty because there is no such project.
         PatchsyncError: a download failed; what others found was handed out before.
     """
-    last = yield from _fetch(client, key, page, held, limits)
+    last = yield from _fetch(client, key, page, held, limits, asked_at)
     yield replace(last, lease=lease_of(page))
 
 
 def _fetch(
-    client: Client, key: str, page: Page, held: Collection[int], limits: Limits
+    client: Client,
+    key: str,
+    page: Page,
+    held: Collection[int],
+    limits: Limits,
+    listed_at: float,
 ) -> Generator[FetchResult, None, FetchResult]:
     """What `fetch_page` does, but that the last result is returned."""
-    asked_at = time.time()
+    shown_at = time.time()
     listing = client.list_page(key, page)
     if listing is None:
         # The list got shorter than the page meanwhile: the next round sees by how much.
@@ -59,14 +65,16 @@ def _fetch(
         rest,
         gone=tuple(listing.answer.proves_gone(sorted(held))),
         listed=listing.answer.entries,
+        listed_at=listed_at,
         shown=tuple(entry.shown for entry in listing.entries),
-        shown_at=asked_at,
+        shown_at=shown_at,
     )
     if not _lists_only_newer(listing.answer, held):
         return result
     # Some of ours are gone, so there are more new ones than the counts told.
     yield result
-    return (yield from _fetch(client, key, replace(page, page=page.page + 1), held, limits))
+    following = replace(page, page=page.page + 1)
+    return (yield from _fetch(client, key, following, held, limits, listed_at))
 
 
 def _lists_only_newer(answer: Answer, held: Collection[int]) -> bool:

@@ -170,8 +170,8 @@ def test_an_audit_that_is_to_go_on_does(
     deliver("fetch.audit", "sample")
     assert workers.sent == []
     leases.take("another page")
-    deliver("fetch.audit", "sample", 5.5)
-    assert [sent.args for sent in workers.of("fetch.audit")] == [["sample", 5.5]] * (not ended)
+    deliver("fetch.audit", "sample", 5.5, 4.5)
+    assert [sent.args for sent in workers.of("fetch.audit")] == [["sample", 5.5, 4.5]] * (not ended)
     for sent in workers.sent:
         assert sent.options["argsrepr"] == "(sample: on to the last page)"
 
@@ -182,11 +182,11 @@ def test_audits_take_turns(
     """The second one ends at once, and comes again when the first has ended, however that ends."""
     audited: list[str] = []
 
-    def beside_another(project: str, since: float | None) -> None:
+    def beside_another(project: str, since: float | None, listed_since: float | None) -> None:
         audited.append(project)
         if project == "sample":
             deliver("fetch.audit", "neighbour")
-            deliver("fetch.audit", "neighbour", 5.5)
+            deliver("fetch.audit", "neighbour", 5.5, 4.5)
             deliver("fetch.audit", "neighbour")
             assert audited == ["sample"]
             raise ServerUnavailable("no answer")
@@ -197,7 +197,7 @@ def test_audits_take_turns(
     for number in (1, 2):
         sent = workers.of("fetch.audit")
         assert len(sent) == number
-        assert sent[-1].args in (["neighbour", None], ["neighbour", 5.5])
+        assert sent[-1].args in (["neighbour", None, None], ["neighbour", 5.5, 4.5])
         deliver("fetch.audit", *sent[-1].args)
     assert audited == ["sample", "neighbour", "neighbour"]
     assert len(workers.of("fetch.audit")) == 2
