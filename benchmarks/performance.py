@@ -46,7 +46,6 @@ SCRIPTS = {
     "pushing": Script(takes=("url", "project", "token_file")),
     "latency": Script(),
     "idle": Script(),
-    "projects": Script(),
     "web": Script(),
     "pages": Script(),
     "beyond": Script(),
