@@ -6,6 +6,7 @@
 # make tests    the tests alone; ARGS="tests/faults -k redis" a part of them
 # make faults   the long random runs, each time with another seed; PATCHSYNC_SEED=N tries one again
 # make pictures take the pictures of the pages in docs/ anew; it wants Debian's chromium
+# make bench    all benchmarks, and what they found in docs/performance.md; ARGS="--help" says what else
 # make lock     pin the dependencies anew
 # make clean    remove what all that made
 # make help     this; with PYTHON=python3.13 each has an environment of its own for that Python
@@ -20,7 +21,7 @@ JOBS ?= 4
 PYTEST := $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 LOCK := --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
-.PHONY: run install test check lint types tests faults pictures lock clean help
+.PHONY: run install test check lint types tests faults pictures bench lock clean help
 
 run: install
 ifeq ($(CONFIG),)
@@ -50,7 +51,7 @@ types: install
 	$(BIN)/mypy
 
 # Hundreds of processes load the same modules: compiled once, wherever that is not wanted else.
-check tests faults: export PYTHONDONTWRITEBYTECODE :=
+check tests faults bench: export PYTHONDONTWRITEBYTECODE :=
 
 tests: install
 	$(PYTEST) $(ARGS)
@@ -61,6 +62,9 @@ faults: install
 
 pictures: install
 	$(BIN)/python -m pytest --quiet tests/browser/pictures.py
+
+bench: install
+	$(BIN)/python benchmarks/performance.py $(ARGS)
 
 lock:
 	echo "setuptools>=77" | uv pip compile $(LOCK) pyproject.toml - --output-file requirements.lock

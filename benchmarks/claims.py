@@ -1,18 +1,18 @@
-"""What a benchmark found: a claim, and the figures for and against it.
+"""What a benchmark found: claims, each with its figures.
 
 A benchmark tells it by `report`: in words and, with `--json FILE`, for docs/performance.md.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from pydantic import TypeAdapter
 
 OURS = "patchsync"
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -70,6 +70,9 @@ class Claim:
         return 1 / ratio if self.more_is_better else ratio
 
 
+CLAIMS = TypeAdapter(list[Claim])
+
+
 def with_json(command: Command) -> Command:
     """Give a click command the option that `report` wants."""
     to_file = click.Path(dir_okay=False, path_type=Path)
@@ -83,29 +86,17 @@ def report(claims: Sequence[Claim], to: Path | None) -> None:
     for claim in claims:
         click.echo(f"\n{claim.title}: {claim.wanted}{_verdict(claim.holds)}")
         for each in claim.measured:
-            click.echo(
-                f"  {each.case:<18}{each.who:<28}{in_words(each, claim.unit)}{beside(claim, each)}"
-            )
+            took = in_words(each, claim.unit)
+            click.echo(f"  {each.case:<18}{each.who:<28}{took:<32}{beside(claim, each)}")
         for remark in claim.remarks:
             click.echo(f"  {remark}")
     if to:
-        to.write_text(json.dumps([asdict(claim) for claim in claims], indent=1))
+        to.write_bytes(CLAIMS.dump_json(list(claims)))
 
 
 def read(file: Path) -> list[Claim]:
     """What `report` wrote."""
-    return [
-        Claim(
-            **each
-            | {
-                "measured": tuple(
-                    Measured(**one | {"samples": tuple(one["samples"])}) for one in each["measured"]
-                ),
-                "remarks": tuple(each["remarks"]),
-            }
-        )
-        for each in json.loads(file.read_text())
-    ]
+    return CLAIMS.validate_json(file.read_bytes())
 
 
 def in_words(measured: Measured, unit: str) -> str:
@@ -117,12 +108,12 @@ def in_words(measured: Measured, unit: str) -> str:
 
 
 def beside(claim: Claim, each: Measured) -> str:
-    """How ours compares with another's in the same case, or with the limit."""
+    """What ours is of another's in the same case; nothing of ours itself."""
     ratio = None if each.who == OURS else claim.ratio(each)
     if ratio is None:
         return ""
     of = "of this limit" if each.who == claim.limit else "times as good"
-    return f"   patchsync: {ratio:.2f} {of}"
+    return f"{ratio:.2f} {of}"
 
 
 def figure(value: float) -> str:

@@ -1,13 +1,21 @@
-"""Mails of a made-up mailing list for benchmarks: patches to many files, in revisions."""
+"""Mails of a made-up mailing list for benchmarks: patches to many files, in revisions.
+
+The patches are made up, too, or the commits of a git repository.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import count
+from pathlib import Path
 from random import Random
+from typing import TypeVar
+
+import pygit2
+from pygit2.enums import SortMode
 
 from patchsync.patchwork.mbox import Mail
 
@@ -21,6 +29,10 @@ WORDS = [
 # As on real lists: few files are in many patches, most are in few.
 FILES = 12_000
 REVISIONS = (1, 1, 1, 2, 2, 3, 4)
+# Characters: what a list takes
+LONGEST_DIFF = 300_000
+
+Patch = TypeVar("Patch")
 
 
 @dataclass(frozen=True)
@@ -34,27 +46,86 @@ class Revision:
     changes: tuple[tuple[str, ...], ...]
 
 
-def mails(number: int, seed: int = 1) -> Iterator[Mail]:
-    """So many mails, by patchwork id from 1 on, each an hour after the one before."""
+def mails(number: int, seed: int = 1, files: int = FILES) -> Iterator[Mail]:
+    """So many mails, by patchwork id from 1 on, each an hour after the one before.
+
+    `files`: that they touch.
+    """
     random = Random(seed)
-    waiting: list[tuple[int, Revision]] = []  # How many revisions follow, and the last one
-    for patch_id in count(1):
-        if patch_id > number:
-            return
+    new = (_new(random, files) for _ in count())
+    patches = _in_revisions(random, new, lambda before: _revised(random, before))
+    for patch_id, patch in zip(range(1, number + 1), patches, strict=False):
+        yield _mail(patch_id, patch)
+
+
+def mails_of_commits(repository: Path, number: int, seed: int = 1) -> Iterator[Mail]:
+    """The same of the commits of a git repository, oldest first; their revisions are made up.
+
+    They are fewer where it has not as many. The first mail may take seconds.
+    """
+    random = Random(seed)
+    commits = _commits(pygit2.Repository(str(repository)))
+    patches = _in_revisions(random, commits, lambda before: before.revised(random))
+    for patch_id, patch in zip(range(1, number + 1), patches, strict=False):
+        head = _head(patch_id, patch.subject)
+        yield _as_mail(patch_id, f"{head}{patch.message}\n---\n{patch.diff}")
+
+
+def _in_revisions(
+    random: Random, new: Iterator[Patch], revised: Callable[[Patch], Patch]
+) -> Iterator[Patch]:
+    """Patches, each new or a revision of one before, until there is no new one."""
+    waiting: list[tuple[int, Patch]] = []  # How many revisions follow, and the last one
+    while True:
         if waiting and random.random() < 0.5:
             left, before = waiting.pop(random.randrange(max(0, len(waiting) - 200), len(waiting)))
-            now = _revised(random, before)
+            now = revised(before)
         else:
-            left, now = random.choice(REVISIONS), _new(random)
+            left, another = random.choice(REVISIONS), next(new, None)
+            if another is None:
+                return
+            now = another
         if left > 1:
             waiting.append((left - 1, now))
-        yield _mail(patch_id, now)
+        yield now
 
 
-def _new(random: Random) -> Revision:
+@dataclass(frozen=True)
+class Commit:
+    """A commit of a repository in one of its revisions."""
+
+    subject: str
+    message: str
+    diff: str
+
+    def revised(self, random: Random) -> Commit:
+        """With other words in some of the lines that it adds."""
+        lines = self.diff.split("\n")
+        for at, line in enumerate(lines):
+            if line[:1] == "+" and line[:3] != "+++" and len(line) > 3 and random.random() < 0.05:
+                lines[at] = f"{line[: len(line) // 2]} {random.choice(WORDS)}"
+        return replace(
+            self, message=f"{self.message}\n{_sentence(random, 6)}", diff="\n".join(lines)
+        )
+
+
+def _commits(repository: pygit2.Repository) -> Iterator[Commit]:
+    order = SortMode.TOPOLOGICAL | SortMode.REVERSE
+    for commit in repository.walk(repository.head.target, order):
+        if len(commit.parents) != 1:
+            continue
+        diff = commit.parents[0].tree.diff_to_tree(commit.tree).patch or ""
+        if diff and len(diff) < LONGEST_DIFF:
+            subject, _, body = commit.message.partition("\n")
+            yield Commit(subject, body.strip(), diff)
+
+
+def _new(random: Random, number_of_files: int) -> Revision:
     files = tuple(
         f"drivers/{WORDS[at % len(WORDS)]}/{WORDS[at // 7 % len(WORDS)]}_{at}.c"
-        for at in {int(FILES * random.random() ** 3) for _ in range(random.choice((1, 1, 2, 3)))}
+        for at in {
+            int(number_of_files * random.random() ** 3) for _ in range(random.choice((1, 1, 2, 3)))
+        }
     )
     return Revision(
         files,
@@ -85,12 +156,7 @@ def _line(random: Random) -> str:
 
 
 def _mail(patch_id: int, patch: Revision) -> Mail:
-    date = FIRST_DAY + timedelta(hours=patch_id)
-    message_id = f"<{patch_id}@lists.example.org>"
-    parts = [
-        f"From: A <a@example.org>\nDate: {format_datetime(date)}\nMessage-Id: {message_id}\n"
-        f"Subject: [PATCH] {patch.subject}\n\n" + "\n".join(patch.message) + "\n---\n"
-    ]
+    parts = [_head(patch_id, patch.subject) + "\n".join(patch.message) + "\n---\n"]
     for file, lines in zip(patch.files, patch.changes, strict=True):
         added = sum(line[0] == "+" for line in lines)
         parts.append(
@@ -99,9 +165,28 @@ def _mail(patch_id: int, patch: Revision) -> Mail:
             + "\n".join(lines)
             + "\n"
         )
+    return _as_mail(patch_id, "".join(parts))
+
+
+def _head(patch_id: int, subject: str) -> str:
+    return (
+        f"From: A <a@example.org>\nDate: {format_datetime(_date(patch_id))}\n"
+        f"Message-Id: {_message_id(patch_id)}\nSubject: [PATCH] {subject}\n\n"
+    )
+
+
+def _as_mail(patch_id: int, text: str) -> Mail:
     return Mail(
         patch_id=patch_id,
-        date=f"{date:%Y/%m/%d}",
-        message_id=message_id,
-        content="".join(parts).encode(),
+        date=f"{_date(patch_id):%Y/%m/%d}",
+        message_id=_message_id(patch_id),
+        content=text.encode("utf-8", "surrogateescape"),
     )
+
+
+def _date(patch_id: int) -> datetime:
+    return FIRST_DAY + timedelta(hours=patch_id)
+
+
+def _message_id(patch_id: int) -> str:
+    return f"<{patch_id}@lists.example.org>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from functools import cache, partial
+from typing import TYPE_CHECKING
 
 import redis
 
@@ -14,10 +15,12 @@ from patchsync.fleet.leases import Leases
 from patchsync.patchwork.annotator import Annotator
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.rate_limit import RedisRateLimiter, fleet_rate_limiter
-from patchsync.push.service import PushService
 from patchsync.sync.audit_turn import AuditTurn
 from patchsync.sync.connect import connect, connect_annotator
 from patchsync.sync.request_count import kept_requests
+
+if TYPE_CHECKING:
+    from patchsync.push.service import PushService
 
 
 @cache
@@ -75,6 +78,8 @@ def annotator() -> Annotator:
 
 def push() -> PushService:
     """Plans and sends what is to be pushed; a context."""
+    from patchsync.push.service import PushService  # No other service needs it.
+
     return PushService(config(), annotator())
 
 

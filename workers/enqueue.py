@@ -19,7 +19,7 @@ from workers.context import config, debounce
 QUARANTINE_LEASE = "quarantined"
 # The groups are one file for all projects.
 ANALYSIS = "analysis"
-# What comes in so soon after a batch is taken in with it.
+# What comes in of a backlog so soon after a batch is taken in with it.
 SETTLE_SECONDS = 1.0
 
 
@@ -83,10 +83,12 @@ def index_mails(project: str, result: FetchResult) -> None:
     )
 
 
-def analyse(project: str) -> None:
-    """Enqueue an update of the groups, since a project has new mails; not where one is on its way.
+def analyse(project: str, *, later: bool = False) -> None:
+    """Enqueue an update of the groups for a project's new mails; not where one is on its way.
 
-    It expires as its lease does. Were it to come later, beat's next one would have done its work.
+    `later`: they are of a backlog, of which more comes in a moment: else each part of it would be
+    annotated as if it were the last. It expires as its lease does. Were it to come later, beat's
+    next one would have done its work.
     """
     if config().analysis.engine == "none" or not debounce(ANALYSIS).ask():
         return
@@ -94,23 +96,26 @@ def analyse(project: str) -> None:
         "workers.analyse.update",
         args=[project],
         argsrepr=f"({_called(project)}: new mails)",
-        countdown=SETTLE_SECONDS,
+        countdown=SETTLE_SECONDS if later else None,
         expires=config().fleet.lease_seconds,
         priority=FIRST,
     )
 
 
-def plan(project: str) -> None:
+def plan(project: str, left: int | None = None) -> None:
     """Enqueue a plan of what to push, since the groups changed; not where one is on its way.
 
-    Without the audit, which the plans of beat make: what is new does not wait for it.
+    Without the audit, which the plans of beat make: what is new does not wait for it. `left`: it
+    follows one that left jobs to it, of so many.
     """
     if debounce(planning(project)).ask():
+        why = "groups changed" if left is None else f"of {left} jobs some were left"
         app.send_task(
             "workers.push.plan",
-            args=[project, False],
-            argsrepr=f"({_called(project)}: groups changed)",
-            expires=config().fleet.lease_seconds,
+            args=[project, False, *([] if left is None else [left])],
+            argsrepr=f"({_called(project)}: {why})",
+            # It waits behind what the one before enqueued. Then beat's next one does its work.
+            expires=config().schedule.push_seconds,
             priority=FIRST,
         )
 

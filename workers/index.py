@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from patchsync.errors import LockHeld, StaleWriter
+from patchsync.fleet.backpressure import LATER
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.store.redis_lock import project_lock
 from patchsync.sync.projects import name_of, synced_project
@@ -50,7 +51,8 @@ def index_mails(self: ProjectTask, project: str, result: dict[str, Any]) -> None
         if fetched.lease and leases.release(fetched.lease) == 0:
             enqueue.probe(project)
         if stored.stored:
-            enqueue.analyse(project)
+            backlog = (self.request.delivery_info or {}).get("priority") == LATER
+            enqueue.analyse(project, later=backlog)
     if stored.stored and config.analysis.engine == "none":
         catalog.follow(CATALOG_SECONDS)
 

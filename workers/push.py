@@ -14,15 +14,16 @@ from workers.task_base import ProjectTask
 
 log = logging.getLogger(__name__)
 
-# Jobs that one plan enqueues; the next plan takes more.
+# Jobs that one plan enqueues; the next plan, which comes behind them, takes more.
 MOST_JOBS = 200
 
 
 @app.task(name="workers.push.plan", base=ProjectTask)
-def plan(project: str, audit: bool = True) -> None:
+def plan(project: str, audit: bool = True, left: int | None = None) -> None:
     """Find what Patchwork should show of a project and does not, and enqueue it.
 
-    With `audit` also look at some of what people did there, which takes its time.
+    With `audit` also look at some of what people did there, which takes its time. `left`: how many
+    jobs there were when this one was asked to go on with them.
     """
     config = context.config()
     context.debounce(enqueue.planning(project)).begin()
@@ -50,6 +51,9 @@ def plan(project: str, audit: bool = True) -> None:
     )
     for job in jobs[:MOST_JOBS]:
         enqueue.push(job)
+    # Jobs that do not become fewer, of a server in trouble say, are left to beat.
+    if len(jobs) > MOST_JOBS and (left is None or len(jobs) < left):
+        enqueue.plan(project, len(jobs))
 
 
 @app.task(name="workers.push.send", base=ProjectTask)

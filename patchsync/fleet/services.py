@@ -21,6 +21,7 @@ SERVICES = (*QUEUES, "beat", "flower", "web")
 # Those that people see, and where each says that it is alive; the others sign in with Redis.
 HEALTH_PATHS = {"flower": "/healthcheck", "web": "/health"}
 # Both packages lie side by side, wherever they are installed.
+WORKERS = [sys.executable, "-m", "workers"]
 FLOWER_SETTINGS = Path(__file__).parents[2] / "workers" / "flower_settings.py"
 
 
@@ -36,18 +37,15 @@ def service_command(config: Config, service: str, processes: int | None = None) 
     if service == "web":  # which only reads, and needs nothing of Celery and Redis
         return [sys.executable, "-m", "patchsync.web"]
     config.signing_key()  # Celery would not say which setting is wrong.
-    celery = [sys.executable, "-m", "celery", "--quiet", "-A", "workers"]
     if service == "beat":
-        return [*celery, "beat", "--pidfile=", "--loglevel", "INFO"]
+        return [*WORKERS, "beat"]
     if service == "flower":
         config.flower_login()  # Nor would Flower.
+        celery = [sys.executable, "-m", "celery", "--quiet", "-A", "workers"]
         return [*celery, "flower", f"--conf={FLOWER_SETTINGS}"]
     if processes is None:
         processes = {"fetch": config.fleet.fetch_processes, "probe": 2}.get(service, 1)
-    return [
-        *(*celery, "worker", "-Q", service, "-c", str(processes)),
-        *("--loglevel", "INFO", "--without-gossip", "--without-mingle"),
-    ]
+    return [*WORKERS, "worker", "-Q", service, "-c", str(processes)]
 
 
 def wanted_services(config: Config) -> tuple[str, ...]:

@@ -79,10 +79,7 @@ class Chart:
         import pygal
         from pygal.style import Style
 
-        # It would be asked for each module that is imported from now on, for the sake of maps.
-        sys.meta_path[:] = [
-            finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)
-        ]
+        import_as_before(pygal.PluginImportFixer)
         style = Style(
             background="transparent",
             plot_background="transparent",
@@ -121,7 +118,7 @@ class Chart:
             value_formatter=lambda value: f"{value:,.0f}",
         )
         graph.uuid = self.name
-        graph.add_xml_filter(_without_script)
+        graph.add_xml_filter(without_script)
         return graph
 
 
@@ -136,7 +133,12 @@ def ticks(highest: int) -> list[int]:
     return list(range(0, max(highest, 1) + step, step))
 
 
-def _without_script(root: Element) -> Element:
+def import_as_before(finder: type) -> None:
+    """Take pygal's finder away: for the sake of maps it is asked for all that is imported."""
+    sys.meta_path[:] = [each for each in sys.meta_path if not isinstance(each, finder)]
+
+
+def without_script(root: Element) -> Element:
     """Only what is drawn: pygal adds a script for its tooltips, and comments with the day."""
     for parent in root.iter():
         for child in list(parent):

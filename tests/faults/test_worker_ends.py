@@ -61,6 +61,18 @@ def test_sigterm_while_an_event_cannot_be_sent(installation: Installation) -> No
         wait_until(lambda: not set(workers) & set(processes_of(installation)), "they have ended")
 
 
+def test_sighup_starts_a_worker_anew(installation: Installation) -> None:
+    """As the same process, which takes tasks again."""
+    with running_fleet(installation):
+        log = installation.config.run_dir / "index.log"
+        wait_until(lambda: log.exists() and log.read_text().count(" ready.") == 1, "it is ready")
+        worker = main_process(installation, "index")
+        os.kill(worker, signal.SIGHUP)
+        wait_until(lambda: log.read_text().count(" ready.") == 2, "it is ready again")
+        assert main_process(installation, "index") == worker
+        assert "sample: in step" in installation.sync()
+
+
 def test_a_killed_process_of_a_pool(installation: Installation) -> None:
     """Its task comes again within seconds, not minutes; and a killed worker leaves no files."""
     with running_fleet(installation):

@@ -71,7 +71,6 @@ def test_messages_find_their_way(
         for project in PROJECTS:
             enqueue.probe(project)
         wait_until(lambda: all(in_step(installation, each) for each in PROJECTS), "in step")
-        # That message is for later: the worker holds it for a second.
         wait_until(installation.config.patch_groups.exists, "grouped")
         unacked = f"patchsync:{installation.config.namespace}:unacked"
         wait_until(lambda: not shared_redis.exists(unacked), "all is acknowledged")

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from patchsync.analysis.builtin.cache_tables import SCHEMA
-from patchsync.analysis.patch import Patch
-from patchsync.analysis.rating import FileShape, HunkShape, Shape, shape_of
+from patchsync.analysis.builtin.kept import KeptPatch, decoded, unpacked
+from patchsync.analysis.rating import Shape
+from patchsync.analysis.upper_bound import SharedPart
 from patchsync.config import Config
 from patchsync.store.layout import OWN_FOLDER
 from patchsync.store.sqlite_file import SqliteFile
@@ -92,24 +93,29 @@ class PatchCache(SqliteFile):
 
     # Adding and removing
 
-    def add(self, name: str, source: str, patch: Patch, *, is_commit: bool = False) -> int:
+    def add(self, name: str, source: str, patch: KeptPatch, *, is_commit: bool = False) -> int:
         """Add a patch and return its number.
 
         `source` is what changes when it has to be read anew; see `source_of`.
         """
-        shape = shape_of(patch)
-        date = patch.author_date.timestamp()
         with self.transaction() as sql:
-            number = self._add(name, source, date, is_revert=patch.is_revert, is_commit=is_commit)
-            sql.execute(
-                "INSERT INTO shape VALUES (?, ?, ?)",
-                (number, _encoded(shape.message), _packed(shape)),
+            number = self._add(
+                name, source, patch.date, is_revert=patch.is_revert, is_commit=is_commit
             )
-            files = [(_encoded(file),) for file in sorted(patch.affected)]
-            sql.executemany("INSERT OR IGNORE INTO file (name) VALUES (?)", files)
+            sql.execute("INSERT INTO shape VALUES (?, ?, ?)", (number, patch.message, patch.files))
+            sql.executemany(
+                "INSERT OR IGNORE INTO file (name) VALUES (?)", [(file,) for file in patch.names]
+            )
             sql.executemany(
                 "INSERT INTO touch SELECT id, ?, ?, ? FROM file WHERE name = ?",
-                [(number, is_commit, patch.lines, file) for (file,) in files],
+                [(number, is_commit, patch.lines, file) for file in patch.names],
+            )
+            sql.executemany(
+                "INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (part, number, is_commit, patch.lines, patch.message_length, *others)
+                    for part, *others in patch.parts
+                ],
             )
             sql.executemany(
                 "INSERT OR IGNORE INTO picked VALUES (?, ?)",
@@ -164,7 +170,7 @@ class PatchCache(SqliteFile):
                     " WHERE component = ? AND number != ?",
                     (component, number),
                 )
-                for table in ("patch", "shape", "touch", "picked", "regroup"):
+                for table in ("patch", "shape", "touch", "part", "picked", "regroup"):
                     sql.execute(f"DELETE FROM {table} WHERE number = ?", (number,))  # noqa: S608
                 for table in ("link", "undecided"):
                     sql.execute(
@@ -230,7 +236,7 @@ class PatchCache(SqliteFile):
     def file_names(self) -> list[tuple[int, str]]:
         """Id and name of each file that a patch touches."""
         rows = self.rows("SELECT id, name FROM file ORDER BY id")
-        return [(file, _decoded(name)) for file, name in rows]
+        return [(file, decoded(name)) for file, name in rows]
 
     def files_of(self, number: int) -> list[int]:
         """The ids of the files that a patch touches."""
@@ -248,13 +254,36 @@ class PatchCache(SqliteFile):
             values.append(patch.number)
         return self._by_first(query, *values)
 
+    def sharing(
+        self, patch: CachedPatch, least: float
+    ) -> dict[int, tuple[int, int, list[SharedPart]]]:
+        """The patches of before that share parts with one, by number.
+
+        Each with the lengths of the two normalised messages and the parts; their diffs have a
+        `lines_ratio` of at least `least`. For a commit mails only.
+        """
+        query = (
+            "SELECT o.number, p.message, o.message,"
+            " p.file, p.deletions, p.insertions, o.deletions, o.insertions"
+            " FROM part p CROSS JOIN part o ON o.part = p.part AND o.number < p.number"
+            " WHERE p.number = ?"
+            " AND coalesce(CAST(min(o.lines, p.lines) AS REAL) / max(o.lines, p.lines), 1.0) >= ?"
+        )
+        if patch.is_commit:
+            query += " AND NOT o.is_commit"
+        found: dict[int, tuple[int, int, list[SharedPart]]] = {}
+        with self.reporting():
+            for number, message, other, *part in self.sql.execute(query, (patch.number, least)):
+                found.setdefault(number, (message, other, []))[2].append(SharedPart(*part))
+        return found
+
     def messages(self, numbers: Iterable[int]) -> Iterator[tuple[int, str]]:
         """Number and normalised message of each of these patches."""
-        return self._texts("message", _decoded, numbers)
+        return self._texts("message", decoded, numbers)
 
     def shapes(self, numbers: Iterable[int]) -> Iterator[tuple[int, Shape]]:
         """Number and shape of each of these patches."""
-        return self._texts("message, files", _unpacked, numbers)
+        return self._texts("message, files", unpacked, numbers)
 
     def _texts(
         self, columns: str, decode: Callable[..., _Text], numbers: Iterable[int]
@@ -333,6 +362,11 @@ class PatchCache(SqliteFile):
         query = f"SELECT number, alike FROM best {_IN} AND upstream = ? AND reached IS NULL"  # noqa: S608
         return self._by_first(query, _json(numbers), upstream)
 
+    def has_best_ratings(self, *, upstream: bool) -> bool:
+        """Whether `best_ratings` may find any."""
+        query = "SELECT 1 FROM best WHERE upstream = ? AND reached IS NULL LIMIT 1"
+        return self.value(query, upstream) is not None
+
     def best(self, number: int, *, upstream: bool) -> Best:
         """The best candidate of a mail, as far as it was looked for; see `best_ratings`."""
         query = "SELECT alike, candidate, reached FROM best WHERE number = ? AND upstream = ?"
@@ -380,31 +414,3 @@ def _cached(number: int, name: str, is_commit: int, date: float, is_revert: int)
 
 def _json(numbers: Iterable[int]) -> str:
     return json.dumps(list(numbers))
-
-
-def _encoded(text: str) -> bytes:
-    """Mails can hold what is no character; it stays."""
-    return text.encode("utf-8", "surrogatepass")
-
-
-def _decoded(text: bytes) -> str:
-    return text.decode("utf-8", "surrogatepass")
-
-
-def _packed(shape: Shape) -> bytes:
-    files = [[key, *file] for key, file in shape.files.items()]
-    return zlib.compress(json.dumps([shape.lines, files]).encode(), 1)
-
-
-def _unpacked(message: bytes, packed: bytes) -> Shape:
-    lines, files = json.loads(zlib.decompress(packed))
-    return Shape(
-        _decoded(message),
-        lines,
-        {
-            tuple(key): FileShape(
-                similarity, {heading: HunkShape(*texts) for heading, texts in hunks.items()}
-            )
-            for key, similarity, hunks in files
-        },
-    )

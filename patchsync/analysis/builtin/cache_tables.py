@@ -6,7 +6,7 @@ from patchsync.store.sqlite_file import Schema
 
 SCHEMA = Schema(
     # Also of how mails are read and compared: raised whenever that changes.
-    version=4,
+    version=5,
     pragmas={"cache_size": -64 * 1024},  # KiB
     tables="""
 CREATE TABLE note (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -27,6 +27,13 @@ CREATE TABLE touch (
     lines INTEGER NOT NULL, PRIMARY KEY (file, number)
 ) WITHOUT ROWID;
 CREATE INDEX touch_number ON touch (number);
+-- Hunks by file and heading, and renamed files; `lines` and `message` are the whole patch's
+CREATE TABLE part (
+    part INTEGER NOT NULL, number INTEGER NOT NULL, is_commit INTEGER NOT NULL,
+    lines INTEGER NOT NULL, message INTEGER NOT NULL, file INTEGER NOT NULL,
+    deletions INTEGER, insertions INTEGER, PRIMARY KEY (part, number)
+) WITHOUT ROWID;
+CREATE INDEX part_number ON part (number);
 -- Hashes that mails say they were picked from
 CREATE TABLE picked (hash TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (hash, number))
     WITHOUT ROWID;

@@ -1,19 +1,14 @@
-"""Comparing each new patch with those that came before it, and keeping which are alike."""
+"""Comparing a patch with others: which of them are candidates, and how alike they are."""
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from sys import getsizeof
-from typing import NamedTuple
 
 from rapidfuzz.fuzz import ratio
 from rapidfuzz.process import extract
 
-from patchsync.analysis.builtin.cache import COMMIT_SECONDS, Best, CachedPatch, PatchCache
-from patchsync.analysis.builtin.child import InHand
-from patchsync.analysis.engine import OnProgress
+from patchsync.analysis.builtin.cache import CachedPatch, PatchCache
 from patchsync.analysis.rating import (
     Rating,
     Shape,
@@ -26,6 +21,7 @@ from patchsync.analysis.rating import (
     sorted_words,
 )
 from patchsync.analysis.settings import Thresholds
+from patchsync.analysis.upper_bound import finds_all, may_reach, most_alike, most_alike_diffs
 
 # Of messages and shapes that are held in memory, in bytes; and what a file or hunk takes beside
 # its text
@@ -33,11 +29,6 @@ _MOST_HELD = 500_000_000
 _PART_BYTES = 300
 # A little more than the half per cent that rounding adds to a score at most
 _ROUNDED = 0.51
-# Patches, and messages that one call into C compares
-_AT_ONCE = 100
-# Keys of notes: the `_Position`, and by which thresholds
-_COMPARED = "compared"
-_THRESHOLDS = "thresholds"
 
 
 class Comparer:
@@ -73,6 +64,28 @@ class Comparer:
             return numbers
         others = self._cache.patches(numbers)
         return [other.number for other in others if self._comparable(patch, other)]
+
+    def hopeful(self, patch: CachedPatch, total: float) -> dict[int, float]:
+        """The earlier candidates that may have a weighted rating of `total`, by number.
+
+        With what the rating of their diffs is at most, 0 to 1.
+        """
+        limit = self._thresholds
+        if not finds_all(limit, total):
+            return dict.fromkeys(self.candidates(patch, earlier_only=True), 1.0)
+        found = {}
+        for number, (own, message, parts) in self._cache.sharing(
+            patch, limit.diff_lines_ratio
+        ).items():
+            diff = most_alike_diffs(parts)
+            if may_reach(most_alike(own, message), diff, limit, total):
+                found[number] = diff
+        if not limit.author_date_interval:
+            return found
+        others = self._cache.patches(found)
+        return {
+            other.number: found[other.number] for other in others if self._comparable(patch, other)
+        }
 
     def likely(self, patch: CachedPatch, others: list[int], total: float) -> dict[int, float]:
         """Of these the ones whose message lets the two have a weighted rating of `total`, 0 to 1.
@@ -122,7 +135,8 @@ class Comparer:
         return near_in_time(mail.date, second.date, days, other_is_commit=second.is_commit)
 
     def _load_messages(self, numbers: list[int]) -> None:
-        for number, message in self._cache.messages(set(numbers) - self._messages.keys()):
+        # Not `set - keys()`, which walks through all keys
+        for number, message in self._cache.messages(set(numbers).difference(self._messages)):
             self._messages[number] = message
             self._held += getsizeof(message)
 
@@ -172,130 +186,3 @@ def _size(shape: Shape) -> int:
     hunks = [hunk for file in shape.files.values() for hunk in file.hunks.values()]
     texts = [shape.message, *(text or "" for hunk in hunks for text in hunk)]
     return sum(map(getsizeof, texts)) + _PART_BYTES * (len(shape.files) + len(hunks))
-
-
-class _Position(NamedTuple):
-    """How far comparing is."""
-
-    # All up to this number are compared with all that came before them.
-    compared: int = 0
-    # This one is with those up to another number.
-    current: int = 0
-    behind: int = 0
-
-
-def link_new(
-    cache: PatchCache,
-    comparer: Comparer,
-    limit: Thresholds,
-    in_hand: InHand,
-    on_progress: OnProgress,
-) -> None:
-    """Compare what was not compared yet; by other thresholds than before, all of it."""
-    _demand_thresholds(cache, limit)
-    position = _Position(*json.loads(cache.note(_COMPARED) or "[]"))
-    done, of = 0, cache.count_after(position.compared)
-    steps, at_end = _steps(cache, comparer, limit, in_hand, position), not of
-    while not at_end:
-        until = time.monotonic() + COMMIT_SECONDS
-        with cache.transaction():
-            at_end = True
-            for now in steps:
-                done += now.compared > position.compared
-                position = now
-                if time.monotonic() > until:
-                    at_end = False
-                    break
-            cache.set_note(_COMPARED, json.dumps(position))
-        on_progress("comparing", done, of)
-
-
-def _demand_thresholds(cache: PatchCache, limit: Thresholds) -> None:
-    """Forget what is alike by other thresholds."""
-    now = json.dumps(limit)
-    if cache.note(_THRESHOLDS) == now:
-        return
-    with cache.transaction() as sql:
-        for table in ("link", "undecided", "best"):
-            sql.execute(f"DELETE FROM {table}")  # noqa: S608
-        sql.execute("INSERT OR IGNORE INTO regroup SELECT number FROM patch")
-        cache.set_note(_COMPARED, None)
-        cache.set_note(_THRESHOLDS, now)
-
-
-def _steps(
-    cache: PatchCache,
-    comparer: Comparer,
-    limit: Thresholds,
-    in_hand: InHand,
-    position: _Position,
-) -> Iterator[_Position]:
-    """Compare what is left from a position on; yields where it is whenever that may be kept."""
-    compared = position.compared
-    while patches := cache.after(compared, _AT_ONCE):
-        for patch in patches:
-            in_hand.take(patch.name)
-            behind = position.behind if patch.number == position.current else 0
-            for reached in _link(cache, comparer, limit, in_hand, patch, behind):
-                yield _Position(compared, patch.number, reached)
-            in_hand.put_down()
-            compared = patch.number
-            yield _Position(compared)
-
-
-def _link(
-    cache: PatchCache,
-    comparer: Comparer,
-    limit: Thresholds,
-    in_hand: InHand,
-    patch: CachedPatch,
-    behind: int,
-) -> Iterator[int]:
-    """Keep which earlier patches a patch is alike with, and which are left to a person.
-
-    Those behind a number; yields how far it is.
-    """
-    picked: set[int] = set()
-    if limit.autoaccept <= 1:  # PaStA rates what was picked from a commit 1.
-        picks = cache.pickers_of if patch.is_commit else cache.commits_picked_by
-        picked.update(other for other in picks(patch) if other < patch.number)
-    least = min(limit.autoaccept, limit.interactive)
-    candidates = comparer.candidates(patch, earlier_only=True)
-    left = sorted(number for number in candidates if number > behind)
-    for some in (left[at : at + _AT_ONCE] for at in range(0, len(left), _AT_ONCE)):
-        in_hand.take(patch.name)
-        likely = comparer.likely(patch, some, least)
-        best = cache.best_ratings(some, upstream=patch.is_commit)
-        wanted = [number for number in some if number in likely or number in best]
-        for number in wanted:
-            in_hand.take(patch.name)
-            if number in best:
-                _raise_best_rating(cache, comparer, patch, number, best[number])
-            if number in likely and comparer.reaches(patch, number, likely[number], least):
-                if limit.autoaccept <= least or comparer.reaches(
-                    patch, number, likely[number], limit.autoaccept
-                ):
-                    _keep_link(cache, number, patch.number)
-                elif number not in picked:
-                    cache.sql.execute(
-                        "INSERT OR IGNORE INTO undecided VALUES (?, ?)", (number, patch.number)
-                    )
-            yield number
-    for number in picked:
-        _keep_link(cache, number, patch.number)
-
-
-def _keep_link(cache: PatchCache, earlier: int, later: int) -> None:
-    cache.sql.execute("INSERT OR IGNORE INTO link (low, high) VALUES (?, ?)", (earlier, later))
-    cache.sql.execute("INSERT OR IGNORE INTO regroup VALUES (?)", (earlier,))
-
-
-def _raise_best_rating(
-    cache: PatchCache, comparer: Comparer, patch: CachedPatch, number: int, best: float
-) -> None:
-    """Where false positives are, the order of joining follows a mail's best candidate."""
-    order = comparer.rating(patch, number).order
-    if order > best:
-        now = Best(order, patch.number, reached=None)
-        cache.set_best(number, now, upstream=patch.is_commit)
-        cache.sql.execute("INSERT OR IGNORE INTO regroup VALUES (?)", (number,))

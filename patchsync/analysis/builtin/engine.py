@@ -12,8 +12,9 @@ from patchsync.analysis.builtin.child import (
     NothingInHand,
     run_in_child,
 )
-from patchsync.analysis.builtin.comparing import Comparer, link_new
+from patchsync.analysis.builtin.comparing import Comparer
 from patchsync.analysis.builtin.grouping import regroup
+from patchsync.analysis.builtin.linking import link_new
 from patchsync.analysis.builtin.mails import Mails
 from patchsync.analysis.builtin.upstream import read_new_commits
 from patchsync.analysis.builtin.writing import FileOwnership, WrittenGroups, write_groups

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from patchsync.analysis.builtin.cache import COMMIT_SECONDS, UNREAD, PatchCache
 from patchsync.analysis.builtin.child import InHand
+from patchsync.analysis.builtin.kept import kept
 from patchsync.analysis.engine import OnProgress
 from patchsync.analysis.groups import read_content
 from patchsync.analysis.mail import NotReadHere, parse_mail
@@ -209,6 +210,6 @@ def _read_one(cache: PatchCache, name: str, mail: _Mail, in_hand: InHand) -> boo
     except NotAPatch as reason:
         cache.add_not_a_patch(name, mail.source, str(reason))
     else:
-        cache.add(name, mail.source, patch)
+        cache.add(name, mail.source, kept(patch))
     in_hand.put_down()
     return True

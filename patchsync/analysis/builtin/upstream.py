@@ -7,6 +7,7 @@ import time
 
 from patchsync.analysis.builtin.cache import COMMIT_SECONDS, PatchCache
 from patchsync.analysis.builtin.child import InHand
+from patchsync.analysis.builtin.kept import kept
 from patchsync.analysis.commits import (
     new_commits,
     open_repository,
@@ -71,7 +72,7 @@ def read_new_commits(
                 except NotAPatch:
                     cache.add_empty_commit(new[read])
                 else:
-                    cache.add(new[read], "", patch, is_commit=True)
+                    cache.add(new[read], "", kept(patch), is_commit=True)
                 in_hand.put_down()
                 read += 1
                 if time.monotonic() > until:

@@ -14,7 +14,7 @@ from types import FrameType
 import pytest
 from analysis_fakes import Store, mail, name, run_here, version
 
-from patchsync.analysis.builtin import child, comparing, mails
+from patchsync.analysis.builtin import child, comparing, linking, mails
 from patchsync.analysis.builtin.cache import CachedPatch, PatchCache
 from patchsync.analysis.engine import OnProgress, Stopped
 from patchsync.analysis.explain import explain
@@ -225,14 +225,14 @@ def test_one_with_a_quarantined_message_id_in_another_project(
 
 def crashes_when_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     """The hostile mail does, where it is compared with others."""
-    really = comparing.Comparer.candidates
+    really = comparing.Comparer.hopeful
 
-    def candidates(comparer: comparing.Comparer, patch: CachedPatch, **others: bool) -> list[int]:
+    def hopeful(comparer: comparing.Comparer, patch: CachedPatch, total: float) -> dict[int, float]:
         if patch.name == name(HOSTILE):
             crashes()
-        return really(comparer, patch, **others)
+        return really(comparer, patch, total)
 
-    monkeypatch.setattr(comparing.Comparer, "candidates", candidates)
+    monkeypatch.setattr(comparing.Comparer, "hopeful", hopeful)
 
 
 def test_it_is_quarantined_beside_a_damaged_project(
@@ -370,7 +370,7 @@ def test_a_patch_with_many_candidates_is_compared_bit_by_bit(
 ) -> None:
     """Stopped after any of them, the next update goes on there."""
     monkeypatch.setattr("patchsync.analysis.builtin.engine.run_in_child", run_here)
-    monkeypatch.setattr(comparing, "COMMIT_SECONDS", -1)
+    monkeypatch.setattr(linking, "COMMIT_SECONDS", -1)
     store.put(*(version(number, changed=range(number % 5)) for number in range(5, 12)))
     compared = []
     really = comparing.reaches

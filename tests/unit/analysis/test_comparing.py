@@ -20,17 +20,46 @@ from patchsync.analysis.patch import Patch
 from patchsync.analysis.rating import Shape, lines_ratio, rate, shape_of
 from patchsync.analysis.settings import Thresholds, read_settings
 
-MAILS = 14
+MAILS = 16
 FILES = ("main.c", "men.c", "dir/main.c", "dir main.c", "lib.h")
 
 
 def some_mail(random: Random, patch_id: int) -> FakeMail:
     """One that others may be like, in the same or a similar file, at some time, maybe a revert."""
-    first = random.randrange(6)
-    lines = code(0, range(first, first + random.randrange(6)))[: random.choice((24, 20, 12, 6))]
     body = random.choice(("It does a thing.", "It does a thing.", "A revert of a thing."))
-    text = patch_text("A change", lines, file=random.choice(FILES), body=body)
+    if random.random() < 0.5:
+        text = patch_text("A change", some_lines(random), file=random.choice(FILES), body=body)
+    else:
+        files = random.sample(FILES[:3], random.randrange(1, 3))
+        text = f"Subject: [PATCH] A change\n\n{body}\n\n---\n"
+        text += "".join(some_file(random, file) for file in files) + "-- \n2.30"
     return mail(patch_id, text, seconds=random.randrange(5) * DAY + random.choice((0, 1, DAY - 1)))
+
+
+def some_lines(random: Random) -> list[str]:
+    """Of code, more or less of them changed."""
+    first = random.randrange(6)
+    changed = range(first, first + random.randrange(6))
+    return code(0, changed)[: random.choice((24, 20, 12, 6))]
+
+
+def some_file(random: Random, file: str) -> str:
+    """The diff of a file, maybe renamed, with hunks under headings that others have, too."""
+    new = random.choice((file, file, "new.c"))
+    text = f"diff --git a/{file} b/{new}\n"
+    if new != file:
+        similarity = random.choice((80, 90, 100))
+        text += f"similarity index {similarity}%\nrename from {file}\nrename to {new}\n"
+        if similarity == 100:
+            return text
+    text += f"--- a/{file}\n+++ b/{new}\n"
+    for heading in random.sample(("", "main(void)", "other(int)"), random.randrange(1, 4)):
+        lines = some_lines(random)
+        added = random.choice((0, len(lines) // 2, len(lines)))
+        marked = [f"{'+' if at < added else '-'}{line}" for at, line in enumerate(lines)]
+        text += f"@@ -1,{len(lines) - added} +1,{added} @@ {heading}\n"
+        text += "".join(f"{line}\n" for line in marked)
+    return text
 
 
 def is_linked(left: Patch, right: Patch, limit: Thresholds) -> bool:
@@ -56,6 +85,7 @@ def is_linked(left: Patch, right: Patch, limit: Thresholds) -> bool:
     "table",
     [
         "",
+        "autoaccept = 0.7\ninteractive = 1.1\nauthor_date_interval = 2",
         "autoaccept = 0.9\ninteractive = 0.7\ndiff_lines_ratio = 0.8",
         "autoaccept = 0.6\ndiff_lines_ratio = 0.5",
         "message_diff_weight = 0.0\nautoaccept = 0.8",

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from rapidfuzz.fuzz import token_sort_ratio
 from rapidfuzz.utils import default_process
 
+from patchsync.analysis.builtin.kept import kept
 from patchsync.analysis.patch import FileDiff, Hunk, Patch
 from patchsync.analysis.rating import (
     Shape,
@@ -26,6 +27,7 @@ from patchsync.analysis.rating import (
     shape_of,
 )
 from patchsync.analysis.settings import Thresholds
+from patchsync.analysis.upper_bound import SharedPart, may_reach, most_alike, most_alike_diffs
 
 T = TypeVar("T")
 DAY = 24 * 60 * 60
@@ -278,3 +280,36 @@ def test_whichever_comes_first(left: Patch, right: Patch, limit: Thresholds) -> 
     """The builtin engine rates a pair once, where PaStA looks at it from either side."""
     one, two = shape_of(left), shape_of(right)
     assert rate(one, two, limit).order == rate(two, one, limit).order
+
+
+@given(patches, patches, shares)
+@settings(max_examples=300)
+def test_no_rating_is_above_what_is_seen_without_texts(
+    left: Patch, right: Patch, weight: float
+) -> None:
+    """By the parts that two patches share; those that share none have no rating of their diffs."""
+    limit = Thresholds(diff_lines_ratio=0.0, message_diff_weight=weight)
+    ours, theirs = kept(left), kept(right)
+    others = {part: (deletions, insertions) for part, _, deletions, insertions in theirs.parts}
+    shared = [
+        SharedPart(file, deletions, insertions, *others[part])
+        for part, file, deletions, insertions in ours.parts
+        if part in others
+    ]
+    rating = rate(shape_of(left), shape_of(right), limit)
+    message = most_alike(ours.message_length, theirs.message_length)
+    diff = most_alike_diffs(shared)
+    assert rating.message <= message
+    assert rating.diff <= diff + 1e-9
+    assert may_reach(message, diff, limit, rating.total(limit))
+
+
+def test_what_is_too_different_in_length_is_seen_without_texts() -> None:
+    """The longest text of which any part is the other one, and no longer."""
+    limit = Thresholds()
+    hunk = [SharedPart(0, None, 100, None, 50)]
+    assert 0.66 < most_alike_diffs(hunk) < 0.68
+    assert not may_reach(1.0, most_alike_diffs(hunk), limit, 0.82)
+    assert may_reach(1.0, most_alike_diffs([SharedPart(0, None, 100, None, 75)]), limit, 0.82)
+    assert most_alike_diffs([SharedPart(0, None, 100, 50, None)]) == 0
+    assert most_alike_diffs([]) == 0

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis
 from celery.exceptions import Retry, SoftTimeLimitExceeded
-from worker_fakes import LEASE_SECONDS, deliver, noted_trouble
+from worker_fakes import LEASE_SECONDS, PUSH_SECONDS, deliver, noted_trouble
 
 from patchsync.analysis.engine import OnProgress, Stopped, Updated
 from patchsync.config import Config
@@ -90,7 +90,7 @@ def test_what_changed_is_planned(
     for project, sent in zip(planned, workers.sent, strict=True):
         assert sent.options == {
             "argsrepr": f"({project}: groups changed)",
-            "expires": LEASE_SECONDS,
+            "expires": PUSH_SECONDS,
             "priority": FIRST,
         }
     assert "analysis: 2 groups changed" in workers.log.getvalue()

@@ -52,7 +52,7 @@ def test_a_round_ends_with_the_next_one(
     assert (analysis.task, analysis.args) == ("analyse.update", ["sample"])
     assert analysis.options == {
         "argsrepr": "(sample: new mails)",
-        "countdown": enqueue.SETTLE_SECONDS,
+        "countdown": None,
         "expires": LEASE_SECONDS,
         "priority": FIRST,
     }
@@ -61,6 +61,13 @@ def test_a_round_ends_with_the_next_one(
     (probe,) = workers.sent[1:]
     assert (probe.task, probe.args) == ("fetch.probe", ["sample"])
     assert probe.options == {"argsrepr": "(sample)", "expires": LEASE_SECONDS, "priority": FIRST}
+
+
+def test_groups_wait_for_more_of_a_backlog(delivered: list[Sent], workers: Workers) -> None:
+    """Else each part of it would be annotated as if it were the last; new mails do not wait."""
+    deliver("index.index_mails", *delivered[0].args, priority=LATER)
+    (analysis,) = workers.of("analyse.update")
+    assert analysis.options["countdown"] == enqueue.SETTLE_SECONDS
 
 
 def test_while_other_pages_are_in_flight_no_round_follows(

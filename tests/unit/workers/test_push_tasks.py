@@ -13,6 +13,7 @@ from worker_fakes import PUSH_SECONDS, deliver, noted_trouble
 
 from patchsync.config import Config
 from patchsync.errors import AnswerLost, PatchsyncError, PushShareSpent, Refused
+from patchsync.fleet.backpressure import FIRST
 from patchsync.fleet.leases import Leases
 from patchsync.patchwork.rate_limit_state import key_prefix
 from patchsync.push.entries import Sink
@@ -119,10 +120,32 @@ def test_a_plan_enqueues_so_many_at_most(service: FakeService, workers: Workers)
     """The next one takes the rest; what people did is never the rest."""
     service.jobs_of = [relation(number) for number in range(push.MOST_JOBS + 50)]
     deliver("push.plan", "sample")
-    assert [args[2] for args in args_of(workers)] == [
+    assert [sent.args[2] for sent in workers.of("push.send")] == [
         [1000],
         *([number] for number in range(push.MOST_JOBS - 1)),
     ]
+
+
+def test_what_a_plan_left_is_taken_by_one_behind_its_jobs(
+    service: FakeService, workers: Workers
+) -> None:
+    """At once, not when beat asks, and for as long as they become fewer: then beat asks."""
+    service.jobs_of = [relation(number) for number in range(push.MOST_JOBS + 50)]
+    deliver("push.plan", "sample", False)
+    assert [sent.task for sent in workers.sent] == ["push.send"] * push.MOST_JOBS + ["push.plan"]
+    follows = workers.sent.pop()
+    assert follows.args == ["sample", False, push.MOST_JOBS + 50]
+    assert (follows.options["expires"], follows.options["priority"]) == (PUSH_SECONDS, FIRST)
+    deliver("push.plan", *follows.args)
+    assert not workers.of("push.plan"), "the server is in trouble: nothing became less"
+    del service.jobs_of[-1]
+    deliver("push.plan", *follows.args)
+    (follows,) = workers.of("push.plan")
+    assert follows.args[2] == push.MOST_JOBS + 49
+    del service.jobs_of[-49:]
+    workers.sent.clear()
+    deliver("push.plan", *follows.args)
+    assert len(args_of(workers)) == push.MOST_JOBS
 
 
 def test_a_plan_is_one_errand(service: FakeService, workers: Workers) -> None:

@@ -1,0 +1,107 @@
+"""Run all benchmarks, one after the other, and write what they found to docs/performance.md.
+
+make bench                                                     what needs nothing else
+make bench ARGS="--pasta ~/PaStA --url http://127.0.0.1:8000"   beside the real ones, too
+python benchmarks/performance.py --only start --to /tmp/page    a part, somewhere else
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from claims import read
+from performance_page import Found, Machine, write_page
+
+HERE = Path(__file__).parent
+DOCS = HERE.parent / "docs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Script:
+    """One benchmark."""
+
+    # What it is given where the largest sizes are wanted
+    full: tuple[str, ...] = ()
+    # The options of this command that it has, too
+    takes: tuple[str, ...] = ()
+
+
+# In the order of the page
+SCRIPTS = {
+    "start": Script(),
+    "sync": Script(takes=("url", "project")),
+    "asking": Script(takes=("url", "project")),
+    "backlog": Script(),
+    "append": Script(),
+    "importing": Script(),
+    "analysing": Script(takes=("pasta", "pasta_python")),
+    "one_patch": Script(),
+    "planning": Script(),
+    "pushing": Script(takes=("url", "project", "token_file")),
+    "latency": Script(),
+    "idle": Script(),
+    "web": Script(),
+    "pages": Script(),
+    "beyond": Script(),
+}
+
+
+@click.command(help=__doc__)
+@click.option("--only", multiple=True, type=click.Choice(list(SCRIPTS)), help="These scripts.")
+@click.option("--full", is_flag=True, help="The sizes of the largest lists; takes an hour.")
+@click.option("--pasta", metavar="DIR", help="A checkout of the real PaStA.")
+@click.option("--pasta-python", metavar="FILE", help="Interpreter for it.")
+@click.option("--url", help="A real Patchwork on this machine, that may be written to.")
+@click.option("--project", metavar="P", help="Its project.")
+@click.option("--token-file", metavar="FILE", help="With the token of a maintainer of it.")
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=DOCS,
+    help="Where performance.md and its plots go, instead of docs/.",
+)
+def main(only: tuple[str, ...], full: bool, folder: Path, **beside: str | None) -> None:
+    if only and folder == DOCS:
+        raise click.UsageError("a part of it is no page for docs/: name another folder by --to")
+    machine = Machine.this()
+    found = []
+    for name in only or SCRIPTS:
+        script = SCRIPTS[name]
+        arguments = list(script.full if full else ())
+        for option in script.takes:
+            if value := beside[option]:
+                arguments += [f"--{option.replace('_', '-')}", value]
+        found.append(run(name, arguments))
+    write_page(folder, machine, found, command())
+    click.echo(f"\nwrote {folder / 'performance.md'}")
+    if failed := [each.script for each in found if not each.claims]:
+        raise click.ClickException(f"ended with an error: {', '.join(failed)}")
+
+
+def run(script: str, arguments: list[str]) -> Found:
+    """What a script found; nothing where it ended with an error, which is shown."""
+    click.echo(f"\n== benchmarks/{script}.py {' '.join(arguments)}")
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "claims.json"
+        command = [sys.executable, str(HERE / f"{script}.py"), "--json", str(file), *arguments]
+        subprocess.run(command, check=False)
+        claims = read(file) if file.exists() else []
+    return Found(script, arguments, claims, time.monotonic() - begin)
+
+
+def command() -> str:
+    """How this run was asked for."""
+    arguments = " ".join(sys.argv[1:])
+    return f'make bench ARGS="{arguments}"' if arguments else "make bench"
+
+
+if __name__ == "__main__":
+    main()

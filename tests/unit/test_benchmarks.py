@@ -1,0 +1,67 @@
+"""What benchmarks found, and the page that is made of it. No figure is measured here."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+sys.path.append(str(BENCHMARKS))  # Its scripts are no package.
+
+from claims import Claim, Measured, read, report  # noqa: E402
+from performance import SCRIPTS  # noqa: E402
+from performance_page import Found, Machine, write_page  # noqa: E402
+
+CLAIM = Claim(
+    title="A sync",
+    unit="s",
+    wanted="at least 0.9 of the limit",
+    holds=True,
+    limit="bare threads",
+    measured=(
+        Measured(who="patchsync", case="20 ms", samples=(2.2, 2.0, 2.0)),
+        Measured(who="bare threads", case="20 ms", samples=(1.9,)),
+        Measured(who="one thread", case="20 ms", samples=(200.0,)),
+    ),
+    remarks=("of 2,000 patches",),
+)
+
+
+def test_what_was_found_is_the_same_when_it_is_read(tmp_path: Path) -> None:
+    report([CLAIM], tmp_path / "claims.json")
+    assert read(tmp_path / "claims.json") == [CLAIM]
+
+
+def test_a_report_tells_medians_and_ratios(capsys: pytest.CaptureFixture[str]) -> None:
+    report([CLAIM], None)
+    said = capsys.readouterr().out
+    assert "A sync: at least 0.9 of the limit - holds" in said
+    assert "2 s (2 to 2.2)" in said
+    assert "0.95 of this limit" in said
+    assert "100.00 times as good" in said
+
+
+def test_more_is_better_turns_the_ratio() -> None:
+    rates = replace(CLAIM, unit="patches/s", more_is_better=True)
+    assert rates.ratio(rates.measured[1]) == pytest.approx(2.0 / 1.9)
+
+
+def test_the_page_has_each_claim_its_plot_and_what_failed(tmp_path: Path) -> None:
+    found = [Found("sync", ["--rounds", "3"], [CLAIM], 12.0), Found("start", [], [], 1.0)]
+    write_page(tmp_path, Machine(("2 cores",)), found, "make bench")
+    page = (tmp_path / "performance.md").read_text()
+    assert "| [A sync](#a-sync) | at least 0.9 of the limit | yes |" in page
+    assert "| 20 ms | patchsync | 2 | 2 to 2.2, 3 |  |" in page
+    assert "|  | one thread | 200 | one run | 100.00 times as good |" in page
+    assert "`python benchmarks/start.py`\n\n1 s, which ended with an error." in page
+    plot = (tmp_path / "pictures/performance/sync-1.svg").read_text()
+    assert "bare threads" in plot
+    assert "<script" not in plot
+
+
+def test_make_bench_runs_each_benchmark() -> None:
+    scripts = {file.stem for file in BENCHMARKS.glob("*.py") if "@with_json" in file.read_text()}
+    assert scripts <= set(SCRIPTS)
