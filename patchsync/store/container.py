@@ -91,6 +91,7 @@ class MboxPatchwork:
             # Nothing that a lock would keep apart, or nobody who may take it.
             self._side_index.catch_up()
             return
+        self._side_index.prepare(self._lock_wait)
         with store_lock(self.paths.lock, self._lock_wait):
             self._side_index.catch_up()
 
@@ -205,11 +206,11 @@ class MboxPatchwork:
 
     def news(self, mark: str | None) -> News:
         """What came into the index since an earlier call gave this mark; None: all of it."""
-        built, lines = self._side_index.reading()
+        built, last = self._side_index.reading()
         known, _, number = (mark or "").partition(" ")
         complete = known != built or not number.isdecimal()
         after = 0 if complete else int(number)
-        return News(f"{built} {lines}", complete, self._side_index.entries_after(after))
+        return News(f"{built} {last}", complete, self._side_index.entries_after(after))
 
     def writer(self) -> StoreWriter:
         """Return a writer for this store, to be entered."""

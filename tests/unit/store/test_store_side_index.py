@@ -214,8 +214,9 @@ def test_a_cache_that_breaks_while_it_is_read_is_removed_and_built_anew(
     with SideIndex(paths.index, paths.side_index) as side_index:
         side_index.catch_up()
     with paths.side_index.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
         file.seek(9 * 4096)  # behind the pages that catch_up itself needs
-        file.write(b"\xff" * 4096 * 20)
+        file.write(b"\xff" * (size - 9 * 4096))
     with SideIndex(paths.index, paths.side_index) as side_index:
         side_index.catch_up()
         with pytest.raises(StoreUnavailable, match="makes it anew"):
