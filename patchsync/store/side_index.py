@@ -230,10 +230,7 @@ SELECT json_group_array(id) FROM (SELECT id FROM patch WHERE id > ? ORDER BY id 
         with self._reporting():
             while some := list(islice(wanted, _SLOTS)):
                 marks = ",".join("?" * len(some))
-                query = f"""
-                    SELECT id, date, message_id, md5 FROM patch WHERE message_id IN ({marks})
-                    ORDER BY message_id, line
-                """  # noqa: S608
+                query = f"{_ENTRY} WHERE message_id IN ({marks}) ORDER BY message_id, place"
                 yield from map(IndexEntry._make, self._sql.execute(query, some))
 
     def message_ids(self, patch_ids: Iterable[int]) -> dict[int, str]:
