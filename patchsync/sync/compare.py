@@ -23,8 +23,8 @@ from patchsync.sync.id_set import IdSet, Seen
 # one page only if many of them are gone; then the page is looked at here first.
 HELD = 500
 
-# A project of which we know no more is asked for its newest from the other end: 50 ms at most of
-# the server, where the usual way takes it seconds if the list is silent for long (docs/sync.md).
+# A project of which we know no more is asked for its newest from the other end: some 0.1 s of the
+# server at most, where the usual way takes seconds if the list is silent for long (docs/sync.md).
 FEW = 10_000
 
 # So many of our ids are named beyond each end of a page, in case it has shifted when it is fetched.
