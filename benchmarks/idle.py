@@ -19,8 +19,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +78,7 @@ class Spent:
     requests: float
     bytes: float
     commands: float  # of Redis
-    cpu: Counter[str]  # seconds, of each service
+    cpu: dict[str, float]  # seconds, of each service
 
     def since(self, before: Self, minutes: float) -> Spent:
         """A minute of it."""
@@ -86,9 +86,9 @@ class Spent:
             requests=(self.requests - before.requests) / minutes,
             bytes=(self.bytes - before.bytes) / minutes,
             commands=(self.commands - before.commands) / minutes,
-            cpu=Counter(
-                {name: (cpu - before.cpu[name]) / minutes for name, cpu in self.cpu.items()}
-            ),
+            cpu={
+                name: (cpu - before.cpu.get(name, 0.0)) / minutes for name, cpu in self.cpu.items()
+            },
         )
 
 
@@ -127,7 +127,7 @@ class Fleet:
     def now(self) -> Spent:
         """What it has asked and used since its start."""
         stats: dict[str, Any] = self._standin.stats.report()
-        cpu: Counter[str] = Counter()
+        cpu: dict[str, float] = defaultdict(float)
         for pid, service in self._processes():
             cpu[service] += _cpu_seconds(pid)
         return Spent(
@@ -137,9 +137,9 @@ class Fleet:
             cpu=cpu,
         )
 
-    def memory(self) -> Counter[str]:
+    def memory(self) -> dict[str, float]:
         """The memory of each service in bytes; what processes share counts once over all."""
-        sizes: Counter[str] = Counter()
+        sizes: dict[str, float] = defaultdict(float)
         for pid, service in self._processes():
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
             (size,) = (line.split()[1] for line in lines if line.startswith("Pss:"))
@@ -193,20 +193,20 @@ def _cpu_seconds(pid: int) -> float:
 def claims(
     numbers: list[int],
     used: list[Spent],
-    memory: list[Counter[str]],
+    memory: list[dict[str, float]],
     redis_memory: list[int],
     status: list[float],
 ) -> list[Claim]:
     """What it comes to."""
     cases = [f"{number} project{'s'[: number > 1]}" for number in numbers]
 
-    def of(who: str, samples: list[float]) -> tuple[Measured, ...]:
+    def of(who: str, samples: Iterable[float]) -> tuple[Measured, ...]:
         return tuple(
             Measured(who=who, case=case, samples=(sample,))
             for case, sample in zip(cases, samples, strict=True)
         )
 
-    cpu = [each.cpu.total() for each in used]
+    cpu = [sum(each.cpu.values()) for each in used]
     rounds = [
         1000 * (each.cpu["probe"] - used[0].cpu["probe"]) / (number - numbers[0])
         for each, number in zip(used[1:], numbers[1:], strict=True)
@@ -236,8 +236,7 @@ def claims(
             measured=of(OURS, cpu),
             remarks=(
                 *(
-                    f"{case}: "
-                    + ", ".join(f"{name} {cpu:.2f}" for name, cpu in each.cpu.most_common())
+                    f"{case}: " + largest_first(each.cpu, 1, ".2f")
                     for case, each in zip(cases, used, strict=True)
                 ),
                 *(
@@ -251,11 +250,10 @@ def claims(
             unit="MiB",
             wanted="of all processes; what they share counts once",
             holds=None,
-            measured=of(OURS, [each.total() / MIB for each in memory])
+            measured=of(OURS, [sum(each.values()) / MIB for each in memory])
             + of("of it Redis' data", [each / MIB for each in redis_memory]),
             remarks=tuple(
-                f"{case}: "
-                + ", ".join(f"{name} {size / MIB:.0f}" for name, size in each.most_common())
+                f"{case}: " + largest_first(each, MIB, ".0f")
                 for case, each in zip(cases, memory, strict=True)
             ),
         ),
@@ -274,6 +272,12 @@ def claims(
             measured=of(OURS, [1000 * each for each in status]),
         ),
     ]
+
+
+def largest_first(figures: dict[str, float], unit: float, digits: str) -> str:
+    """The figure of each service, in words."""
+    ordered = sorted(figures.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {figure / unit:{digits}}" for name, figure in ordered)
 
 
 @contextmanager
