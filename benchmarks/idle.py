@@ -61,10 +61,11 @@ def main(projects: tuple[int, ...], seconds: float, to: Path | None) -> None:
             fleet.wait_until_quiet()
         before = [fleet.now() for fleet in fleets]
         time.sleep(seconds)
-        minutes = seconds / 60
-        used = [
-            fleet.now().since(each, minutes) for fleet, each in zip(fleets, before, strict=True)
-        ]
+        used = []
+        for fleet, each in zip(fleets, before, strict=True):
+            # A round of all that is under way is ended, and counts whole.
+            fleet.wait_until_quiet()
+            used.append(fleet.now().since(each))
         status = [fleet.status_seconds() for fleet in fleets]
         memory = [fleet.memory() for fleet in fleets]
         redis_memory = [fleet.redis_memory() for fleet in fleets]
@@ -75,14 +76,17 @@ def main(projects: tuple[int, ...], seconds: float, to: Path | None) -> None:
 class Spent:
     """What a fleet has asked and used: since its start, or in a minute."""
 
+    at: float  # when: seconds since some moment; of what was spent in a minute, 60
     requests: float
     bytes: float
     commands: float  # of Redis
     cpu: dict[str, float]  # seconds, of each service
 
-    def since(self, before: Self, minutes: float) -> Spent:
+    def since(self, before: Self) -> Spent:
         """A minute of it."""
+        minutes = (self.at - before.at) / 60
         return Spent(
+            at=60.0,
             requests=(self.requests - before.requests) / minutes,
             bytes=(self.bytes - before.bytes) / minutes,
             commands=(self.commands - before.commands) / minutes,
@@ -131,6 +135,7 @@ class Fleet:
         for pid, service in self._processes():
             cpu[service] += _cpu_seconds(pid)
         return Spent(
+            at=time.monotonic(),
             requests=stats["requests"],
             bytes=stats["bytes"],
             commands=self._redis.info("stats")["total_commands_processed"],
