@@ -23,10 +23,9 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from patchsync.errors import StoreDamaged, TryAgainLater
-from patchsync.store.files import read_file, replace_file, storing, sync_folder
+from patchsync.store.files import read_file, storing
 from patchsync.store.layout import message_id_fault
 
-SPLIT_LIMIT = 50 * 2**20  # bytes of a part at most, as in PaStA
 _ARROW = "=>"
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
 # Message-ids alone, as in most lines: looked at faster than field by field
@@ -71,34 +70,17 @@ def read_content(path: Path) -> bytes | None:
     whole = read_file(path)
     if whole is not None:
         return whole
-    contents = [read_file(part) for part in _part_paths(path)]
+    contents = [read_file(part) for part in part_paths(path)]
     present = [content for content in contents if content is not None]
     if len(present) < len(contents):
         raise TryAgainLater(f"{path} was written while it was read")
     return b"".join(present) if present else None
 
 
-def write_content(path: Path, content: bytes, limit: int = SPLIT_LIMIT) -> None:
-    """Replace all by `content`, durably; in parts of at most `limit` bytes where it is larger.
-
-    Whoever reads, also after a kill or a power loss in between, finds the old or the new content.
-    To be called under a lock. Raises StoreUnavailable.
-    """
-    # From here on it counts, whatever the parts are.
-    replace_file(path, content)
-    parts = []
-    if len(content) > limit:
-        for number, part in enumerate(_split_into_parts(content, limit)):
-            parts.append(path.with_name(f"{path.name}.{number:03}"))
-            replace_file(parts[-1], part)
+def part_paths(path: Path) -> list[Path]:
+    """The parts of the file `path` that are there, in order."""
     with storing(path):
-        for old in set(_part_paths(path)).difference(parts):
-            old.unlink()
-        if parts:
-            # Before the parts count, those of before have to be gone for good.
-            sync_folder(path.parent)
-            path.unlink()
-        sync_folder(path.parent)
+        return sorted(path.parent.glob(escape(path.name) + ".[0-9][0-9][0-9]"))
 
 
 def read_groups(path: Path) -> Iterator[Group]:
@@ -310,7 +292,7 @@ def _parts(path: Path) -> list[_Part]:
     with storing(path):
         paths = [path]
         if not path.exists():
-            paths = _part_paths(path)
+            paths = part_paths(path)
             if not paths:
                 raise TryAgainLater(f"{path} is not there yet: PaStA's analysis writes it")
             # What fits into one part is not split.
@@ -319,25 +301,6 @@ def _parts(path: Path) -> list[_Part]:
                 raise TryAgainLater(f"{path}.000 and so on are not all there: {_AGAIN}")
         stats = [(part, part.stat()) for part in paths]
     return [_Part(part, stat.st_ino, stat.st_size, stat.st_mtime_ns) for part, stat in stats]
-
-
-def _part_paths(path: Path) -> list[Path]:
-    """The parts that are there, in order."""
-    with storing(path):
-        return sorted(path.parent.glob(escape(path.name) + ".[0-9][0-9][0-9]"))
-
-
-def _split_into_parts(content: bytes, limit: int) -> Iterator[bytes]:
-    """Whole lines, as many as fit; a line that is longer than `limit` is a part of its own."""
-    start = 0
-    while start < len(content):
-        end = content.rfind(b"\n", start, start + limit) + 1
-        if start + limit >= len(content):
-            end = len(content)
-        elif not end:
-            end = content.find(b"\n", start) + 1 or len(content)
-        yield content[start:end]
-        start = end
 
 
 def _split_at_arrow(line: str) -> tuple[list[str], bool, list[str]]:
