@@ -10,14 +10,12 @@ by the system's count of each one's CPU, so they may share a machine.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -29,8 +27,6 @@ from typing import Any, Self
 import click
 import redis
 from claims import OURS, Claim, Measured, report, with_json
-from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 
 from patchsync.config import FILE_VARIABLE, Config, load
 from patchsync.fleet.backpressure import queue_keys
@@ -38,7 +34,7 @@ from patchsync.fleet.services import QUEUES, SERVICES
 from patchsync.store.layout import ContainerPaths, IndexEntry, format_line
 from patchsync.sync.projects import Project, settle
 from standin.instance import Standin, add_project, generated
-from standin.server import application
+from standin.thread import served
 
 PATCHES = 3  # of a project
 DAY = "2026/11/21"
@@ -316,20 +312,8 @@ def patchwork(number: int) -> Iterator[tuple[str, Standin]]:
     for n in range(number):
         add_project(standin.state, f"list{n}")
     standin.postman.fill([(project, PATCHES) for project in standin.state.projects.values()])
-    sockets = bind_sockets(0, "127.0.0.1")
-    loop = asyncio.new_event_loop()
-
-    async def serve() -> None:
-        HTTPServer(application(standin)).add_sockets(sockets)
-
-    loop.call_soon(lambda: loop.create_task(serve()))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{sockets[0].getsockname()[1]}", standin
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+    with served(standin) as url:
+        yield url, standin
 
 
 def configured(folder: Path, url: str, standin: Standin) -> Config:
