@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
 from datetime import timedelta
 
 from asking_ways import AUDITED, BISECTION, Bisection, all_ways
 from claims import Claim, Measured
-from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 
 from standin import instance
 from standin.instance import Standin
 from standin.records import Patch
-from standin.server import application
 from standin.state import SERVER_ZONE
+from standin.thread import served
 
 PATCHES = 1500
 # What happens at a server; at each `yield` all look
@@ -194,22 +189,3 @@ def _wrong(world: World, url: str, happening: Callable[[World], Happening]) -> d
     ours.audit()
     ours.look(world.now)
     return wrong | {AUDITED: len(ours.held ^ there)}
-
-
-@contextmanager
-def served(standin: Standin) -> Iterator[str]:
-    """The address of a stand-in in a thread of this process."""
-    sockets = bind_sockets(0, "127.0.0.1")
-    loop = asyncio.new_event_loop()
-
-    async def serve() -> None:
-        HTTPServer(application(standin)).add_sockets(sockets)
-
-    loop.call_soon(lambda: loop.create_task(serve()))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()

@@ -10,14 +10,12 @@ by the system's count of each one's CPU, so they may share a machine.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -29,8 +27,6 @@ from typing import Any, Self
 import click
 import redis
 from claims import OURS, Claim, Measured, report, with_json
-from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 
 from patchsync.config import FILE_VARIABLE, Config, load
 from patchsync.fleet.backpressure import queue_keys
@@ -38,7 +34,7 @@ from patchsync.fleet.services import QUEUES, SERVICES
 from patchsync.store.layout import ContainerPaths, IndexEntry, format_line
 from patchsync.sync.projects import Project, settle
 from standin.instance import Standin, add_project, generated
-from standin.server import application
+from standin.thread import served
 
 PATCHES = 3  # of a project
 DAY = "2026/11/21"
@@ -61,10 +57,11 @@ def main(projects: tuple[int, ...], seconds: float, to: Path | None) -> None:
             fleet.wait_until_quiet()
         before = [fleet.now() for fleet in fleets]
         time.sleep(seconds)
-        minutes = seconds / 60
-        used = [
-            fleet.now().since(each, minutes) for fleet, each in zip(fleets, before, strict=True)
-        ]
+        used = []
+        for fleet, each in zip(fleets, before, strict=True):
+            # A round of all that is under way is ended, and counts whole.
+            fleet.wait_until_quiet()
+            used.append(fleet.now().since(each))
         status = [fleet.status_seconds() for fleet in fleets]
         memory = [fleet.memory() for fleet in fleets]
         redis_memory = [fleet.redis_memory() for fleet in fleets]
@@ -75,14 +72,17 @@ def main(projects: tuple[int, ...], seconds: float, to: Path | None) -> None:
 class Spent:
     """What a fleet has asked and used: since its start, or in a minute."""
 
+    at: float  # when: seconds since some moment; of what was spent in a minute, 60
     requests: float
     bytes: float
     commands: float  # of Redis
     cpu: dict[str, float]  # seconds, of each service
 
-    def since(self, before: Self, minutes: float) -> Spent:
+    def since(self, before: Self) -> Spent:
         """A minute of it."""
+        minutes = (self.at - before.at) / 60
         return Spent(
+            at=60.0,
             requests=(self.requests - before.requests) / minutes,
             bytes=(self.bytes - before.bytes) / minutes,
             commands=(self.commands - before.commands) / minutes,
@@ -131,6 +131,7 @@ class Fleet:
         for pid, service in self._processes():
             cpu[service] += _cpu_seconds(pid)
         return Spent(
+            at=time.monotonic(),
             requests=stats["requests"],
             bytes=stats["bytes"],
             commands=self._redis.info("stats")["total_commands_processed"],
@@ -311,20 +312,8 @@ def patchwork(number: int) -> Iterator[tuple[str, Standin]]:
     for n in range(number):
         add_project(standin.state, f"list{n}")
     standin.postman.fill([(project, PATCHES) for project in standin.state.projects.values()])
-    sockets = bind_sockets(0, "127.0.0.1")
-    loop = asyncio.new_event_loop()
-
-    async def serve() -> None:
-        HTTPServer(application(standin)).add_sockets(sockets)
-
-    loop.call_soon(lambda: loop.create_task(serve()))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{sockets[0].getsockname()[1]}", standin
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+    with served(standin) as url:
+        yield url, standin
 
 
 def configured(folder: Path, url: str, standin: Standin) -> Config:
