@@ -1,6 +1,7 @@
 """A large backlog comes in while a small project goes on: how fast, how much memory, how late.
 
-python benchmarks/backlog.py --patches 100000
+python benchmarks/backlog.py
+python benchmarks/backlog.py --patches 100000                    some five minutes
 python benchmarks/backlog.py --patches 12000 --window 200 --stop-index 20 --queue-mib 2
 python benchmarks/backlog.py --patches 12000 --window 200 --stop-index 20 --queue-mib 4096
 """
@@ -9,7 +10,6 @@ from __future__ import annotations
 
 import os
 import signal
-import statistics
 import tempfile
 import threading
 import time
@@ -20,6 +20,7 @@ from pathlib import Path
 
 import click
 import redis
+from claims import OURS, Claim, Measured, report, with_json
 
 from patchsync.config import Config, load
 from patchsync.fleet.backpressure import IndexQueue
@@ -48,11 +49,7 @@ class Peaks:
     rss: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def text(self) -> str:
-        rss = ", ".join(f"{name} {size / MIB:.0f}" for name, size in sorted(self.rss.items()))
-        return (
-            f"queue {self.queue / MIB:.1f} MiB, Redis {self.redis / MIB:.1f} MiB, pages in flight "
-            f"{self.in_flight}; each process' RSS in MiB: {rss}"
-        )
+        return f"at most {self.queue / MIB:.1f} MiB in queues, {self.in_flight} pages in flight"
 
 
 class Watch(threading.Thread):
@@ -145,14 +142,21 @@ def stop_for(config: Config, seconds: float) -> None:
 
 
 @click.command(help=__doc__)
-@click.option("--patches", default=100_000, show_default=True, help="Of the large project.")
+@click.option("--patches", default=12_000, show_default=True, help="Of the large project.")
 @click.option("--queue-mib", default=128, show_default=True, help="[fleet] queue_bytes.")
 @click.option("--window", default=16, show_default=True, help="[fleet] window, in pages.")
 @click.option("--fetch", default=2, show_default=True, help="Processes of the fetch worker.")
 @click.option("--rate", default=0.0, help="Requests a second; 0: no limit.")
 @click.option("--stop-index", default=0.0, help="Seconds that the index worker stands still.")
+@with_json
 def main(
-    patches: int, queue_mib: int, window: int, fetch: int, rate: float, stop_index: float
+    patches: int,
+    queue_mib: int,
+    window: int,
+    fetch: int,
+    rate: float,
+    stop_index: float,
+    to: Path | None,
 ) -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -177,7 +181,6 @@ def main(
             quiet = Newcomers(config, patchwork.control, QUIET_PATCHES)
             quiet.start()
             quiet.join()
-        click.echo(f"quiet: a new patch of the small project is stored in {_times(quiet.seconds)}")
         for _ in range(0, patches, ADDED_AT_ONCE):
             patchwork.control.add(LARGE, ADDED_AT_ONCE)
         count = len(patchwork.control.ids(LARGE))
@@ -202,20 +205,52 @@ def main(
             watch.ended.set()
             watch.join()
         requests = patchwork.control.stats()["requests"]
-    click.echo(
-        f"\n{count} patches in {seconds:.0f} s: {count / seconds:.0f} patches/s, "
-        f"{requests / count:.2f} requests a patch\npeaks: {watch.peaks.text()}\n"
-        f"a new patch of the small project: quiet {_times(quiet.seconds)}; meanwhile "
-        f"{_times(new.seconds)}; the longest {max(new.seconds) / max(quiet.seconds):.1f} times "
-        "as long"
-    )
+    report(claims(count, seconds, requests, watch.peaks, quiet.seconds, new.seconds), to)
 
 
-def _times(seconds: list[float]) -> str:
-    return (
-        f"{statistics.median(seconds):.1f} s (median), {max(seconds):.1f} s (the longest "
-        f"of {len(seconds)})"
-    )
+def claims(
+    count: int,
+    seconds: float,
+    requests: int,
+    peaks: Peaks,
+    quiet: list[float],
+    meanwhile: list[float],
+) -> list[Claim]:
+    """What it comes to."""
+    case = f"{count:,} patches"
+    return [
+        Claim(
+            title="A backlog",
+            unit="patches/s",
+            wanted="as fast as the fleet can, while a small project goes on",
+            holds=None,
+            more_is_better=True,
+            measured=(Measured(who=OURS, case=case, samples=(count / seconds,)),),
+            remarks=(f"{requests / count:.2f} requests a patch",),
+        ),
+        Claim(
+            title="A new patch of a small project beside it",
+            unit="s",
+            wanted="stored within seconds, whatever else comes in",
+            holds=max(meanwhile) < 30,
+            measured=(
+                Measured(who=OURS, case="quiet", samples=tuple(quiet)),
+                Measured(who=OURS, case=f"beside {case}", samples=tuple(meanwhile)),
+            ),
+            remarks=(f"with [schedule] probe_seconds = {PROBE_SECONDS}",),
+        ),
+        Claim(
+            title="Memory during a backlog",
+            unit="MiB",
+            wanted="bounded, however long it is",
+            holds=None,
+            measured=tuple(
+                Measured(who=who, case=case, samples=(size / MIB,))
+                for who, size in (("Redis' data", peaks.redis), *sorted(peaks.rss.items()))
+            ),
+            remarks=(f"the largest process of each service; {peaks.text()}",),
+        ),
+    ]
 
 
 if __name__ == "__main__":

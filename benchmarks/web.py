@@ -1,7 +1,9 @@
 """What a page costs: seconds of work in a small and in a large store, side by side.
 
-python benchmarks/web.py --patches 40000
-python benchmarks/web.py --patches 1000000 --folder /dev/shm/pages     kept, and used again
+python benchmarks/web.py
+python benchmarks/web.py --patches 40000 --patches 1000000 --folder /dev/shm/pages
+
+With --folder the stores are kept, and used again.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import click
+from claims import Claim, Measured, report, with_json
 from patch_mails import mails
 
 from patchsync.config import Config, load
@@ -38,16 +41,34 @@ CHECKS = ("pending", "success", "warning")
 
 
 @click.command(help=__doc__)
-@click.option("--patches", default=40_000, show_default=True)
+@click.option("--patches", multiple=True, default=[4_000, 40_000], show_default=True)
 @click.option("--samples", default=100, show_default=True, help="Requests of each kind.")
-@click.option("--folder", type=click.Path(path_type=Path), help="Where the store is kept.")
-def main(patches: int, samples: int, folder: Path | None) -> None:
+@click.option("--folder", type=click.Path(path_type=Path), help="Where the stores are kept.")
+@with_json
+def main(patches: tuple[int, ...], samples: int, folder: Path | None, to: Path | None) -> None:
+    measured: list[Measured] = []
+    remarks = []
     with nullcontext(str(folder)) if folder else tempfile.TemporaryDirectory() as name:
-        config = filled(Path(name), patches)
-        began = time.process_time()
-        assert catch_up(config)
-        click.echo(f"{patches} patches; the catalog took {time.process_time() - began:.1f} s")
-        measure(config, samples)
+        for number in patches:
+            config = filled(Path(name) / str(number), number)
+            began = time.process_time()
+            assert catch_up(config)
+            who = f"{number:,} patches"
+            remarks.append(f"{who}: the catalog took {time.process_time() - began:.1f} s of CPU")
+            pages, sizes = measure(config, samples)
+            measured += [
+                Measured(who=who, case=page, samples=tuple(costs)) for page, costs in pages.items()
+            ]
+    told = ", ".join(f"{page} {size / 1024:.0f}" for page, size in sizes.items())
+    claim = Claim(
+        title="A page",
+        unit="ms of CPU",
+        wanted="of a large list hardly more than of a small one",
+        holds=None,
+        measured=tuple(measured),
+        remarks=(*remarks, f"KiB of an answer: {told}"),
+    )
+    report([claim], to)
 
 
 def filled(folder: Path, patches: int) -> Config:
@@ -97,8 +118,8 @@ def filled(folder: Path, patches: int) -> Config:
     return config
 
 
-def measure(config: Config, samples: int) -> None:
-    """Print what each page costs; the site is warm, as in a process that has made some."""
+def measure(config: Config, samples: int) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Milliseconds of CPU of each kind of page, and bytes; the site is warm, as one in use."""
     site = Site(config)
     warm_up(site)
     chance = random.Random(2)
@@ -118,17 +139,14 @@ def measure(config: Config, samples: int) -> None:
         "/p/PROJECT/triage": ["/p/sample/triage", "/p/sample/triage?kind=unanswered"] * 5,
         "/chart/NAME.svg": [f"/chart/{name}.svg" for name in CHARTS],
     }
-    click.echo(f"{'ms of CPU':<24}{'first':>10}{'median':>10}{'longest':>10}{'KiB':>8}")
+    costs: dict[str, list[float]] = {}
+    sizes: dict[str, float] = {}
     for name, addresses in kinds.items():
-        first, _ = ask(site, addresses[0])
-        costs, sizes = zip(*(ask(site, address) for address in addresses), strict=True)
-        milliseconds = [1000 * cost for cost in costs]
-        figures = (1000 * first, statistics.median(milliseconds), max(milliseconds))
-        click.echo(
-            f"{name:<24}"
-            + "".join(f"{figure:>10.1f}" for figure in figures)
-            + f"{statistics.median(sizes) / 1024:>8.0f}"
-        )
+        ask(site, addresses[0])
+        asked = [ask(site, address) for address in addresses]
+        costs[name] = [1000 * cost for cost, _ in asked]
+        sizes[name] = statistics.median(size for _, size in asked)
+    return costs, sizes
 
 
 def revised(config: Config, chance: random.Random, most: int, samples: int) -> list[str]:

@@ -34,14 +34,16 @@ def probe(project: str) -> None:
     )
 
 
-def audit(project: str, since: float | None) -> None:
+def audit(project: str, since: float | None, listed_since: float | None) -> None:
     """Enqueue the next step of an audit: of the one that began at `since` and goes on to the end,
     or else of the one in rotation, which beat enqueues again.
+
+    `listed_since`: as for `sync.audit.audit`.
     """
     on = ": on to the last page" if since is not None else ""
     app.send_task(
         "workers.fetch.audit",
-        args=[project, since],
+        args=[project, since, listed_since],
         argsrepr=f"({_called(project)}{on})",
         expires=None if since is not None else config().schedule.audit_seconds,
     )

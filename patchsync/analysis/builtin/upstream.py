@@ -4,19 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
-import pygit2
-
 from patchsync.analysis.builtin.cache import PatchCache
 from patchsync.analysis.builtin.child import InHand
 from patchsync.analysis.builtin.kept import KeptPatch, kept
 from patchsync.analysis.builtin.reading import read_all
-from patchsync.analysis.commits import (
-    new_commits,
-    open_repository,
-    read_blacklist,
-    read_commit,
-    resolve_range,
-)
 from patchsync.analysis.engine import OnProgress
 from patchsync.analysis.false_positives import is_commit
 from patchsync.analysis.patch import NotAPatch
@@ -46,6 +37,15 @@ def read_new_commits(
                 cache.remove(cache.commit_hashes())
                 cache.set_note(_NOTE, None)
         return 0
+    # libgit2 is loaded where there is a repository only.
+    from patchsync.analysis.commits import (
+        new_commits,
+        open_repository,
+        read_blacklist,
+        read_commit,
+        resolve_range,
+    )
+
     repository = open_repository(settings.repo)
     blacklist = read_blacklist(settings.blacklist) if settings.blacklist else frozenset()
     blacklist |= {name for name in quarantined if is_commit(name)}
@@ -63,10 +63,17 @@ def read_new_commits(
     if commits.complete:
         cache.remove(known.difference(wanted))
     new = [commit for commit in wanted if commit not in known]
+
+    def read(commit: str) -> KeptPatch | None:
+        try:
+            return kept(read_commit(repository, commit))
+        except NotAPatch:
+            return None
+
     read_all(
         "reading commits",
         new,
-        lambda name: _read(repository, name),
+        read,
         lambda name, patch: _keep(cache, name, patch),
         cache,
         in_hand,
@@ -76,15 +83,8 @@ def read_new_commits(
     return len(new)
 
 
-def _read(repository: pygit2.Repository, commit: str) -> KeptPatch | None:
-    """What is kept of a commit; None where nothing can be compared with it."""
-    try:
-        return kept(read_commit(repository, commit))
-    except NotAPatch:
-        return None
-
-
 def _keep(cache: PatchCache, commit: str, patch: KeptPatch | None) -> None:
+    """Have a commit in the cache; None: nothing can be compared with it."""
     if patch is None:
         cache.add_empty_commit(commit)
     else:

@@ -223,7 +223,9 @@ def test_what_an_earlier_version_did_not_note_is_empty(
 ) -> None:
     """Also for who may only read; what is noted is read all the same."""
     ledger.ownership.note_parted([(1, 2)])
-    ledger.name_lines({1: 7}, ())
+    with ledger.draft() as draft:
+        draft.add((), [(1, 7)])
+        draft.take_over()
     ledger.close()
     with closing(sqlite3.connect(path)) as sql, sql:
         for table in lacking:
@@ -233,7 +235,8 @@ def test_what_an_earlier_version_did_not_note_is_empty(
     assert ledger.complete
     assert ledger.ownership.parted([1, 2]) == set()
     assert ledger.daily_checks.at_limit(0.0, 0) == set()
-    assert ledger.named_by([7]) == (set() if "named" in lacking else {1})
+    with ledger.draft() as draft:
+        assert draft.vanished_with([7]) == (set() if "named" in lacking else {1})
     assert (path.read_bytes() == before) or writable
 
 
