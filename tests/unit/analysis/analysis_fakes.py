@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
-from typing import Any
 
 from patchsync.analysis.builtin.cache import PatchCache
 from patchsync.analysis.builtin.child import InHand
@@ -103,13 +101,6 @@ class InHandHere:
 
     def put_down(self) -> None:
         """It takes what it takes."""
-
-    @contextmanager
-    def side_by_side(
-        self, work: Callable[[Any, InHand], Iterable[Any]], tasks: Iterable[Any]
-    ) -> Iterator[Iterator[Any]]:
-        """One after the other."""
-        yield (result for task in tasks for result in work(task, self))
 
 
 def run_here(work: Callable[[InHand, OnProgress], object], on_progress: OnProgress) -> object:
