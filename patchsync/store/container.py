@@ -91,6 +91,7 @@ class MboxPatchwork:
             # Nothing that a lock would keep apart, or nobody who may take it.
             self._side_index.catch_up()
             return
+        self._side_index.prepare(self._lock_wait)
         with store_lock(self.paths.lock, self._lock_wait):
             self._side_index.catch_up()
 
@@ -203,13 +204,17 @@ class MboxPatchwork:
         """All index entries with this message-id, in the order of the index."""
         return self._side_index.entries_of(message_id)
 
+    def entries_of_all(self, message_ids: Iterable[str]) -> Iterator[IndexEntry]:
+        """As `entries_of`, of many message-ids; those of each in the order of the index."""
+        return self._side_index.entries_of_all(message_ids)
+
     def news(self, mark: str | None) -> News:
         """What came into the index since an earlier call gave this mark; None: all of it."""
-        built, lines = self._side_index.reading()
+        built, last = self._side_index.reading()
         known, _, number = (mark or "").partition(" ")
         complete = known != built or not number.isdecimal()
         after = 0 if complete else int(number)
-        return News(f"{built} {lines}", complete, self._side_index.entries_after(after))
+        return News(f"{built} {last}", complete, self._side_index.entries_after(after))
 
     def writer(self) -> StoreWriter:
         """Return a writer for this store, to be entered."""

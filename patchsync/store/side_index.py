@@ -9,63 +9,28 @@ One object serves one thread of one process: do not carry it across a fork.
 
 from __future__ import annotations
 
-import hashlib
+import json
 import os
 import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from io import BufferedReader
 from itertools import islice
 from pathlib import Path
 from typing import Self
-from uuid import uuid4
 
-from patchsync.errors import StoreDamaged, StoreUnavailable
+from patchsync.errors import StoreUnavailable
 from patchsync.store.files import may_write, storing
-from patchsync.store.layout import IndexEntry, parse_line, parse_plain_lines
-from patchsync.store.sqlite_file import CacheRemoved, Schema, SqliteFile
+from patchsync.store.layout import IndexEntry
+from patchsync.store.lock import LOCK_WAIT, store_lock
+from patchsync.store.side_index_tables import SCHEMA, UNSHARED_SCHEMA, State, read_lines, read_state
+from patchsync.store.sqlite_file import CacheRemoved, SqliteFile
 
-_TAIL = 4096  # bytes before the offset that show whether the index still is the one that was read
-_CHUNK = 1 << 20  # bytes read at a time, which bounds the memory
+_LONG = 4 << 20  # bytes of the index: what takes longer to read is not read under the store's lock
 _SLOTS = 500  # ids looked up by one statement
+_IDS = 20_000  # ids read by one statement
 
-_SCHEMA = Schema(
-    version=2,
-    tables="""
-CREATE TABLE IF NOT EXISTS patch (
-    id INTEGER PRIMARY KEY, date TEXT NOT NULL, message_id TEXT NOT NULL, md5 TEXT NOT NULL,
-    line INTEGER NOT NULL
-);
-CREATE TABLE IF NOT EXISTS state (
-    inode TEXT NOT NULL, offset INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, tail TEXT NOT NULL,
-    lines INTEGER NOT NULL, patches INTEGER NOT NULL, built TEXT NOT NULL
-);
-""",
-)
-_INDEXES = ("message_id", "line")
-
-
-@dataclass(frozen=True)
-class _State:
-    """How far the index was read, and how to recognise it."""
-
-    inode: str = ""  # as text: an inode may exceed SQLite's signed integers
-    offset: int = 0  # bytes, always behind a newline
-    mtime_ns: int = 0
-    tail: str = ""  # hash of the bytes before the offset
-    lines: int = 0
-    patches: int = 0  # different patchwork ids
-    built: str = ""  # tells this cache from one that was built anew
-
-    def is_of(self, stat: os.stat_result) -> bool:
-        """Tell whether a file that looks like `stat` has been read to its end and not changed."""
-        return (self.inode, self.offset, self.mtime_ns) == (
-            str(stat.st_ino),
-            stat.st_size,
-            stat.st_mtime_ns,
-        )
+_ENTRY = "SELECT id, date, message_id, lower(hex(md5)) FROM patch"
 
 
 class SideIndex:
@@ -80,7 +45,7 @@ class SideIndex:
         # In memory while there is no index: to look at a store that is not there leaves nothing
         # behind.
         self._database = database
-        self._cache = SqliteFile(database, _SCHEMA)
+        self._cache = SqliteFile(database, SCHEMA)
         self._reporting = self._cache.reporting
 
     def __enter__(self) -> Self:
@@ -101,17 +66,73 @@ class SideIndex:
             stat = _stat(self._index)
             if not self._is_open(stat):
                 return stat is not None and self._opens_current(stat)
-            return stat is None or self._state().is_of(stat)
+            return stat is None or read_state(self._sql).is_of(stat)
 
     def _opens_current(self, index: os.stat_result) -> bool:
         """Open what another process has brought up to date; else nothing is open."""
         # Who opens it under the lock finds what is wrong with it.
         with suppress(StoreUnavailable), self._reporting():
-            if self._cache.open_to_read() and self._state().is_of(index):
+            if self._cache.open_to_read() and read_state(self._sql).is_of(index):
                 self._cache.open()  # as who may write it: what is found to be damaged is removed
                 return True
         self._cache.close()
         return False
+
+    def prepare(self, wait: float = LOCK_WAIT) -> None:
+        """Read what would take long beside what is there, so that `catch_up` has little to do.
+
+        To be called before the store's lock is taken. That the index changes meanwhile does no
+        harm: `catch_up` reads what was appended, and all of it where it did not only grow. Raises
+        what `catch_up` does, and LockHeld: another process has been at it for `wait` seconds.
+        """
+        if self._is_short() or not may_write(self._database.parent) or not self._lags():
+            return
+        # Several workers that start would take longer, each for itself.
+        with store_lock(self._beside("lock"), wait):
+            if self._lags():
+                self._build()
+
+    def _is_short(self) -> bool:
+        with storing(self._index):
+            stat = _stat(self._index)
+            return stat is None or stat.st_size < _LONG
+
+    def _lags(self) -> bool:
+        """Tell whether `catch_up` would read much of the index."""
+        if self.is_current():
+            return False
+        state = State()
+        with suppress(StoreUnavailable), self._reporting():
+            if self._cache.open_to_read():
+                state = read_state(self._sql)
+        self._cache.close()
+        with storing(self._index), self._index.open("rb") as file:
+            stat = os.fstat(file.fileno())
+            read = state.offset if state.is_continued(file, stat) else 0
+            return stat.st_size - read >= _LONG
+
+    def _build(self) -> None:
+        """Make the cache anew in a file of its own, and have that take the place of what is there.
+
+        Who has the former one open sees so before it writes again.
+        """
+        fresh = SqliteFile(self._beside("new"), UNSHARED_SCHEMA)
+        fresh.delete()  # of one who was killed
+        try:
+            fresh.open()
+            with storing(self._index), self._index.open("rb") as file, fresh.transaction() as sql:
+                read_lines(sql, self._index, file, synced=False)
+            with fresh.reporting():
+                # Who opens it finds it so, and need not change it.
+                fresh.sql.execute("PRAGMA journal_mode = WAL")
+            fresh.close()
+            self._cache.replace_by(fresh.path)
+        except BaseException:
+            fresh.delete()
+            raise
+
+    def _beside(self, suffix: str) -> Path:
+        return self._database.with_name(f"{self._database.name}.{suffix}")
 
     def catch_up(self, *, synced: bool = False) -> int:
         """Read what was appended to the index since, or all of it when it is not the same any more.
@@ -136,16 +157,13 @@ class SideIndex:
             if found is None:
                 return 0
             with self._index.open("rb") as file:
-                stat = os.fstat(file.fileno())
-                state = self._state()
-                if state.is_of(stat):
+                if read_state(self._sql).is_of(os.fstat(file.fileno())):
                     return 0
                 if self._cache.read_only:
                     # Its writer is about to catch up, or will never: who only looks reads it all.
                     self._cache.open_in_memory()
-                    state = self._state()
-                with self._cache.transaction():
-                    return self._take_over(file, stat, state, synced)
+                with self._cache.transaction() as sql:
+                    return read_lines(sql, self._index, file, synced=synced)
 
     def _open(self, index: os.stat_result | None) -> None:
         if index is None or not (self._database.exists() or may_write(self._database.parent)):
@@ -153,51 +171,11 @@ class SideIndex:
         else:
             self._cache.open()
 
-    def _take_over(
-        self, file: BufferedReader, stat: os.stat_result, state: _State, synced: bool
-    ) -> int:
-        if not _continues(file, stat, state):
-            self._sql.execute("DELETE FROM patch")
-            for name in _INDEXES:  # made once all lines are in
-                self._sql.execute(f"DROP INDEX IF EXISTS patch_{name}")
-            state = _State(built=uuid4().hex)
-        lines, offset = state.lines, state.offset
-        before = self._sql.total_changes
-        for chunk in _whole_lines(file, offset, stat.st_size):
-            rows = self._rows(chunk, lines)
-            self._sql.executemany("INSERT OR IGNORE INTO patch VALUES (?, ?, ?, ?, ?)", rows)
-            lines += chunk.count(b"\n")
-            offset += len(chunk)
-        patches = state.patches + self._sql.total_changes - before
-        for name in _INDEXES:
-            self._sql.execute(f"CREATE INDEX IF NOT EXISTS patch_{name} ON patch ({name})")
-        if not synced:
-            os.fsync(file.fileno())  # the cache must not know lines that a power loss takes away
-        tail = _tail(file, offset)
-        now = (str(stat.st_ino), offset, stat.st_mtime_ns, tail, lines, patches, state.built)
-        self._sql.execute("DELETE FROM state")
-        self._sql.execute("INSERT INTO state VALUES (?, ?, ?, ?, ?, ?, ?)", now)
-        return lines - state.lines
-
-    def _rows(self, chunk: bytes, lines: int) -> Iterator[tuple[int, str, str, str, int]]:
-        entries = parse_plain_lines(chunk)
-        if entries is not None:
-            for number, entry in enumerate(entries, start=lines + 1):
-                yield (*entry, number)
-            return
-        for number, line in enumerate(chunk[:-1].split(b"\n"), start=lines + 1):
-            try:
-                yield (*parse_line(line), number)
-            except ValueError as error:
-                raise StoreDamaged(
-                    f"{self._index}, line {number}: {error}; correct or remove the line"
-                ) from error
-
     @property
     def position(self) -> tuple[int, int]:
         """How far the index was read: bytes, and the file's time of change then in nanoseconds."""
         with self._reporting():
-            state = self._state()
+            state = read_state(self._sql)
             return state.offset, state.mtime_ns
 
     # Looking up
@@ -206,7 +184,7 @@ class SideIndex:
     def count(self) -> int:
         """Number of patches, that is of different patchwork ids."""
         with self._reporting():
-            return self._state().patches
+            return read_state(self._sql).patches
 
     @property
     def highest(self) -> int | None:
@@ -217,27 +195,43 @@ class SideIndex:
 
     def ids(self) -> array[int]:
         """All patchwork ids, ascending, as array('q')."""
+        # As JSON, of many rows each: a row for each id takes twice the time.
+        query = """
+SELECT json_group_array(id) FROM (SELECT id FROM patch WHERE id > ? ORDER BY id LIMIT ?)
+"""
+        ids = array("q")
         with self._reporting():
-            rows = self._sql.execute("SELECT id FROM patch ORDER BY id")
-            return array("q", (row[0] for row in rows))
+            self._sql.execute("BEGIN")  # so that all are of one moment
+            try:
+                last = 0
+                while some := json.loads(self._sql.execute(query, (last, _IDS)).fetchone()[0]):
+                    ids.fromlist(some)
+                    last = some[-1]
+            finally:
+                self._sql.execute("COMMIT")
+        return ids
 
     def entry(self, patch_id: int) -> IndexEntry | None:
         """The entry of a patchwork id, None when there is none."""
         with self._reporting():
-            rows = self._sql.execute(
-                "SELECT id, date, message_id, md5 FROM patch WHERE id = ?", (patch_id,)
-            )
+            rows = self._sql.execute(f"{_ENTRY} WHERE id = ?", (patch_id,))
             return next(map(IndexEntry._make, rows), None)
 
     def entries_of(self, message_id: str) -> list[IndexEntry]:
         """All entries with this message-id, in the order of the index."""
         with self._reporting(), suppress(UnicodeEncodeError):  # no line can hold such a message-id
-            rows = self._sql.execute(
-                "SELECT id, date, message_id, md5 FROM patch WHERE message_id = ? ORDER BY line",
-                (message_id,),
-            )
+            rows = self._sql.execute(f"{_ENTRY} WHERE message_id = ? ORDER BY place", (message_id,))
             return list(map(IndexEntry._make, rows))
         return []
+
+    def entries_of_all(self, message_ids: Iterable[str]) -> Iterator[IndexEntry]:
+        """As `entries_of`, of many message-ids that a line can hold, several times faster."""
+        wanted = iter(message_ids)
+        with self._reporting():
+            while some := list(islice(wanted, _SLOTS)):
+                marks = ",".join("?" * len(some))
+                query = f"{_ENTRY} WHERE message_id IN ({marks}) ORDER BY message_id, place"
+                yield from map(IndexEntry._make, self._sql.execute(query, some))
 
     def message_ids(self, patch_ids: Iterable[int]) -> dict[int, str]:
         """Those of `patch_ids` that are in the index, with their message-ids."""
@@ -251,17 +245,15 @@ class SideIndex:
         return found
 
     def reading(self) -> tuple[str, int]:
-        """Which reading of the index this is, and how many lines of it were read."""
+        """Which reading of the index this is, and the place of its last entry."""
         with self._reporting():
-            state = self._state()
-            return state.built, state.lines
+            (last,) = self._sql.execute("SELECT max(place) FROM patch").fetchone()
+            return read_state(self._sql).built, last or 0
 
-    def entries_after(self, line: int) -> Iterator[IndexEntry]:
-        """The entries behind a line, in the order of the index."""
+    def entries_after(self, place: int) -> Iterator[IndexEntry]:
+        """The entries behind a place, in the order of the index."""
         with self._reporting():
-            rows = self._sql.execute(
-                "SELECT id, date, message_id, md5 FROM patch WHERE line > ? ORDER BY line", (line,)
-            )
+            rows = self._sql.execute(f"{_ENTRY} WHERE place > ? ORDER BY place", (place,))
             yield from map(IndexEntry._make, rows)
 
     def dated_message_ids(self) -> Iterator[tuple[str, str]]:
@@ -279,45 +271,9 @@ class SideIndex:
             return not may_write(self._database.parent)
         return self._cache.is_open and self._cache.in_memory == (index is None)
 
-    def _state(self) -> _State:
-        row = self._sql.execute("SELECT * FROM state").fetchone()
-        return _State() if row is None else _State(*row)
-
 
 def _stat(path: Path) -> os.stat_result | None:
     try:
         return path.stat()
     except FileNotFoundError:
         return None
-
-
-def _continues(file: BufferedReader, stat: os.stat_result, state: _State) -> bool:
-    """Tell whether the index only grew since `state`: same file, same bytes before the offset.
-
-    One that changed without growing was edited.
-    """
-    return (
-        str(stat.st_ino) == state.inode
-        and stat.st_size > state.offset
-        and _tail(file, state.offset) == state.tail
-    )
-
-
-def _tail(file: BufferedReader, offset: int) -> str:
-    start = max(0, offset - _TAIL)
-    file.seek(start)
-    return hashlib.sha256(file.read(offset - start)).hexdigest()
-
-
-def _whole_lines(file: BufferedReader, offset: int, end: int) -> Iterator[bytes]:
-    """Yield the whole lines between two offsets, in pieces of about _CHUNK bytes."""
-    file.seek(offset)
-    rest = b""
-    while offset < end and (piece := file.read(min(_CHUNK, end - offset))):
-        offset += len(piece)
-        whole, newline, rest_of_piece = piece.rpartition(b"\n")
-        if newline:
-            yield rest + whole + newline
-            rest = rest_of_piece
-        else:
-            rest += piece

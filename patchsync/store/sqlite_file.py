@@ -6,6 +6,7 @@ Several processes of one machine may use a file at once, and each may be killed 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 import sqlite3
@@ -13,10 +14,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from patchsync.errors import GiveUp, StoreDamaged, StoreNotWritable, StoreUnavailable
-from patchsync.store.files import REMEDY, make_folder, may_write, storing
+from patchsync.store.files import REMEDY, make_folder, may_write, storing, sync_folder
 
 BUSY_SECONDS = 60.0  # to wait for another process' transaction: a first plan takes its time
 
@@ -145,18 +146,8 @@ class SqliteFile:
         self._read_only = False
         with self._closed_on_error(), self.reporting(), storing(self._path):
             make_folder(self._path.parent)
-            while (version := self._connect()) not in (0, self._schema.version):
-                if self._schema.remedy is not None:
-                    raise GiveUp(
-                        f"{self._path} is of version {version}, not {self._schema.version}; "
-                        f"{self._schema.remedy}"
-                    )
+            while not self._open_to_write():
                 self.delete()
-            self._spill_beside()
-            for name, value in (_PRAGMAS | dict(self._schema.pragmas)).items():
-                self.sql.execute(f"PRAGMA {name} = {value}")
-            if version == 0:
-                self._make_tables()
 
     def open_in_memory(self) -> None:
         """Have an empty one that leaves nothing behind; what was open is closed."""
@@ -175,7 +166,9 @@ class SqliteFile:
         with self._closed_on_error(), self.reporting(), storing(self._path):
             if not self._path.exists():
                 return False
-            if self._connect() == self._schema.version:
+            with self._name_kept():
+                version = self._connect()
+            if version == self._schema.version:
                 return True
         self.close()
         return False
@@ -183,16 +176,34 @@ class SqliteFile:
     def close(self) -> None:
         """Close it; it can be opened again."""
         if self._connection is not None:
-            self._connection.close()
+            with self._name_kept():
+                self._connection.close()
         self._connection = None
 
     def delete(self) -> None:
         """Close it, and delete it with its log. Raises StoreUnavailable."""
         self.close()
-        with storing(self._path):
+        with storing(self._path), self._name_kept(fcntl.LOCK_EX):
             # The file itself last: without its log it is at worst damaged, and found to be so.
-            for suffix in ("-wal", "-shm", "-journal", ""):
-                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+            self._delete_logs()
+            self._path.unlink(missing_ok=True)
+
+    def replace_by(self, fresh: Path) -> None:
+        """Close it, and have the whole file `fresh`, which nobody has open, take its place.
+
+        Who has the former one open keeps that until `is_open` is asked. Raises StoreUnavailable.
+        """
+        self.close()
+        with storing(self._path):
+            fd = os.open(fresh, os.O_RDONLY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            with self._name_kept(fcntl.LOCK_EX):
+                self._delete_logs()
+                fresh.replace(self._path)
+            sync_folder(self._path.parent)
 
     @property
     def sql(self) -> sqlite3.Connection:
@@ -213,16 +224,19 @@ class SqliteFile:
             return None if row is None else row[0]
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(
+        self, kind: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE"
+    ) -> Iterator[sqlite3.Connection]:
         """The connection; what is done with it is kept whole, or not at all.
 
-        Nobody else writes meanwhile. Within another transaction this is a part of that.
+        Nobody else writes meanwhile; with DEFERRED only from the first statement on that writes
+        what others see. Within another transaction this is a part of that.
         """
         with self.reporting():
             if self.sql.in_transaction:
                 yield self.sql
                 return
-            self.sql.execute("BEGIN IMMEDIATE")
+            self.sql.execute(f"BEGIN {kind}")
             try:
                 yield self.sql
                 self.sql.execute("COMMIT")
@@ -254,7 +268,10 @@ class SqliteFile:
                 raise StoreUnavailable(
                     f"{self._path} is damaged ({error}); the next update makes it anew"
                 ) from error
-            self.delete()
+            if self._connection is None or self.is_open:
+                self.delete()
+            else:  # it has been made anew already
+                self.close()
             raise CacheRemoved(
                 f"{self._path} was damaged ({error}) and has been removed; the next update makes"
                 " it anew"
@@ -267,6 +284,47 @@ class SqliteFile:
         except BaseException:
             self.close()
             raise
+
+    @contextmanager
+    def _name_kept(self, how: int = fcntl.LOCK_SH) -> Iterator[None]:
+        """Within it no other file takes this name; with LOCK_EX nobody opens or closes it either.
+
+        SQLite finds a file's log by its name: who still opened the former file would take the log
+        of the new one for his, or delete it when he closes that. It is held for moments, and ends
+        with the process.
+        """
+        try:
+            fd = os.open(self._path.parent, os.O_RDONLY)
+        except OSError:  # the folder is deleted, or it may not be read
+            yield
+            return
+        try:
+            fcntl.flock(fd, how)
+            yield
+        finally:
+            os.close(fd)
+
+    def _open_to_write(self) -> bool:
+        """Open the file, or make it; tells whether it is of this version."""
+        with self._name_kept():
+            version = self._connect()
+            if version not in (0, self._schema.version):
+                if self._schema.remedy is None:
+                    return False
+                raise GiveUp(
+                    f"{self._path} is of version {version}, not {self._schema.version}; "
+                    f"{self._schema.remedy}"
+                )
+            self._spill_beside()
+            for name, value in (_PRAGMAS | dict(self._schema.pragmas)).items():
+                self.sql.execute(f"PRAGMA {name} = {value}")
+        if version == 0:
+            self._make_tables()
+        return True
+
+    def _delete_logs(self) -> None:
+        for suffix in ("-wal", "-shm", "-journal"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
     def _connect(self) -> int:
         """Connect to the file and return its version, 0 where it is new."""

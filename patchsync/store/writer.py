@@ -116,6 +116,7 @@ class StoreWriter:
 
     def __enter__(self) -> Self:
         try:
+            self._side_index.prepare(self._lock_wait)
             with store_lock(self._paths.lock, self._lock_wait):
                 self._token = self._fence.take()
                 self._open_end()
@@ -182,6 +183,7 @@ class StoreWriter:
                 sync_file_system(self._paths.mails)
         entries = written.entries.values()
         told = [*written.listed, *((entry.patch_id, entry.message_id) for entry in entries)]
+        self._side_index.prepare(self._lock_wait)
         with store_lock(self._paths.lock, self._lock_wait):
             self._fence.check(self._token)
             self._open_end()

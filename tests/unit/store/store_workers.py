@@ -17,7 +17,9 @@ import redis
 from store_fakes import batch_of, fake_mail, paths_in, strict_read
 
 from patchsync.errors import LockHeld, PatchsyncError, StaleWriter
+from patchsync.store import side_index as side_index_module
 from patchsync.store import writer as writer_module
+from patchsync.store.container import MboxPatchwork
 from patchsync.store.redis_lock import redis_lock
 from patchsync.store.writer import StoreWriter
 
@@ -89,6 +91,27 @@ def _kill_at(point: int) -> None:
     sys.setprofile(count)
 
 
+def die_building(mbox: Path, step: int) -> None:
+    """As `die_everywhere`, for who makes the side index beside what is there."""
+    side_index_module._LONG = 0
+    paths = paths_in(mbox)
+    died = 0
+    while True:
+        paths.side_index.unlink(missing_ok=True)
+        child = os.fork()
+        if child == 0:
+            _kill_at(died * step)
+            MboxPatchwork(paths.listaddr, mbox, 1).close()
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        with MboxPatchwork(paths.listaddr, mbox, 1) as container:
+            assert list(container.ids()) == strict_read(paths)
+        if os.WIFEXITED(status):
+            break
+        died += 1
+    say(f"{died}")
+
+
 def pause(mbox: Path, socket: Path, point: str) -> None:
     """Stop for a word on standard input while holding the Redis lock, then apply a batch."""
 
@@ -111,8 +134,12 @@ def pause(mbox: Path, socket: Path, point: str) -> None:
             say("stored")
 
 
-def race(mbox: Path, name: str) -> None:
-    """Store the mails 1 to 60 in batches of four, as often as it takes, beside others who do."""
+def race(mbox: Path, name: str, long: int) -> None:
+    """Store the mails 1 to 60 in batches of four, as often as it takes, beside others who do.
+
+    `long`: how many bytes of the index are not read under the store's lock.
+    """
+    side_index_module._LONG = long
     paths = paths_in(mbox)
     overtaken = 0
     for first in range(1, 61, 4):
@@ -136,4 +163,6 @@ if __name__ == "__main__":
     elif what == "pause":
         pause(Path(mbox), Path(arguments[0]), arguments[1])
     elif what == "race":
-        race(Path(mbox), arguments[0])
+        race(Path(mbox), arguments[0], int(arguments[1]))
+    elif what == "die building":
+        die_building(Path(mbox), int(arguments[0]))

@@ -166,16 +166,40 @@ def test_a_paused_writer_writes_nothing_once_another_one_came(
     assert what_writers_leave(paths) == written
 
 
-def test_two_writers_at_once_store_each_patch_once(paths: ContainerPaths) -> None:
-    """They overtake each other all the time, and both end."""
+@pytest.mark.parametrize("long", [4 << 20, 0], ids=["in place", "beside"])
+def test_two_writers_at_once_store_each_patch_once(paths: ContainerPaths, long: int) -> None:
+    """They overtake each other all the time, and both end.
+
+    Also where each makes the side index anew, beside what the other one writes to, whenever there
+    is a line that it has not read.
+    """
     with (
         read_all_the_time(paths),
-        start("race", paths.d_mbox, "a") as one,
-        start("race", paths.d_mbox, "other") as other,
+        start("race", paths.d_mbox, "a", long) as one,
+        start("race", paths.d_mbox, "other", long) as other,
     ):
         for process in (one, other):
             assert hear(process) == "done"
     assert sorted(strict_read(paths)) == list(range(1, 61))
+    with MboxPatchwork(paths.listaddr, paths.d_mbox, paths.project_id) as mbox:
+        assert list(mbox.ids()) == list(range(1, 61))
+        assert [mbox.get_patchwork_ids(f"<{i}.git@example.org>") for i in mbox.ids()] == [
+            {i} for i in mbox.ids()
+        ]
+
+
+def test_who_makes_the_side_index_may_be_killed_between_any_two_calls(
+    paths: ContainerPaths,
+) -> None:
+    """The next one makes it, and nothing is left behind."""
+    with StoreWriter(paths) as writer:
+        writer.apply(batch_of(*range(1, 400)))
+    with start("die building", paths.d_mbox, 5) as process:
+        assert int(hear(process)) > 20
+    assert {path.name for path in paths.own.iterdir()} - {"fence", "lock"} <= {
+        *("side-index.sqlite", "side-index.sqlite-wal", "side-index.sqlite-shm"),
+        "side-index.sqlite.lock",
+    }
 
 
 def test_readers_and_a_writer_at_once_agree(paths: ContainerPaths) -> None:

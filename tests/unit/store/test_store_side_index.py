@@ -46,6 +46,18 @@ def test_it_answers_what_the_index_says(side_index: SideIndex, paths: ContainerP
     assert side_index.entry(16) is None
     assert [entry.patch_id for entry in side_index.entries_of("<a@x>")] == [20, 15]
     assert side_index.entries_of("<b@x>") == side_index.entries_of("\ud800") == []
+    both = [
+        "<a@x>",
+        "<b@x>",
+        *(f"<none{n}@x>" for n in range(1000)),
+        side_index.message_ids([3])[3],
+    ]
+    assert sorted(side_index.entries_of_all(both)) == [
+        side_index.entry(3),
+        side_index.entry(15),
+        side_index.entry(20),
+    ]
+    assert [each.patch_id for each in side_index.entries_of_all(["<a@x>"])] == [20, 15]
     assert side_index.message_ids([15, 16, 20]) == {15: "<a@x>", 20: "<a@x>"}
     assert len(side_index.message_ids(range(5000))) == 12
 
@@ -214,8 +226,9 @@ def test_a_cache_that_breaks_while_it_is_read_is_removed_and_built_anew(
     with SideIndex(paths.index, paths.side_index) as side_index:
         side_index.catch_up()
     with paths.side_index.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
         file.seek(9 * 4096)  # behind the pages that catch_up itself needs
-        file.write(b"\xff" * 4096 * 20)
+        file.write(b"\xff" * (size - 9 * 4096))
     with SideIndex(paths.index, paths.side_index) as side_index:
         side_index.catch_up()
         with pytest.raises(StoreUnavailable, match="makes it anew"):

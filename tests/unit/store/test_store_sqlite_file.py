@@ -134,6 +134,20 @@ def test_a_damaged_cache_is_removed(path: Path) -> None:
         assert names(cache) == []
 
 
+def test_what_has_taken_a_damaged_caches_place_stays(path: Path) -> None:
+    """Who still reads the former file does not remove the new one."""
+    fresh = path.with_name("fresh")
+    with SqliteFile(fresh, CACHE) as file:
+        insert(file, "new")
+    with SqliteFile(path, CACHE) as former:
+        SqliteFile(path, CACHE).replace_by(fresh)
+        with pytest.raises(CacheRemoved), former.reporting():
+            raise sqlite3.DatabaseError("a text that cannot be read")
+    with SqliteFile(path, CACHE) as file:
+        assert names(file) == ["new"]
+    assert not fresh.exists()
+
+
 def test_another_damaged_file_is_left_alone(path: Path) -> None:
     """Its owner is told what to do."""
     with SqliteFile(path, RECORD) as file:
