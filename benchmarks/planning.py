@@ -41,7 +41,7 @@ ROWS = "SQLite: the same rows"
 # Of the first plan of 1,000,000 groups
 MOST_SECONDS = 30.0
 AS_LARGE = 1_000_000
-PAUSE = 0.005  # seconds between two writes beside a plan
+PAUSE = 0.05  # seconds between two writes beside a plan
 
 
 @click.command(help=__doc__)

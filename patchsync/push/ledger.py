@@ -78,6 +78,15 @@ class Ledger:
         with self._file.transaction():
             yield
 
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """As `transaction`, but not durably at once, for what came of a request.
+
+        After a power loss it is as if we had been killed before: it is looked up.
+        """
+        with self._file.noting():
+            yield
+
     # Plans
 
     def set_desired(self, rows: Iterable[Desired]) -> int:
@@ -331,7 +340,7 @@ class Ledger:
         With a claim that is over by now nothing is noted and False returned: somebody else has
         looked since.
         """
-        with self._file.transaction():
+        with self._file.noting():
             if not self.release(entry, claim):
                 return False
             self.observe(entry.sink, entry.patch_id, value, at, sent_by_us=True)

@@ -639,8 +639,43 @@ def test_what_passes_is_told_apart(
 
 def test_a_claim_is_durable_before_anything_is_sent(ledger: Ledger) -> None:
     """SQLite waits for the disk at each commit."""
-    assert ledger._file.value("PRAGMA synchronous") == 2
+    assert synchronous(ledger) == FULL
     assert ledger._file.value("PRAGMA journal_mode") == "wal"
+
+
+def test_what_came_of_it_waits_for_no_disk_and_the_next_claim_does(ledger: Ledger) -> None:
+    """Also where the noting failed, or is a part of what must last."""
+    ledger.set_desired(checks([1, 2]))
+    with ledger.noting():
+        assert synchronous(ledger) == NORMAL
+        with ledger.noting(), ledger.transaction():
+            ledger.write_notes({"noted": "it"})
+        assert synchronous(ledger) == NORMAL
+    assert synchronous(ledger) == FULL
+    with suppress(KeyError), ledger.noting():
+        ledger.write_notes({"noted": "something else"})
+        raise KeyError
+    assert (ledger.note("noted"), synchronous(ledger)) == ("it", FULL)
+    with ledger.transaction(), ledger.noting():
+        assert synchronous(ledger) == FULL
+    entry = ledger.entries(Sink.CHECK, [1])[1]
+    claimed = claim(ledger)
+    assert isinstance(claimed, Claimed)
+    seen: list[int] = []
+    trace = ledger._file.sql.set_trace_callback
+    trace(lambda text: seen.append(text.startswith("PRAGMA synchronous")))
+    assert ledger.arrived(entry, claimed.claim, entry.desired, 1.0)
+    trace(None)
+    assert sum(seen) == 2, "to note what arrived waits for no disk"
+    assert synchronous(ledger) == FULL
+
+
+FULL, NORMAL = 2, 1
+
+
+def synchronous(ledger: Ledger) -> int:
+    """How far SQLite waits for the disk at the next commit."""
+    return int(ledger._file.value("PRAGMA synchronous"))
 
 
 if __name__ == "__main__":
