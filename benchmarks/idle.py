@@ -10,17 +10,15 @@ by the system's count of each one's CPU, so they may share a machine.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +27,6 @@ from typing import Any, Self
 import click
 import redis
 from claims import OURS, Claim, Measured, report, with_json
-from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 
 from patchsync.config import FILE_VARIABLE, Config, load
 from patchsync.fleet.backpressure import queue_keys
@@ -38,7 +34,7 @@ from patchsync.fleet.services import QUEUES, SERVICES
 from patchsync.store.layout import ContainerPaths, IndexEntry, format_line
 from patchsync.sync.projects import Project, settle
 from standin.instance import Standin, add_project, generated
-from standin.server import application
+from standin.thread import served
 
 PATCHES = 3  # of a project
 DAY = "2026/11/21"
@@ -61,10 +57,11 @@ def main(projects: tuple[int, ...], seconds: float, to: Path | None) -> None:
             fleet.wait_until_quiet()
         before = [fleet.now() for fleet in fleets]
         time.sleep(seconds)
-        minutes = seconds / 60
-        used = [
-            fleet.now().since(each, minutes) for fleet, each in zip(fleets, before, strict=True)
-        ]
+        used = []
+        for fleet, each in zip(fleets, before, strict=True):
+            # A round of all that is under way is ended, and counts whole.
+            fleet.wait_until_quiet()
+            used.append(fleet.now().since(each))
         status = [fleet.status_seconds() for fleet in fleets]
         memory = [fleet.memory() for fleet in fleets]
         redis_memory = [fleet.redis_memory() for fleet in fleets]
@@ -75,20 +72,23 @@ def main(projects: tuple[int, ...], seconds: float, to: Path | None) -> None:
 class Spent:
     """What a fleet has asked and used: since its start, or in a minute."""
 
+    at: float  # when: seconds since some moment; of what was spent in a minute, 60
     requests: float
     bytes: float
     commands: float  # of Redis
-    cpu: Counter[str]  # seconds, of each service
+    cpu: dict[str, float]  # seconds, of each service
 
-    def since(self, before: Self, minutes: float) -> Spent:
+    def since(self, before: Self) -> Spent:
         """A minute of it."""
+        minutes = (self.at - before.at) / 60
         return Spent(
+            at=60.0,
             requests=(self.requests - before.requests) / minutes,
             bytes=(self.bytes - before.bytes) / minutes,
             commands=(self.commands - before.commands) / minutes,
-            cpu=Counter(
-                {name: (cpu - before.cpu[name]) / minutes for name, cpu in self.cpu.items()}
-            ),
+            cpu={
+                name: (cpu - before.cpu.get(name, 0.0)) / minutes for name, cpu in self.cpu.items()
+            },
         )
 
 
@@ -127,19 +127,20 @@ class Fleet:
     def now(self) -> Spent:
         """What it has asked and used since its start."""
         stats: dict[str, Any] = self._standin.stats.report()
-        cpu: Counter[str] = Counter()
+        cpu: dict[str, float] = defaultdict(float)
         for pid, service in self._processes():
             cpu[service] += _cpu_seconds(pid)
         return Spent(
+            at=time.monotonic(),
             requests=stats["requests"],
             bytes=stats["bytes"],
             commands=self._redis.info("stats")["total_commands_processed"],
             cpu=cpu,
         )
 
-    def memory(self) -> Counter[str]:
+    def memory(self) -> dict[str, float]:
         """The memory of each service in bytes; what processes share counts once over all."""
-        sizes: Counter[str] = Counter()
+        sizes: dict[str, float] = defaultdict(float)
         for pid, service in self._processes():
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
             (size,) = (line.split()[1] for line in lines if line.startswith("Pss:"))
@@ -193,20 +194,20 @@ def _cpu_seconds(pid: int) -> float:
 def claims(
     numbers: list[int],
     used: list[Spent],
-    memory: list[Counter[str]],
+    memory: list[dict[str, float]],
     redis_memory: list[int],
     status: list[float],
 ) -> list[Claim]:
     """What it comes to."""
     cases = [f"{number} project{'s'[: number > 1]}" for number in numbers]
 
-    def of(who: str, samples: list[float]) -> tuple[Measured, ...]:
+    def of(who: str, samples: Iterable[float]) -> tuple[Measured, ...]:
         return tuple(
             Measured(who=who, case=case, samples=(sample,))
             for case, sample in zip(cases, samples, strict=True)
         )
 
-    cpu = [each.cpu.total() for each in used]
+    cpu = [sum(each.cpu.values()) for each in used]
     rounds = [
         1000 * (each.cpu["probe"] - used[0].cpu["probe"]) / (number - numbers[0])
         for each, number in zip(used[1:], numbers[1:], strict=True)
@@ -236,8 +237,7 @@ def claims(
             measured=of(OURS, cpu),
             remarks=(
                 *(
-                    f"{case}: "
-                    + ", ".join(f"{name} {cpu:.2f}" for name, cpu in each.cpu.most_common())
+                    f"{case}: " + largest_first(each.cpu, 1, ".2f")
                     for case, each in zip(cases, used, strict=True)
                 ),
                 *(
@@ -251,11 +251,10 @@ def claims(
             unit="MiB",
             wanted="of all processes; what they share counts once",
             holds=None,
-            measured=of(OURS, [each.total() / MIB for each in memory])
+            measured=of(OURS, [sum(each.values()) / MIB for each in memory])
             + of("of it Redis' data", [each / MIB for each in redis_memory]),
             remarks=tuple(
-                f"{case}: "
-                + ", ".join(f"{name} {size / MIB:.0f}" for name, size in each.most_common())
+                f"{case}: " + largest_first(each, MIB, ".0f")
                 for case, each in zip(cases, memory, strict=True)
             ),
         ),
@@ -274,6 +273,12 @@ def claims(
             measured=of(OURS, [1000 * each for each in status]),
         ),
     ]
+
+
+def largest_first(figures: dict[str, float], unit: float, digits: str) -> str:
+    """The figure of each service, in words."""
+    ordered = sorted(figures.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {figure / unit:{digits}}" for name, figure in ordered)
 
 
 @contextmanager
@@ -307,20 +312,8 @@ def patchwork(number: int) -> Iterator[tuple[str, Standin]]:
     for n in range(number):
         add_project(standin.state, f"list{n}")
     standin.postman.fill([(project, PATCHES) for project in standin.state.projects.values()])
-    sockets = bind_sockets(0, "127.0.0.1")
-    loop = asyncio.new_event_loop()
-
-    async def serve() -> None:
-        HTTPServer(application(standin)).add_sockets(sockets)
-
-    loop.call_soon(lambda: loop.create_task(serve()))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{sockets[0].getsockname()[1]}", standin
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
+    with served(standin) as url:
+        yield url, standin
 
 
 def configured(folder: Path, url: str, standin: Standin) -> Config:

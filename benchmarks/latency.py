@@ -262,7 +262,7 @@ def fleet(originals: int) -> Iterator[Bench]:
             processes.ensure_redis()
             processes.ensure([*QUEUES, "beat"])
             wait_until(lambda: lines(config) == originals)
-            wait_until(config.patch_groups.exists)
+            wait_until(lambda: grouped(config) >= originals)
             agree(config)
             project = find_project(config, PROJECT)
             assert project is not None
@@ -328,6 +328,12 @@ def lines(config: Config) -> int:
     if project is None or not project.paths.index.exists():
         return 0
     return project.paths.index.read_bytes().count(b"\n")
+
+
+def grouped(config: Config) -> int:
+    """How many mails are in groups."""
+    file = config.patch_groups
+    return len(file.read_text().split()) if file.exists() else 0
 
 
 def wait_until(is_so: Callable[[], bool], look_seconds: float = 0.05) -> None:

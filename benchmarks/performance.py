@@ -42,7 +42,7 @@ SCRIPTS = {
     "importing": Script(),
     "analysing": Script(takes=("pasta", "pasta_python")),
     "one_patch": Script(),
-    "planning": Script(),
+    "planning": Script(full=("--large", "1000000")),
     "pushing": Script(takes=("url", "project", "token_file")),
     "latency": Script(),
     "idle": Script(),

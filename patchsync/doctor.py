@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ from patchsync.sync.probe import demand_room
 from patchsync.sync.projects import find_project, place_project
 
 HEALTH_SECONDS = 5.0
+DAY_SECONDS = 86_400
 # Addresses of this machine alone
 HERE = ("127.0.0.1", "::1", "localhost")
 
@@ -57,6 +59,7 @@ def findings(config: Config) -> Iterator[Finding]:
     if api.works:
         yield from _projects(config, client)
     yield _finding("[patchwork] contact", lambda: _contact(config))
+    yield _finding("[schedule]", lambda: _schedule(config))
     yield _finding("[store] mbox", lambda: _store(config))
     yield _finding("[redis] url", lambda: _redis(config))
     yield _finding("[flower]", lambda: _flower(config))
@@ -114,6 +117,29 @@ def _api(client: Client, config: Config) -> str:
     if config.daily_budget:
         pace += f", {config.daily_budget} a day"
     return f"{config.base_url} is a Patchwork with API {client.api_version}; {pace}"
+
+
+def _schedule(config: Config) -> str:
+    """Whether what is asked though nothing is new leaves room for what is."""
+    table = config.schedule
+    # Each round is one request, each step of an audit one at least.
+    rounds_a_day = DAY_SECONDS / table.probe_seconds + DAY_SECONDS / table.audit_seconds
+    asked = round(len(config.projects) * rounds_a_day)
+    text = f"{asked} requests a day though nothing is new"
+    if config.daily_budget is None:
+        return text
+    budget = config.daily_budget - (config.push_budget or 0)
+    if asked <= budget:
+        return f"{text}, of {budget} that sync has"
+    # So half of the budget is for what is new.
+    longer = 2 * asked / budget
+    raise ConfigError(
+        f"{text}, but [patchwork] requests_per_day leaves {budget} to sync: after"
+        f" {24 * budget / asked:.1f} h nothing is asked until 00:00 UTC. Set probe_seconds ="
+        f" {math.ceil(longer * table.probe_seconds)} and audit_seconds ="
+        f" {math.ceil(longer * table.audit_seconds)}; or a higher requests_per_day, if the"
+        " Patchwork's admins agree"
+    )
 
 
 def _project(

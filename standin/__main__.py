@@ -32,6 +32,12 @@ LOOPBACK = "127.0.0.1"
     show_default=True,
     help="Generated patches: two thirds in the project `sample`, one third in `neighbour`.",
 )
+@click.option(
+    "--long",
+    default=0,
+    show_default=True,
+    help="Patches in a third project, `long`, whose mails are made when they are read.",
+)
 @click.option("--seed", default=1, show_default=True, help="The same seed, the same patches.")
 @click.option("--latency", default=0.0, show_default=True, help="Seconds each request waits.")
 @click.option(
@@ -50,6 +56,7 @@ def main(
     port: int,
     port_file: Path | None,
     patches: int,
+    long: int,
     seed: int,
     latency: float,
     archive_file: Path | None,
@@ -77,7 +84,7 @@ def main(
         except archive.UnreadableArchive as error:
             raise click.ClickException(str(error)) from error
     else:
-        standin = instance.generated(patches, seed)
+        standin = instance.generated(patches, seed, long)
     standin.faults.latency = latency
     asyncio.run(_serve(standin, port, port_file))
 

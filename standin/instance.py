@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from standin import archive
+from standin import archive, long_list
 from standin.faults import Faults
 from standin.records import Project
 from standin.sample import Postman
@@ -34,12 +34,17 @@ class Standin:
         self.stats.reset()
 
 
-def generated(patches: int, seed: int) -> Standin:
-    """Two projects of generated patches: two thirds in `sample`, one third in `neighbour`."""
+def generated(patches: int, seed: int, long: int = 0) -> Standin:
+    """Two projects of generated patches: two thirds in `sample`, one third in `neighbour`.
+
+    `long`: so many in a third one of this name, which is there at once (`long_list`).
+    """
     state = PatchworkState()
     postman = Postman(state, seed)
     sample, neighbour = (add_project(state, name) for name in ("sample", "neighbour"))
     postman.fill([(sample, patches - patches // 3), (neighbour, patches // 3)])
+    if long:
+        long_list.fill(state, add_project(state, "long"), long)
     add_accounts(state)
     return Standin(state=state, postman=postman)
 

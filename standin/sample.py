@@ -55,6 +55,8 @@ class Posting:
     name: str
     changes: tuple[Change, ...]
     mails: tuple[Mail, ...]
+    sent: datetime
+    """In truth; the mails may be dated otherwise."""
 
     def without_mails(self) -> Posting:
         """What its next version needs."""
@@ -116,52 +118,26 @@ class MailingList:
             date = start + timedelta(seconds=number)
             if first is not None and self._rng.random() < WRONG_CLOCK:
                 date -= timedelta(hours=1)
-            mails.append(self._mail(author, version, change, tags, number, date, first))
+            mails.append(
+                write_mail(
+                    project=self._project,
+                    author=author,
+                    version=version,
+                    change=change,
+                    tags=tags,
+                    number=number,
+                    date=date,
+                    msgid=self._message_id(author[1], date),
+                    answers=first,
+                )
+            )
         return Posting(
             author=author,
             version=version,
             name=changes[0].subject if total == 1 else f"{changes[0].subject} and more",
             changes=tuple(changes),
             mails=tuple(mails),
-        )
-
-    def _mail(
-        self,
-        author: tuple[str, str],
-        version: int,
-        change: Change,
-        tags: list[str],
-        number: int,
-        date: datetime,
-        answers: str | None,
-    ) -> Mail:
-        msgid = self._message_id(author[1], date)
-        subject = f"[{' '.join(tags)}] {change.subject}"
-        headers = [
-            ("Date", format_datetime(date.replace(tzinfo=UTC))),
-            ("From", formataddr(author)),
-            ("To", self._project.list_email),
-            ("Subject", subject),
-            ("Message-Id", msgid),
-        ]
-        if answers is not None:
-            headers += [("In-Reply-To", answers), ("References", answers)]
-        headers.append(("MIME-Version", "1.0"))
-        note = "" if version == 1 else f"v{version}: Address the review of v{version - 1}.\n\n"
-        diff = sample_text.diff_of(change)
-        body = (
-            f"{change.message}\n\nSigned-off-by: {author[0]} <{author[1]}>\n---\n"
-            f"{note}{sample_text.diffstat_of(change)}\n\n{diff}"
-        )
-        prefixes = ",".join(tags[1:])
-        return Mail(
-            msgid=msgid,
-            number=number,
-            date=date,
-            name=f"[{prefixes}] {change.subject}" if prefixes else change.subject,
-            headers=tuple(headers),
-            body=body,
-            diff=diff,
+            sent=self._clock,
         )
 
     def _message_id(self, address: str, date: datetime) -> str:
@@ -170,6 +146,47 @@ class MailingList:
         if number % 40 == 0:
             local = f"CA+{self._rng.getrandbits(64):x}/{number}=x"  # some mailers use slashes
         return f"<{local}-{address}>"
+
+
+def write_mail(
+    *,
+    project: Project,
+    author: tuple[str, str],
+    version: int,
+    change: Change,
+    tags: list[str],
+    number: int,
+    date: datetime,
+    msgid: str,
+    answers: str | None,
+) -> Mail:
+    """A change as a mail to its project's list; `tags` stand before the subject."""
+    headers = [
+        ("Date", format_datetime(date.replace(tzinfo=UTC))),
+        ("From", formataddr(author)),
+        ("To", project.list_email),
+        ("Subject", f"[{' '.join(tags)}] {change.subject}"),
+        ("Message-Id", msgid),
+    ]
+    if answers is not None:
+        headers += [("In-Reply-To", answers), ("References", answers)]
+    headers.append(("MIME-Version", "1.0"))
+    note = "" if version == 1 else f"v{version}: Address the review of v{version - 1}.\n\n"
+    diff = sample_text.diff_of(change)
+    body = (
+        f"{change.message}\n\nSigned-off-by: {author[0]} <{author[1]}>\n---\n"
+        f"{note}{sample_text.diffstat_of(change)}\n\n{diff}"
+    )
+    prefixes = ",".join(tags[1:])
+    return Mail(
+        msgid=msgid,
+        number=number,
+        date=date,
+        name=f"[{prefixes}] {change.subject}" if prefixes else change.subject,
+        headers=tuple(headers),
+        body=body,
+        diff=diff,
+    )
 
 
 class Postman:
@@ -275,7 +292,7 @@ class Postman:
                 headers=mail.headers,
                 body=mail.body,
             ),
-            arrival=mail.date + SERVER_ZONE + timedelta(seconds=3),
+            arrival=posting.sent + SERVER_ZONE + timedelta(seconds=mail.number + 3),
             series=series,
             number=mail.number,
         )

@@ -34,14 +34,16 @@ def probe(project: str) -> None:
     )
 
 
-def audit(project: str, since: float | None) -> None:
+def audit(project: str, since: float | None, listed_since: float | None) -> None:
     """Enqueue the next step of an audit: of the one that began at `since` and goes on to the end,
     or else of the one in rotation, which beat enqueues again.
+
+    `listed_since`: as for `sync.audit.audit`.
     """
     on = ": on to the last page" if since is not None else ""
     app.send_task(
         "workers.fetch.audit",
-        args=[project, since],
+        args=[project, since, listed_since],
         argsrepr=f"({_called(project)}{on})",
         expires=None if since is not None else config().schedule.audit_seconds,
     )
@@ -108,14 +110,15 @@ def plan(project: str, left: int | None = None) -> None:
     Without the audit, which the plans of beat make: what is new does not wait for it. `left`: it
     follows one that left jobs to it, of so many.
     """
-    if debounce(planning(project)).ask():
+    # It waits behind what the one before enqueued; the work of one that expires beat's next one does.
+    seconds = config().schedule.push_seconds
+    if debounce(planning(project), seconds).ask():
         why = "groups changed" if left is None else f"of {left} jobs some were left"
         app.send_task(
             "workers.push.plan",
             args=[project, False, *([] if left is None else [left])],
             argsrepr=f"({_called(project)}: {why})",
-            # It waits behind what the one before enqueued. Then beat's next one does its work.
-            expires=config().schedule.push_seconds,
+            expires=seconds,
             priority=FIRST,
         )
 

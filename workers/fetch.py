@@ -13,9 +13,11 @@ from typing import Any
 
 from patchsync.errors import ConfigError, GiveUp, PatchsyncError
 from patchsync.fleet.backpressure import LATER, Backpressure
+from patchsync.fleet.redis_client import redis_now
 from patchsync.patchwork.download import Limits
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.paging import Page
+from patchsync.sync.audit import ListedSince
 from patchsync.sync.audit import audit as audit_next_pages
 from patchsync.sync.differences import Differences
 from patchsync.sync.fetch import fetch_page as fetch_listed
@@ -54,30 +56,36 @@ def probe(project: str) -> None:
 
 
 @app.task(name="workers.fetch.audit", base=ProjectTask, wants_key=False)
-def audit(project: str, since: float | None = None) -> None:
-    """List the next pages of a project and compare every id; with `since`, go on to the last."""
+def audit(project: str, since: float | None = None, listed_since: float | None = None) -> None:
+    """List the next pages of a project and compare every id; with `since`, go on to the last.
+
+    With `listed_since`, without those that were listed since then.
+    """
     turn, ours = context.audit_turn(), False
     try:
-        with turn.take((project, since)) as ours:
+        with turn.take((project, since, listed_since)) as ours:
             if ours:
-                _audit(project, since)
+                _audit(project, since, listed_since)
     finally:
         if ours and (waiting := turn.next()):
             with suppress(ConfigError):  # It may have left the configuration.
                 enqueue.audit(*waiting)
 
 
-def _audit(project: str, since: float | None) -> None:
+def _audit(project: str, since: float | None, listed_since: float | None) -> None:
     config, limiter = context.config(), context.limiter(has_store=True)
     client = context.client(has_store=True)
     synced = open_project(config, client, project)
     if since is None and context.leases(synced.key).in_flight():
         return  # What is missing now is on its way; the audit goes on at its next turn.
-    differences = audit_next_pages(synced, config, client, limiter, since=since)
+    listed = None
+    if listed_since is not None:
+        listed = ListedSince(listed_since, redis_now(context.redis_client()))
+    differences = audit_next_pages(synced, config, client, limiter, since=since, listed=listed)
     log.info("%s: %s", synced.name, differences.summary)
     _follow(synced, differences)
     if since is not None and not differences.ended:
-        enqueue.audit(synced.key, since)
+        enqueue.audit(synced.key, since, listed_since)
 
 
 @app.task(name="workers.fetch.fetch_page", base=ProjectTask, bind=True)
@@ -95,7 +103,8 @@ def fetch_page(
     listed = Page.from_message(page)
     if lease is not None and not context.leases(project).is_out(lease):
         return  # It waited too long, or comes twice: the next round asks for what is missing.
-    results = fetch_listed(context.client(), project, listed, held, Limits.of(context.config()))
+    limits, asked_at = Limits.of(context.config()), redis_now(context.redis_client())
+    results = fetch_listed(context.client(), project, listed, held, limits, asked_at)
     _hand_over(self, project, lease_of(listed), results)
 
 

@@ -6,7 +6,7 @@ parts within parts, and a kilobyte of memory for a part or ten headers of three 
 
 from __future__ import annotations
 
-from email import message_from_bytes, message_from_string
+from email import message_from_string
 from email.message import Message
 from email.policy import Policy, compat32
 from functools import partial
@@ -20,6 +20,7 @@ MOST_PARTS = 1000
 # Each level costs each line within it once more; PaStA reads the first.
 DEEPEST_PART = 8
 
+_WITH_PARTS = ("multipart", "message")
 _PARSED = frozenset({"content-type", "content-transfer-encoding", "from", "date"})
 
 
@@ -69,5 +70,20 @@ class BoundedMessage(Message):
 
 
 def read_mail(raw: bytes) -> BoundedMessage:
-    """A mail, taken apart; ValueError, which says why, where it has too much."""
-    return message_from_bytes(raw, partial(BoundedMessage, _Read()))
+    """A mail, taken apart; ValueError, which says why, where it has too much.
+
+    As `email` takes it apart, but it need not walk through the lines of a body that is one part.
+    """
+    text = raw.decode("ascii", "surrogateescape")
+    head_ends = text.find("\n\n") + 2
+    if head_ends >= 2:
+        mail = _parse(text[:head_ends])
+        # A line that is no header ends the head before, and begins the body.
+        if not mail.get_payload() and mail.get_content_maintype() not in _WITH_PARTS:
+            mail.set_payload(text[head_ends:])
+            return mail
+    return _parse(text)
+
+
+def _parse(text: str) -> BoundedMessage:
+    return message_from_string(text, partial(BoundedMessage, _Read()))

@@ -140,25 +140,28 @@ def _read_hunk(lines: list[str], at: int, old: int, new: int, into: _Lists) -> t
     Returns the index of the line after it, and how many lines it changes.
     """
     deletions, insertions = into
-    deleted = inserted = kept = 0
-    while deleted + kept != old or inserted + kept != new:
-        if at == len(lines):
+    changed, end = 0, len(lines)
+    while old or new:  # what is left of them; below 0 they never end
+        if at == end:
             raise ValueError("a hunk is not as long as its header says")
         line = lines[at]
         at += 1
         mark = line[:1]
         if mark == "+":
-            inserted += 1
-            if len(line) > 1:
+            new -= 1
+            changed += 1
+            if line != "+":
                 insertions.append(line[1:])
         elif mark == "-":
-            deleted += 1
-            if len(line) > 1:
+            old -= 1
+            changed += 1
+            if line != "-":
                 deletions.append(line[1:])
         # Mailers strip the space of an empty line, and put tabs and other spaces in its place.
         elif not mark or mark.isspace():
-            kept += 1
-    return at, deleted + inserted
+            old -= 1
+            new -= 1
+    return at, changed
 
 
 def _file(similarity: int, hunks: dict[str, _Lists]) -> FileDiff:

@@ -8,29 +8,35 @@ reader can meet a file that is half there.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+import time
 from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Set
 from glob import escape
 from hashlib import blake2b
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from patchsync.errors import StoreDamaged, TryAgainLater
-from patchsync.store.files import read_file, replace_file, storing, sync_folder
+from patchsync.store.files import read_file, storing
 from patchsync.store.layout import message_id_fault
 
-SPLIT_LIMIT = 50 * 2**20  # bytes of a part at most, as in PaStA
 _ARROW = "=>"
 _COMMIT = re.compile(r"[0-9a-f]{7,64}")
+# Message-ids alone, as in most lines: looked at faster than field by field
+_PLAIN_LINE = re.compile(rb"[!-~]{1,998}(?: [!-~]{1,998})*\n")
 _COMMITS_OF_LINES = re.compile(rb"=> [0-9a-f ]+$", re.MULTILINE)
 _BLOCK = 2**20  # bytes of lines at a time
 # Sets of a million numbers are large: half of all numbers are looked at, then the other half.
 _HALVES = (-(2**63), 0, 2**63)
+# What was written less than that before it was read may be written again without a trace: file
+# systems tell times by ticks.
+_TICK = 2 * 10**9  # nanoseconds, with room
 _AGAIN = "PaStA is writing it, or was stopped while it did; run its analysis again if this stays"
 
 
@@ -64,34 +70,17 @@ def read_content(path: Path) -> bytes | None:
     whole = read_file(path)
     if whole is not None:
         return whole
-    contents = [read_file(part) for part in _part_paths(path)]
+    contents = [read_file(part) for part in part_paths(path)]
     present = [content for content in contents if content is not None]
     if len(present) < len(contents):
         raise TryAgainLater(f"{path} was written while it was read")
     return b"".join(present) if present else None
 
 
-def write_content(path: Path, content: bytes, limit: int = SPLIT_LIMIT) -> None:
-    """Replace all by `content`, durably; in parts of at most `limit` bytes where it is larger.
-
-    Whoever reads, also after a kill or a power loss in between, finds the old or the new content.
-    To be called under a lock. Raises StoreUnavailable.
-    """
-    # From here on it counts, whatever the parts are.
-    replace_file(path, content)
-    parts = []
-    if len(content) > limit:
-        for number, part in enumerate(_split_into_parts(content, limit)):
-            parts.append(path.with_name(f"{path.name}.{number:03}"))
-            replace_file(parts[-1], part)
+def part_paths(path: Path) -> list[Path]:
+    """The parts of the file `path` that are there, in order."""
     with storing(path):
-        for old in set(_part_paths(path)).difference(parts):
-            old.unlink()
-        if parts:
-            # Before the parts count, those of before have to be gone for good.
-            sync_folder(path.parent)
-            path.unlink()
-        sync_folder(path.parent)
+        return sorted(path.parent.glob(escape(path.name) + ".[0-9][0-9][0-9]"))
 
 
 def read_groups(path: Path) -> Iterator[Group]:
@@ -116,12 +105,13 @@ def read_groups_of(path: Path, message_ids: Set[str]) -> Iterator[tuple[int, Gro
     Raises as `read_groups`.
     """
     reading = _Reading(path)
+    names = {message_id.encode() for message_id in message_ids}
     for part, first, lines in reading.blocks():
+        if names.isdisjoint(_message_ids(lines)):
+            continue
         for number, line in enumerate(lines, first):
-            if line.strip():
-                group = reading.group(part, number, line)
-                if not message_ids.isdisjoint(group.message_ids):
-                    yield line_hash(line), group
+            if not names.isdisjoint(_message_ids([line])):
+                yield line_hash(line), reading.group(part, number, line)
     reading.finish()
 
 
@@ -129,18 +119,22 @@ class Changes:
     """The groups of a file whose lines are not among those that are done.
 
     Iterate once: each item is a line's hash and its group. When that has ended, and only then, what
-    came is the truth, and `hashes` is known.
+    came is the truth, and `hashes` and `version` are known.
     """
 
-    def __init__(self, path: Path, done: array[int]) -> None:
+    def __init__(self, path: Path, done: array[int], version: str | None = None) -> None:
         """`path`: as for `read_groups`; `done`: the `hashes` of before, less what is to come anew.
 
-        Both are of the type 'q', as SQLite keeps numbers, and ascending.
+        Both are of the type 'q', as SQLite keeps numbers, and ascending. `version`: that of the
+        reading whose `hashes` are `done`: where it is the same still, nothing is read.
         """
         self._path = path
         self._done = done
+        self._done_version = version
         # Of all lines of the file.
         self.hashes: array[int] = array("q")
+        # Another one where the file was written since; None where that could not be told.
+        self.version: str | None = None
 
     def __iter__(self) -> Iterator[tuple[int, Group]]:
         """Yield hash and group of each line that is not done.
@@ -149,37 +143,48 @@ class Changes:
             TryAgainLater, StoreDamaged: as `read_groups`; also where a message-id stands twice.
         """
         reading = _Reading(self._path)
+        if self._done and reading.version and reading.version == self._done_version:
+            self.hashes, self.version = self._done, reading.version
+            return
         hashes: array[int] = array("q")
         for _, _, lines in reading.blocks():
             hashes.frombytes(b"".join([blake2b(line, digest_size=8).digest() for line in lines]))
-        new = set(_absent(hashes, self._done))
-        if new:
+        # At the first time all are, and a set of them would be large.
+        new, gone = _difference(hashes, self._done) if self._done else (None, set[int]())
+        if new is None or new:
             yield from self._groups(reading, hashes, new)
         reading.finish()
-        del new
-        self.hashes = array("q", sorted(hashes))
+        # Most are in order already.
+        known = [number for number in self._done if number not in gone] if gone else self._done
+        now = sorted(chain(known, hashes if new is None else new))
+        self.hashes = array("q", now if len(now) == len(hashes) else sorted(hashes))
+        self.version = reading.version
 
     def gone(self, before: array[int]) -> set[int]:
         """Which of the `hashes` of before are those of no line any more."""
-        return set(_absent(before, self.hashes))
+        if not before or before == self.hashes:
+            return set()
+        return _difference(self.hashes, before)[1]
 
     def _groups(
-        self, reading: _Reading, hashes: array[int], new: set[int]
+        self, reading: _Reading, hashes: array[int], new: set[int] | None
     ) -> Iterator[tuple[int, Group]]:
-        message_ids: array[int] = array("q")
+        of_new: set[int] | None = None if new is None else set()
         at = 0
         for part, first, lines in reading.blocks():
-            message_ids.extend(map(hash, _message_ids(lines)))
             of_block = hashes[at : at + len(lines)]
             at += len(lines)
-            if new.isdisjoint(of_block):
+            if new is not None and new.isdisjoint(of_block):
                 continue
             # Fewer hashes than lines: written in between, as the end will tell.
             for number, (line, line_hash) in enumerate(zip(lines, of_block, strict=False), first):
-                if line_hash in new and line.strip():
-                    yield line_hash, reading.group(part, number, line)
+                if (new is None or line_hash in new) and line.strip():
+                    group = reading.group(part, number, line)
+                    if of_new is not None:
+                        of_new.update(map(hash, _message_ids([line])))
+                    yield line_hash, group
         # That no message-id stands in two lines that are done was found when they were new.
-        reading.refuse_twice(set(_twice(message_ids)))
+        reading.refuse_twice(of_new)
 
 
 class _Part(NamedTuple):
@@ -196,9 +201,14 @@ class _Reading:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        began = time.time_ns()
         self._parts = _parts(path)
         for part in self._parts:
             self._expect_whole(part)
+        # What was written just now may be written again, of the same size, within a tick.
+        settled = all(part.mtime < began - _TICK for part in self._parts)
+        facts = [(part.path.name, *part[1:]) for part in self._parts]
+        self.version = json.dumps(facts) if settled else None
 
     def blocks(self) -> Iterator[tuple[Path, int, list[bytes]]]:
         """Yield file, number of the first line, and lines, some at a time."""
@@ -211,6 +221,10 @@ class _Reading:
 
     def group(self, part: Path, number: int, line: bytes) -> Group:
         """The group that a line is."""
+        if _PLAIN_LINE.fullmatch(line) and b"=>" not in line:
+            plain = line.decode().split()
+            if len(set(plain)) == len(plain):
+                return Group(tuple(sorted(plain)), ())
         try:
             text = line.decode().removesuffix("\n")
         except UnicodeDecodeError:
@@ -229,8 +243,16 @@ class _Reading:
                 self._damaged(part, number, f"{commit[:100]!r} is no commit's hash")
         return Group(tuple(sorted(message_ids)), tuple(sorted(set(commits))))
 
-    def refuse_twice(self, suspects: set[int]) -> None:
-        """Raise StoreDamaged if a message-id with a hash of these stands in two lines."""
+    def refuse_twice(self, among: Set[int] | None) -> None:
+        """Raise StoreDamaged if a message-id stands in two lines.
+
+        `among`: only if it is one that has a hash of these.
+        """
+        numbers: array[int] = array("q")
+        for _, _, lines in self.blocks():
+            found = map(hash, _message_ids(lines))
+            numbers.extend(found if among is None else filter(among.__contains__, found))
+        suspects = set(_twice(numbers))
         if not suspects:
             return
         seen: dict[bytes, tuple[Path, int]] = {}
@@ -270,7 +292,7 @@ def _parts(path: Path) -> list[_Part]:
     with storing(path):
         paths = [path]
         if not path.exists():
-            paths = _part_paths(path)
+            paths = part_paths(path)
             if not paths:
                 raise TryAgainLater(f"{path} is not there yet: PaStA's analysis writes it")
             # What fits into one part is not split.
@@ -279,25 +301,6 @@ def _parts(path: Path) -> list[_Part]:
                 raise TryAgainLater(f"{path}.000 and so on are not all there: {_AGAIN}")
         stats = [(part, part.stat()) for part in paths]
     return [_Part(part, stat.st_ino, stat.st_size, stat.st_mtime_ns) for part, stat in stats]
-
-
-def _part_paths(path: Path) -> list[Path]:
-    """The parts that are there, in order."""
-    with storing(path):
-        return sorted(path.parent.glob(escape(path.name) + ".[0-9][0-9][0-9]"))
-
-
-def _split_into_parts(content: bytes, limit: int) -> Iterator[bytes]:
-    """Whole lines, as many as fit; a line that is longer than `limit` is a part of its own."""
-    start = 0
-    while start < len(content):
-        end = content.rfind(b"\n", start, start + limit) + 1
-        if start + limit >= len(content):
-            end = len(content)
-        elif not end:
-            end = content.find(b"\n", start) + 1 or len(content)
-        yield content[start:end]
-        start = end
 
 
 def _split_at_arrow(line: str) -> tuple[list[str], bool, list[str]]:
@@ -319,11 +322,15 @@ def _message_ids(lines: list[bytes]) -> list[bytes]:
     return text.split()
 
 
-def _absent(numbers: array[int], done: array[int]) -> Iterator[int]:
-    """Those of the numbers that are not in `done`, which is ascending."""
+def _difference(numbers: array[int], done: array[int]) -> tuple[set[int], set[int]]:
+    """Those of the numbers that are not in `done`, which is ascending, and the other way round."""
+    new, gone = set[int](), set[int]()
     for low, high in pairwise(_HALVES):
         known = set(done[bisect_left(done, low) : bisect_left(done, high)])
-        yield from (number for number in numbers if low <= number < high and number not in known)
+        present = {number for number in numbers if low <= number < high}
+        new |= present - known
+        gone |= known - present
+    return new, gone
 
 
 def _twice(numbers: array[int]) -> Iterator[int]:

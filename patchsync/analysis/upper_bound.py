@@ -7,7 +7,6 @@ to be, mostly, and their texts are never looked at.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from statistics import fmean
 from typing import NamedTuple
 
 from patchsync.analysis.settings import Thresholds
@@ -51,7 +50,7 @@ def most_alike_diffs(parts: Iterable[SharedPart]) -> float:
         for own, other in (part[1::2], part[2::2]):
             if own is not None and other is not None:
                 files.setdefault(part.file, []).append(most_alike(own, other))
-    return fmean(map(fmean, files.values())) if files else 0.0
+    return sum(sum(file) / len(file) for file in files.values()) / len(files) if files else 0.0
 
 
 def most_alike(length: int, other: int) -> float:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from patchsync.analysis.update import update_groups
-from patchsync.cli.bars import Steps
 from patchsync.cli.output import echo
 from patchsync.cli.signals import end_as_by_ctrl_c
+from patchsync.cli.steps import Steps
 from patchsync.config import load
 from patchsync.errors import ConfigError, GiveUp, TryAgainLater
 from patchsync.store.identity import list_containers

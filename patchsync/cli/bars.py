@@ -51,7 +51,7 @@ class Bars:
         return True
 
 
-class Steps(Bars):
+class StepBars(Bars):
     """Shows one step after the other, each with how far it is; a context."""
 
     def __init__(self, *, err: bool = False) -> None:

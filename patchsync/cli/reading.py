@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 from rich.cells import cell_len, set_cell_size
 
-from patchsync.cli.bars import Steps
 from patchsync.cli.output import echo
+from patchsync.cli.steps import Steps
 from patchsync.config import Config
 from patchsync.errors import PatchsyncError
 from patchsync.patchwork.foreign_text import visible

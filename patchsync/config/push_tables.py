@@ -29,7 +29,7 @@ DESCRIPTION = """
 {% if commits %}upstream in {{ commits | map("short") | join(", ") }}{% endif %}
 """.strip()
 
-CHECK_STATE = "{% if later and not commits %}warning{% else %}success{% endif %}"
+CHECK_STATE = "{% if newest or commits %}success{% else %}warning{% endif %}"
 
 COMMENT = """
 {% if earlier %}

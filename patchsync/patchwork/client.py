@@ -136,12 +136,18 @@ class Client:
             raise UnknownProject(f"{self.url} has no project {key!r}")
         return project
 
-    def newest(self, key: str) -> tuple[int | None, int]:
+    def newest(self, key: str, *, few: bool = False) -> tuple[int | None, int]:
         """The highest patch id of a project (None: no patch, or no such project) and their count.
 
         One request (`GET patches/?order=-id&per_page=1`): the body, and the page of rel="last".
-        Before Patchwork 3.1 there is no such link; there it is two.
+        Before Patchwork 3.1 there is no such link; there it is two. The server walks there through
+        all newer patches of other projects, which takes it seconds where a list is silent for long.
+
+        `few`: one request for the last page by ascending id, which costs it as much as the project
+        has patches.
         """
+        if few and (found := self._newest_from_the_end(key)) is not None:
+            return found
         page = Page("-id", 1, 1)
         listed = self._list(key, page)
         if listed is None or not listed.entries:
@@ -149,10 +155,13 @@ class Client:
         highest, links = listed.entries[0].id, listed.response.links
         if "last" in links:
             return highest, _page_number(links["last"])
-        if "next" in links:
-            return self._newest_from_the_end(key)
-        self._demand_end(key, page)
-        return highest, 1
+        if "next" not in links:
+            self._demand_end(key, page)
+            return highest, 1
+        found = self._newest_from_the_end(key)
+        if found is None:
+            raise NotPatchwork(f"{self.url}: its list of patches does not tell their count")
+        return found
 
     def list_page(self, key: str, page: Page) -> Listing | None:
         """What a page of a project lists; None if it lies past the end (`GET patches/`).
@@ -333,12 +342,19 @@ class Client:
         if self._on_listed is not None:
             self._on_listed(listed, asked_at)
 
-    def _newest_from_the_end(self, key: str) -> tuple[int, int]:
+    def _newest_from_the_end(self, key: str) -> tuple[int, int] | None:
+        """As `newest`; None for an empty page: the list got shorter since the server counted it."""
         # The last of the ascending list is the highest; the page before it is the count less one.
-        listed = self._list(key, Page("id", 1, 1), number="last")
-        if listed is None or not listed.entries or "prev" not in listed.response.links:
-            raise NotPatchwork(f"{self.url}: its list of patches does not tell their count")
-        return listed.entries[0].id, _page_number(listed.response.links["prev"]) + 1
+        page = Page("id", 1, 1)
+        listed = self._list(key, page, number="last")
+        if listed is None or not listed.entries:
+            return None
+        links = listed.response.links
+        if "prev" in links:
+            return listed.entries[0].id, _page_number(links["prev"]) + 1
+        if "last" not in links:
+            self._demand_end(key, page)
+        return listed.entries[0].id, 1
 
     def _demand_end(self, key: str, page: Page) -> None:
         """Without links a page may be the only one; or something on the way takes them off."""
@@ -357,9 +373,9 @@ class ProjectRemote:
         self._client = client
         self._key = key
 
-    def newest(self) -> tuple[int | None, int]:
-        """The highest id (None: no patch) and the count."""
-        return self._client.newest(self._key)
+    def newest(self, *, few: bool = False) -> tuple[int | None, int]:
+        """The highest id (None: no patch) and the count; `few`: as for `Client`."""
+        return self._client.newest(self._key, few=few)
 
     def list_page(self, page: Page) -> Answer | None:
         """What a page lists; None if it lies past the end."""

@@ -6,13 +6,13 @@ will not come by itself is refused with its reason; what may come is left out, f
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from patchsync.config import Config
 from patchsync.errors import PatchsyncError, ServerUnavailable
@@ -75,28 +75,8 @@ def fetch_missing(
         PatchsyncError: the first that a download raised, after all that the others found.
     """
     fetch = _Fetch(client, key, limits, list(entries))
-    first_error: PatchsyncError | None = None
-    jobs = deque(fetch.jobs(frozenset(held)))
-    waiting: set[Future[_Done]] = set()
-    pool = ThreadPoolExecutor(limits.threads, thread_name_prefix="download")
-    try:
-        while waiting or (jobs and first_error is None):
-            # No more than are being worked on: mails wait in memory.
-            while jobs and first_error is None and len(waiting) < limits.threads:
-                waiting.add(pool.submit(jobs.popleft()))
-            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in finished:
-                try:
-                    done = future.result()
-                except PatchsyncError as error:
-                    first_error = first_error or error
-                    continue
-                yield from done.found
-                jobs.extendleft(partial(fetch.single, entry) for entry in done.singly)
-    finally:
-        pool.shutdown(cancel_futures=True)
-    if first_error is not None:
-        raise first_error
+    with _Downloads(fetch, held, limits) as downloads:
+        yield from downloads.found()
 
 
 def batches(
@@ -105,8 +85,8 @@ def batches(
     max_mails: int,
     max_seconds: float,
     clock: Callable[[], float] = time.monotonic,
-) -> Iterator[FetchResult]:
-    """Gathers what was downloaded.
+) -> Generator[FetchResult, None, FetchResult]:
+    """Gathers what was downloaded; the last of it, or nothing, is returned and not given out.
 
     A result has at least one of them and at most `max_mails`; its mails have at most `max_bytes`,
     unless it is a single mail; it waits no longer than `max_seconds` for the next one to come. What
@@ -124,21 +104,25 @@ def batches(
         except PatchsyncError as error:
             failed = error
             item = None
-        grown = size + (len(item.content) if isinstance(item, Mail) else 0)
+        grown = size + (0 if item is None else _size(item))
         many = len(mails) + len(quarantined) >= max_mails
         full = many or grown > max_bytes or clock() - begun > max_seconds
-        if (mails or quarantined) and (item is None or full):
-            yield FetchResult(mails=tuple(mails), quarantined=tuple(quarantined))
-            mails, quarantined, size, begun = [], [], 0, clock()
         if item is None:
             break
+        if (mails or quarantined) and full:
+            yield FetchResult(mails=tuple(mails), quarantined=tuple(quarantined))
+            mails, quarantined, size, begun = [], [], 0, clock()
         if isinstance(item, Mail):
             mails.append(item)
-            size += len(item.content)
+            size += _size(item)
         else:
             quarantined.append(item)
-    if failed is not None:
-        raise failed
+    last = FetchResult(mails=tuple(mails), quarantined=tuple(quarantined))
+    if failed is None:
+        return last
+    if mails or quarantined:
+        yield last
+    raise failed
 
 
 @dataclass(frozen=True)
@@ -150,6 +134,91 @@ class _Done:
 
 
 _Job = Callable[[], _Done]
+
+
+class _Downloads:
+    """Jobs that are worked off by threads while what they found is handed on; a context.
+
+    A thread goes on while its finds wait, until those that wait have `Limits.batch_bytes`: so the
+    server is asked while mails are packed and sent, and few of them wait in memory.
+    """
+
+    def __init__(self, fetch: _Fetch, held: Collection[int], limits: Limits) -> None:
+        self._fetch = fetch
+        self._jobs = deque(fetch.jobs(frozenset(held)))
+        self._most_bytes = limits.batch_bytes
+        # Of the following ones
+        self._changed = threading.Condition()
+        self._found: deque[Found] = deque()
+        self._found_bytes = 0
+        self._at_work = 0
+        self._ended = False
+        self._error: BaseException | None = None
+        self._threads = [
+            threading.Thread(target=self._work, name=f"download-{number}", daemon=True)
+            for number in range(min(limits.threads, len(self._jobs)))
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def found(self) -> Iterator[Found]:
+        """What they find, as it comes; then the first error, if there was one."""
+        while True:
+            with self._changed:
+                while not self._found and (self._at_work or self._has_jobs()):
+                    self._changed.wait()
+                found, self._found, self._found_bytes = self._found, deque(), 0
+                self._changed.notify_all()
+            if not found:
+                break
+            yield from found
+        if self._error is not None:
+            raise self._error
+
+    def _has_jobs(self) -> bool:
+        return bool(self._jobs) and self._error is None
+
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            done, error = _Done(), None
+            try:
+                done = job()
+            except BaseException as problem:
+                error = problem
+            with self._changed:
+                self._jobs.extendleft(partial(self._fetch.single, entry) for entry in done.singly)
+                while self._found_bytes > self._most_bytes and not self._ended:
+                    self._changed.wait()
+                self._found += done.found
+                self._found_bytes += sum(map(_size, done.found))
+                self._error = self._error or error
+                self._at_work -= 1
+                self._changed.notify_all()
+
+    def _next(self) -> _Job | None:
+        """A job that is begun now; None when there will be no more."""
+        with self._changed:
+            # One that is at work may yet have found out that some must be asked for singly.
+            while not self._jobs and self._at_work and not (self._ended or self._error):
+                self._changed.wait()
+            if self._ended or not self._has_jobs():
+                return None
+            self._at_work += 1
+            return self._jobs.popleft()
+
+
+def _size(found: Found) -> int:
+    return len(found.content) if isinstance(found, Mail) else 0
 
 
 class _Fetch:

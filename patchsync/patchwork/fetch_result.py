@@ -22,6 +22,8 @@ class FetchResult:
     gone: tuple[int, ...] = ()
     # (patchwork id, message-id) that it was seen to list
     listed: tuple[tuple[int, str], ...] = ()
+    # When they were asked for, if one answer listed just these: by Redis' clock, seconds since 1970
+    listed_at: float = 0.0
     # What it was seen to show of these, and when it was asked, in seconds since 1970
     shown: tuple[ShownPatch, ...] = ()
     shown_at: float = 0.0
@@ -41,6 +43,7 @@ class FetchResult:
             "quarantined": self.quarantined,
             "gone": self.gone,
             "listed": self.listed,
+            "listed_at": self.listed_at,
             "shown": [patch.to_row() for patch in self.shown],
             "shown_at": self.shown_at,
             "lease": self.lease,
@@ -64,7 +67,8 @@ class FetchResult:
                 quarantined=tuple((int(i), str(reason)) for i, reason in refused),
                 gone=tuple(int(patch_id) for patch_id in message["gone"]),
                 listed=tuple((int(i), str(message_id)) for i, message_id in message["listed"]),
-                # An older one did not look.
+                # An older one noted neither.
+                listed_at=_time(message.get("listed_at", 0.0)),
                 shown=tuple(ShownPatch.from_row(*row) for row in message.get("shown", ())),
                 shown_at=_time(message.get("shown_at", 0.0)),
                 lease=message["lease"],

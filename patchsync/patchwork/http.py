@@ -38,7 +38,7 @@ from patchsync.errors import (
 from patchsync.patchwork.breaker import CircuitBreaker
 from patchsync.patchwork.http_deadline import AnswerTooSlow
 from patchsync.patchwork.http_response import SHOWN_CHARACTERS, HttpResponse, retry_after_seconds
-from patchsync.patchwork.http_session import TokenAuth, no_auth, open_session
+from patchsync.patchwork.http_session import HttpSession, TokenAuth
 from patchsync.patchwork.rate_limit import RateLimiter
 
 # These pass, most of the time.
@@ -127,7 +127,7 @@ class HttpClient:
         self._token = TokenAuth(token) if token else None
         self._timeout = timeout
         self._sleep = sleep
-        self._session = open_session(contact)
+        self._session = HttpSession(self._origin, contact)
 
     @property
     def url(self) -> str:
@@ -270,15 +270,12 @@ class HttpClient:
     def _attempt(self, request: _Request) -> HttpResponse:
         self._limiter.wait(request.project)
         try:
-            with self._session.request(
+            with self._session.send(
                 request.method,
                 request.url,
-                data=request.content,
-                headers={"Content-Type": "application/json"} if request.content else None,
-                auth=self._token if request.authenticated and self._token else no_auth,
                 timeout=self._timeout,
-                allow_redirects=False,
-                stream=True,
+                content=request.content,
+                token=self._token if request.authenticated else None,
             ) as response:
                 return self._bounded(response, request)
         except _BROKEN as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
-from http.cookiejar import DefaultCookiePolicy
+from typing import Any
 
 import requests
 from pydantic import SecretStr
@@ -35,33 +35,67 @@ class TokenAuth(AuthBase):
         return body.replace(self._secret.get_secret_value().encode(), b"[token]")
 
 
-def no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Puts nothing on a request. None would not do: requests would look into ~/.netrc."""
-    return request
+class HttpSession:
+    """Connections to one origin, for any number of threads, that say who asks.
 
-
-class _SessionWithoutRedirects(requests.Session):
-    """Follows no redirect, and reads no more of one than its head."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: requests would read a redirect's body to its end, and stumble over its Location."""
-
-
-def open_session(contact: str | None) -> requests.Session:
-    """A session for any number of threads, that says who it is.
-
-    Raises:
-        ConfigError: the contact fits no header.
+    What requests.Session finds out anew for each request (proxies and certificates of the
+    environment, cookies, ~/.netrc, redirects) is found out once or not wanted here; it would be
+    half of what a request costs us.
     """
-    session = _SessionWithoutRedirects()
-    session.headers["User-Agent"] = _user_agent(contact)
-    session.headers["Accept-Language"] = "en"
-    # A guest is recognised by its User-Agent; cookies would be shared between threads.
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = DeadlineAdapter(pool_maxsize=_CONNECTIONS)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    return session
+
+    def __init__(self, origin: str, contact: str | None) -> None:
+        """Opens nothing yet.
+
+        Raises:
+            ConfigError: the contact fits no header.
+        """
+        self._headers = {
+            "User-Agent": _user_agent(contact),
+            "Accept-Encoding": "gzip, deflate",
+            "Accept": "*/*",
+            "Connection": "keep-alive",
+            "Accept-Language": "en",
+        }
+        self._origin = origin
+        self._adapter = DeadlineAdapter(pool_maxsize=_CONNECTIONS)
+        self._environment: dict[str, Any] | None = None
+
+    def close(self) -> None:
+        """Closes the connections kept; the next request opens one again."""
+        self._adapter.close()
+        self._environment = None
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        timeout: tuple[float, float],
+        content: bytes | None = None,
+        token: TokenAuth | None = None,
+    ) -> requests.Response:
+        """The head of an answer, whose body is to be read, and which is to be closed.
+
+        `content`: JSON. Raises what requests does, and urllib3.
+        """
+        request = requests.PreparedRequest()
+        request.prepare_method(method)
+        request.prepare_url(url, None)
+        request.prepare_headers(self._headers)
+        request.prepare_body(content, None)
+        if content is not None:
+            request.headers["Content-Type"] = "application/json"
+        if token is not None:
+            token(request)
+        if self._environment is None:
+            self._environment = _environment(self._origin)
+        return self._adapter.send(request, timeout=timeout, **self._environment)
+
+
+def _environment(origin: str) -> dict[str, Any]:
+    """Through which proxy one gets there, and whose certificates are trusted."""
+    with requests.Session() as session:
+        return dict(session.merge_environment_settings(origin, {}, True, None, None))
 
 
 def _user_agent(contact: str | None) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from string import Formatter
 from typing import NamedTuple
 from urllib.parse import quote
@@ -55,6 +55,9 @@ class ProjectFacts:
     list_archive_url_format: str = ""
 
 
+_NO_FACTS = ProjectFacts()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rules:
     """What decides what the patches of a group should show, beside the group."""
@@ -88,10 +91,11 @@ def annotate(
         ConfigError: a template fails on this group; the message names its key.
     """
     group = _Group(revisions, commits, rules, shown or {})
+    sinks = tuple(map(Sink, rules.push.sinks))
     for place, revision in enumerate(group.revisions):
         for patch in revision.patches:
             values = group.values(place, patch)
-            for sink in map(Sink, rules.push.sinks):
+            for sink in sinks:
                 yield Desired(patch.patch_id, patch.project_id, sink, values.get(sink))
 
 
@@ -209,7 +213,9 @@ class _Group:
         return self._mentions[project_id]
 
     def _mention(self, revision: Revision, project_id: int) -> Mention:
-        patch = min(revision.patches, key=lambda p: (p.project_id != project_id, p.patch_id))
+        patch = revision.patches[0]
+        if len(revision.patches) > 1:
+            patch = min(revision.patches, key=lambda p: (p.project_id != project_id, p.patch_id))
         # As Patchwork links it: without brackets. Quoted, since it may hold a slash.
         name = quote(revision.message_id.strip("<>"), safe="@")
         return Mention(
@@ -220,7 +226,7 @@ class _Group:
         )
 
     def _facts_of(self, project_id: int) -> ProjectFacts:
-        return self._rules.facts.get(project_id, ProjectFacts())
+        return self._rules.facts.get(project_id, _NO_FACTS)
 
 
 def _age(revision: Revision) -> tuple[str, int, str]:
@@ -228,19 +234,30 @@ def _age(revision: Revision) -> tuple[str, int, str]:
 
 
 def _filled(url_format: str, value: str) -> str:
-    """The format with `value` for its `{}`; empty if it is empty or asks for more than that.
+    """The format with `value` for its `{}`; empty if it is empty or asks for more than that."""
+    return value.join(_pieces(url_format))
+
+
+@lru_cache(maxsize=256)  # each project has two
+def _pieces(url_format: str) -> tuple[str, ...]:
+    """What stands between the places of a value; none where the format cannot be used.
 
     Patchwork uses Python's format, of which a server's admin could ask for anything.
     """
     try:
         pieces = list(Formatter().parse(url_format))
     except ValueError:
-        return ""
+        return ()
     if any(field not in (None, "", "0") or spec or how for _, field, spec, how in pieces):
-        return ""
-    return "".join(text + (value if field is not None else "") for text, field, _, _ in pieces)
+        return ()
+    texts = [""]
+    for text, field, _, _ in pieces:
+        texts[-1] += text
+        if field is not None:
+            texts.append("")
+    return tuple(texts)
 
 
 def _first_usable(urls: Iterable[str]) -> str:
     """The first that Patchwork takes as a check's target_url; empty if it takes none."""
-    return next(filter(is_target_url, urls), "")
+    return next((url for url in urls if url and is_target_url(url)), "")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from patchsync.push.daily_checks import DailyChecks
+from patchsync.push.draft import Draft, DraftRow
 from patchsync.push.entries import (
     Claimed,
     Desired,
@@ -29,6 +30,7 @@ from patchsync.push.entries import (
     PatchTrouble,
     Sink,
     SinkCounts,
+    SpeltEntry,
     TroubleKind,
     Unsure,
     V,
@@ -39,7 +41,12 @@ from patchsync.push.entries import (
 )
 from patchsync.push.ledger_file import UNSETTLED, LedgerFile
 from patchsync.push.ownership import SET, Ownership, as_set
+from patchsync.store.lock import store_lock
 
+# Seconds to wait for another process' plan: a first one takes its time
+PLAN_WAIT = 60.0
+
+_HAS_SINK = "SELECT 1 FROM entry WHERE sink = ? LIMIT 1"
 _ENTRY = "sink, patch_id, project_id, wanted, shown, remote_id IS NOT NULL"
 
 # Names of notes
@@ -71,6 +78,15 @@ class Ledger:
         with self._file.transaction():
             yield
 
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """As `transaction`, but not durably at once, for what came of a request.
+
+        After a power loss it is as if we had been killed before: it is looked up.
+        """
+        with self._file.noting():
+            yield
+
     # Plans
 
     def set_desired(self, rows: Iterable[Desired]) -> int:
@@ -80,26 +96,32 @@ class Ledger:
         rows are taken. Where no state is desired any more the one that we set is: it is not
         withdrawn, and what is known of it not forgotten; with a claim on it, see `leave`.
         """
-        with self._file.transaction() as sql:
-            before = sql.total_changes
-            # Most patches are alone: an entry that says nothing is not made for each.
-            sql.executemany(
-                """
-                INSERT INTO entry (patch_id, project_id, sink, wanted) SELECT ?1, ?2, ?3, coalesce(
-                    ?4,
-                    (SELECT shown FROM entry
-                        WHERE ?3 = 'state' AND sink = ?3 AND patch_id = ?1 AND claim IS NULL)
-                )
-                WHERE ?4 IS NOT NULL
-                    OR EXISTS (SELECT * FROM entry WHERE sink = ?3 AND patch_id = ?1)
-                ON CONFLICT DO UPDATE SET project_id = excluded.project_id,
-                    wanted = excluded.wanted,
-                    trouble = CASE WHEN wanted IS excluded.wanted THEN trouble END
-                WHERE (wanted, project_id) IS NOT (excluded.wanted, excluded.project_id)
-                """,
-                ((*row[:3], encode(row.value)) for row in rows),
+        with self._file.transaction(), self.draft() as draft:
+            draft.add(
+                DraftRow(row.sink, row.patch_id, row.project_id, encode(row.value)) for row in rows
             )
-            return sql.total_changes - before
+            return draft.take_over()
+
+    @contextmanager
+    def planning(self) -> Iterator[None]:
+        """Be the one process that plans; others may claim, send and note meanwhile.
+
+        Raises LockHeld.
+        """
+        path = self._file.path
+        with store_lock(path.with_name(f"{path.name}.plan"), PLAN_WAIT):
+            yield
+
+    def draft(self) -> Draft:
+        """For what a plan wants, until it is taken over."""
+        return Draft(self._file)
+
+    def basis(self, *notes: str) -> tuple[object, ...]:
+        """What a plan begins from, some notes too: where that is another by now it does not hold.
+
+        Groups that were planned, and whether somebody had everything withdrawn.
+        """
+        return (self.lines, *map(self.note, (_UNDONE, *notes)))
 
     def finish_plan(self, lines: bytes, notes: Mapping[str, str | None]) -> None:
         """Keep, with notes, what `lines` gives from then on: of patch-groups, what was planned."""
@@ -113,21 +135,12 @@ class Ledger:
         lines: bytes = self._file.value("SELECT lines FROM planned")
         return lines
 
-    def named_by(self, lines: Iterable[int]) -> set[int]:
-        """The patches that are annotated by these lines of patch-groups, given as hashes."""
-        query = f"SELECT patch_id FROM named WHERE line IN {SET}"  # noqa: S608
-        return {row[0] for row in self._file.rows(query, as_set(lines))}
-
-    def annotated(self, sinks: Iterable[str]) -> set[int]:
-        """The patches on which something is desired in any of these sinks; looks at all."""
-        query = f"SELECT patch_id FROM entry WHERE wanted IS NOT NULL AND sink IN {SET}"  # noqa: S608
-        return {row[0] for row in self._file.rows(query, as_set(sinks))}
-
-    def name_lines(self, line_of: Mapping[int, int], gone: Iterable[int]) -> None:
-        """Note by which line each of these patches is annotated, and which lines are no more."""
-        with self._file.transaction() as sql:
-            sql.executemany("INSERT OR REPLACE INTO named VALUES (?, ?)", line_of.items())
-            sql.execute(f"DELETE FROM named WHERE line IN {SET}", (as_set(gone),))  # noqa: S608
+    def count_annotated(self, sinks: Iterable[str]) -> int:
+        """On how many patches something is desired in any of these sinks; looks at all."""
+        query = f"""
+            SELECT count(DISTINCT patch_id) FROM entry WHERE wanted IS NOT NULL AND sink IN {SET}
+        """  # noqa: S608
+        return int(self._file.value(query, as_set(sinks)))
 
     @property
     def complete(self) -> bool:
@@ -241,6 +254,17 @@ class Ledger:
             for sink, *counts in self._file.rows(query, *values)
         }
 
+    def spelt_entries(self, patch_ids: Iterable[int]) -> Iterator[SpeltEntry]:
+        """As `entries`, in all sinks, and as `encode` spells what they desire and observed."""
+        sinks = [sink for sink in Sink if self._file.value(_HAS_SINK, sink)]
+        if sinks:
+            query = f"""
+                SELECT sink, patch_id, project_id, wanted, shown FROM entry
+                WHERE sink IN {SET} AND patch_id IN {SET}
+            """  # noqa: S608
+            values = as_set(sinks), as_set(patch_ids)
+            yield from map(SpeltEntry._make, self._file.rows(query, *values))
+
     # Sending
 
     def claim(
@@ -316,7 +340,7 @@ class Ledger:
         With a claim that is over by now nothing is noted and False returned: somebody else has
         looked since.
         """
-        with self._file.transaction():
+        with self._file.noting():
             if not self.release(entry, claim):
                 return False
             self.observe(entry.sink, entry.patch_id, value, at, sent_by_us=True)

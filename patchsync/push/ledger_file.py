@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from patchsync.config import Config
@@ -15,6 +17,9 @@ UNSETTLED = """
 project_id IS NOT NULL AND (claim IS NOT NULL
     OR (wanted IS NOT shown AND (trouble IS NULL OR trouble = 'changed')))
 """
+
+# A claim must not be lost once it was sent.
+_DURABLY = "FULL"
 
 # Those that a file of an earlier version may lack
 _LATER_TABLES = {
@@ -69,8 +74,7 @@ class LedgerFile(SqliteFile):
             f"stop patchsync and delete it, with {path.name}-wal and {path.name}-shm: "
             "it is rebuilt from Patchwork"
         )
-        # A claim must not be lost once it was sent.
-        pragmas = {"synchronous": "FULL"}
+        pragmas = {"synchronous": _DURABLY}
         super().__init__(path, Schema(version=1, tables=_TABLES, remedy=remedy, pragmas=pragmas))
 
     def open(self) -> None:
@@ -87,6 +91,24 @@ class LedgerFile(SqliteFile):
                     self.sql.execute(f"CREATE TEMP TABLE {name} {_LATER_TABLES[name]}")
         elif lacking:
             self._make_tables()
+
+    @contextmanager
+    def noting(self) -> Iterator[sqlite3.Connection]:
+        """A transaction that does not wait for the disk: a power loss may undo it, nothing else.
+
+        It undoes none that is followed by another kind, nor one out of order.
+        """
+        with self.reporting():
+            if not self.sql.in_transaction:
+                self.sql.execute("PRAGMA synchronous = NORMAL")
+        try:
+            with self.transaction() as sql:
+                yield sql
+        finally:
+            with self.reporting():
+                # Within a transaction SQLite leaves it as it is: that one's end sets it.
+                if self.is_open and not self.sql.in_transaction:
+                    self.sql.execute(f"PRAGMA synchronous = {_DURABLY}")
 
     @property
     def sql(self) -> sqlite3.Connection:

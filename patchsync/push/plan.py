@@ -9,17 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
-from collections.abc import Callable, Collection, Iterable, Iterator, Sized
+from collections.abc import Callable, Collection, Iterator, Sized
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import islice
 
 from patchsync.analysis.groups import Changes, Group, read_groups_of
 from patchsync.config import Config
-from patchsync.errors import GiveUp
-from patchsync.push.annotations import Revision, Rules, annotate
+from patchsync.errors import GiveUp, TryAgainLater
+from patchsync.push.annotations import Rules
 from patchsync.push.comment.sender import gets_comments
-from patchsync.push.entries import CheckValue, Desired, Sink
+from patchsync.push.drafting import Drafting
 from patchsync.push.identity import Identity, identity_json
 from patchsync.push.ledger import Ledger
 from patchsync.push.stored_patches import StoredPatches
@@ -28,6 +29,9 @@ from patchsync.sync.projects import Project
 
 # The note of what decided beside groups and patches; without it a plan looks at all groups
 RULES = "rules"
+# That of what the version of patch-groups was, by which nothing is read that is the same still
+_VERSION = "groups"
+_AT_A_TIME = 200  # groups: of more what is made of them lives long, and costs time
 # So much may be in patch-groups no more, whatever part of it that is
 _FEW_LINES, _FEW_PATCHES = 3, 20
 
@@ -70,87 +74,48 @@ def plan(
         oldest=(datetime.now(UTC) - max_age).strftime("%Y/%m/%d"),
     )
     fingerprint = _fingerprint(config, identity)
-    with StoredPatches(projects) as patches, ledger.transaction():
+    with ledger.planning(), StoredPatches(projects) as patches, ledger.draft() as draft:
+        basis = ledger.basis(RULES)
         positions = patches.positions()
         moved = patches.moved_since({name: ledger.note(name) for name in positions})
         done, before = array("q"), array("q")
         before.frombytes(ledger.lines)
         if moved is not None and ledger.note(RULES) == fingerprint:
             done = before
-        changes = Changes(config.patch_groups, done)
-        dropped = _Dropped(ledger)
-        state = config.push.state
-        needs_origins = Sink.STATE in config.push.sinks and state.superseded_by != "anyone"
+        changes = Changes(config.patch_groups, done, ledger.note(_VERSION))
+        drafting = Drafting(ledger, draft, patches, rules)
         groups = 0
-        line_of: dict[int, int] = {}
-        gone_lines: set[int] = set()
-
-        def desired() -> Iterator[Desired]:
-            nonlocal groups
-            for line, group in _groups(config, changes, moved if done else None):
-                groups += 1
-                with_origin = needs_origins and len(group.message_ids) > 1
-                revisions = [patches.revision(each, with_origin) for each in group.message_ids]
-                shown = _shown_checks(ledger, revisions) if Sink.CHECK in config.push.sinks else {}
-                rows = list(annotate(revisions, group.commits, rules, shown))
-                dropped.note({row.patch_id for row in rows})
-                line_of.update({row.patch_id: line for row in rows if row.value is not None})
-                yield from rows
-            gone_lines.update(changes.gone(before))
-            annotated = partial(ledger.annotated, config.push.sinks)
-            vanished = ledger.named_by(gone_lines) - dropped.named
-            if not done:
-                # Which lines vanished while an earlier version wrote the ledger it does not say.
-                vanished |= patches.present(annotated() - dropped.named)
-            withdrawn = [
-                Desired(entry.patch_id, entry.project_id, sink, None)
-                for sink in map(Sink, config.push.sinks)
-                for entry in ledger.entries(sink, dropped.patches() | vanished).values()
-                if entry.project_id is not None and entry.desired is not None
-            ]
-            lost = len(vanished.intersection(row.patch_id for row in withdrawn))
-            if not fewer_groups and _is_cut(before, changes.hashes, lost, annotated):
-                raise GiveUp(
-                    f"{config.patch_groups} has {len(changes.hashes)} lines, and had"
-                    f" {len(before)} at the last push; {lost} patches with annotations are in"
-                    " none any more: is it whole? If that is meant, run `patchsync push"
-                    " --fewer-groups`, which withdraws these annotations"
+        reading = _groups(config, changes, moved if done else None)
+        while some := list(islice(reading, _AT_A_TIME)):
+            groups += len(some)
+            drafting.look_at(some)
+        gone_lines = changes.gone(before)
+        vanished = draft.vanished_with(gone_lines)
+        if not done:
+            # Which lines vanished while an earlier version wrote the ledger it does not say.
+            vanished |= patches.present(draft.annotated_elsewhere(config.push.sinks))
+        withdrawn = drafting.withdraw(vanished)
+        lost = len(withdrawn & vanished)
+        count_annotated = partial(ledger.count_annotated, config.push.sinks)
+        if not fewer_groups and _is_cut(before, changes.hashes, lost, count_annotated):
+            raise GiveUp(
+                f"{config.patch_groups} has {len(changes.hashes)} lines, and had"
+                f" {len(before)} at the last push; {lost} patches with annotations are in"
+                " none any more: is it whole? If that is meant, run `patchsync push"
+                " --fewer-groups`, which withdraws these annotations"
+            )
+        with ledger.transaction():
+            if ledger.basis(RULES) != basis:
+                raise TryAgainLater(
+                    "somebody ran `patchsync push` with --undo or --retry while it was planned"
                 )
-            yield from withdrawn
-
-        changed = ledger.set_desired(desired())
-        ledger.name_lines(line_of, gone_lines)
-        ledger.finish_plan(changes.hashes.tobytes(), positions | {RULES: fingerprint})
+            changed = draft.take_over(gone_lines)
+            notes = positions | {RULES: fingerprint, _VERSION: changes.version}
+            ledger.finish_plan(changes.hashes.tobytes(), notes)
     return Planned(groups=groups, changed=changed)
 
 
-class _Dropped:
-    """The patches that were in a group that is another now, and that no line names any more."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self.named: set[int] = set()
-        self._before: set[int] = set()
-
-    def note(self, patch_ids: set[int]) -> None:
-        """These are a group; to be told before the ledger is."""
-        self.named |= patch_ids
-        for entry in self._ledger.entries(Sink.RELATION, patch_ids).values():
-            self._before |= entry.desired or set()
-
-    def patches(self) -> set[int]:
-        """Once all groups were told."""
-        return self._before - self.named
-
-
-def _shown_checks(ledger: Ledger, revisions: Iterable[Revision]) -> dict[int, CheckValue]:
-    """By patch, the check that Patchwork has from us."""
-    patch_ids = [patch.patch_id for each in revisions for patch in each.patches]
-    entries = ledger.entries(Sink.CHECK, patch_ids)
-    return {patch_id: each.observed for patch_id, each in entries.items() if each.observed}
-
-
-def _is_cut(before: Sized, now: Sized, lost: int, annotated: Callable[[], Sized]) -> bool:
+def _is_cut(before: Sized, now: Sized, lost: int, count_annotated: Callable[[], int]) -> bool:
     """Whether patch-groups lost so much, by its lines and annotated patches, that it may be cut."""
     if not lost:
         return False
@@ -158,7 +123,7 @@ def _is_cut(before: Sized, now: Sized, lost: int, annotated: Callable[[], Sized]
     return (
         fewer > max(_FEW_LINES, len(before) // 10)
         or 2 * len(now) < len(before)
-        or lost > max(_FEW_PATCHES, len(annotated()) // 20)
+        or lost > max(_FEW_PATCHES, count_annotated() // 20)
     )
 
 

@@ -98,7 +98,7 @@ class StateSender(PatchSender[StateValue]):
         """Note that it is as desired, unless somebody else looked since; nothing for a dry run."""
         if claim is None:
             return
-        with self.ledger.transaction():
+        with self.ledger.noting():
             if self.ledger.release(entry, claim):
                 patch_id, now = entry.patch_id, self.clock()
                 self.ledger.observe(self.sink, patch_id, entry.desired, now, sent_by_us=sent_by_us)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from patchsync.push.annotations import PatchRef, Revision
 from patchsync.push.authorship import LONGEST_HEAD, UNKNOWN_ORIGIN, Origin, read_origin
@@ -21,11 +21,15 @@ class _OpenStore:
     project: Project
     container: MboxPatchwork
     gone: frozenset[int]
+    # The project's
+    number: int
 
-    @property
-    def number(self) -> int:
-        """The project's."""
-        return self.project.paths.project_id
+
+class StoredPatch(NamedTuple):
+    """A patch, and where its mail is."""
+
+    entry: IndexEntry
+    store: _OpenStore
 
 
 class StoredPatches:
@@ -36,7 +40,8 @@ class StoredPatches:
         self._stores: list[_OpenStore] = []
         for project in projects:
             container = self._stack.enter_context(project.open())
-            self._stores.append(_OpenStore(project, container, container.gone()))
+            number = project.paths.project_id
+            self._stores.append(_OpenStore(project, container, container.gone(), number))
         self._list_addresses = {store.project.paths.listaddr.lower() for store in self._stores}
 
     def __enter__(self) -> Self:
@@ -45,22 +50,35 @@ class StoredPatches:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def revision(self, message_id: str, with_origin: bool = False) -> Revision:
-        """A mail, and the patches that Patchwork has of it in these projects.
+    def find(self, message_ids: Collection[str]) -> dict[str, list[StoredPatch]]:
+        """The patches that Patchwork has of some mails in these projects, by message-id.
+
+        Raises StoreUnavailable.
+        """
+        found: dict[str, list[StoredPatch]] = {}
+        for store in self._stores:
+            for entry in store.container.entries_of_all(message_ids):
+                if entry.patch_id not in store.gone:
+                    found.setdefault(entry.message_id, []).append(StoredPatch(entry, store))
+        return found
+
+    def revision(
+        self, message_id: str, patches: Collection[StoredPatch], with_origin: bool = False
+    ) -> Revision:
+        """A mail, and what `find` found of it.
 
         `with_origin`: read where it comes from, too. Raises StoreUnavailable.
         """
-        date = ""
-        patches = []
         origin = UNKNOWN_ORIGIN
-        for store in self._stores:
-            for entry in store.container.entries_of(message_id):
-                if entry.patch_id not in store.gone:
-                    date = min(filter(None, (date, entry.date)))
-                    patches.append(PatchRef(entry.patch_id, store.number))
-                    if with_origin:
-                        origin = origin.merged(self._origin(store, entry))
-        return Revision(message_id=message_id, date=date, patches=tuple(patches), origin=origin)
+        if with_origin:
+            for patch in patches:
+                origin = origin.merged(self._origin(patch.store, patch.entry))
+        return Revision(
+            message_id=message_id,
+            date=min([entry.date for entry, _ in patches], default=""),
+            patches=tuple([PatchRef(entry.patch_id, store.number) for entry, store in patches]),
+            origin=origin,
+        )
 
     def present(self, patch_ids: Collection[int]) -> set[int]:
         """Those of the patches that are in these stores, and not gone from Patchwork."""

@@ -204,6 +204,10 @@ class MboxPatchwork:
         """All index entries with this message-id, in the order of the index."""
         return self._side_index.entries_of(message_id)
 
+    def entries_of_all(self, message_ids: Iterable[str]) -> Iterator[IndexEntry]:
+        """As `entries_of`, of many message-ids; those of each in the order of the index."""
+        return self._side_index.entries_of_all(message_ids)
+
     def news(self, mark: str | None) -> News:
         """What came into the index since an earlier call gave this mark; None: all of it."""
         built, last = self._side_index.reading()

@@ -142,6 +142,11 @@ class ContainerPaths:
         return self.own / "audit.json"
 
     @property
+    def listed(self) -> Path:
+        """Notes of what was listed, which the audit of a sync need not list again."""
+        return self.own / "listed"
+
+    @property
     def requests(self) -> Path:
         """The record of the requests that the project cost on a day."""
         return self.own / "requests.json"

@@ -224,6 +224,15 @@ SELECT json_group_array(id) FROM (SELECT id FROM patch WHERE id > ? ORDER BY id 
             return list(map(IndexEntry._make, rows))
         return []
 
+    def entries_of_all(self, message_ids: Iterable[str]) -> Iterator[IndexEntry]:
+        """As `entries_of`, of many message-ids that a line can hold, several times faster."""
+        wanted = iter(message_ids)
+        with self._reporting():
+            while some := list(islice(wanted, _SLOTS)):
+                marks = ",".join("?" * len(some))
+                query = f"{_ENTRY} WHERE message_id IN ({marks}) ORDER BY message_id, place"
+                yield from map(IndexEntry._make, self._sql.execute(query, some))
+
     def message_ids(self, patch_ids: Iterable[int]) -> dict[int, str]:
         """Those of `patch_ids` that are in the index, with their message-ids."""
         found: dict[int, str] = {}

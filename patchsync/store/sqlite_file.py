@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from patchsync.errors import GiveUp, StoreDamaged, StoreNotWritable, StoreUnavailable
 from patchsync.store.files import REMEDY, make_folder, may_write, storing, sync_folder
@@ -224,16 +224,19 @@ class SqliteFile:
             return None if row is None else row[0]
 
     @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(
+        self, kind: Literal["IMMEDIATE", "DEFERRED"] = "IMMEDIATE"
+    ) -> Iterator[sqlite3.Connection]:
         """The connection; what is done with it is kept whole, or not at all.
 
-        Nobody else writes meanwhile. Within another transaction this is a part of that.
+        Nobody else writes meanwhile; with DEFERRED only from the first statement on that writes
+        what others see. Within another transaction this is a part of that.
         """
         with self.reporting():
             if self.sql.in_transaction:
                 yield self.sql
                 return
-            self.sql.execute("BEGIN IMMEDIATE")
+            self.sql.execute(f"BEGIN {kind}")
             try:
                 yield self.sql
                 self.sql.execute("COMMIT")

@@ -7,6 +7,7 @@ in.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 
@@ -24,12 +25,21 @@ from patchsync.sync.differences import (
     known_ids,
 )
 from patchsync.sync.id_set import IdSet, Seen
+from patchsync.sync.listed import ListedRanges
 from patchsync.sync.projects import Project
 from patchsync.sync.records import AuditRecord, last_audit
 from patchsync.sync.request_count import keep_count
 
 # Of two machines, at most.
 _CLOCKS_DIFFER_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class ListedSince:
+    """Since when what was listed counts, and the time now: by Redis' clock, seconds since 1970."""
+
+    since: float
+    now: float
 
 
 @dataclass
@@ -66,17 +76,21 @@ class AuditProgress:
             self.done = self.shifted = True
             return Seen(frozenset(), frozenset(), ()), None
         seen = known.see(answer)
-        self.shifted |= bool(answer.ids) and answer.ids[0] <= self.highest
-        self.listed += sum(self.highest < patch_id <= self.until for patch_id in answer.ids)
-        self.highest = max(self.highest, *answer.ids, 0)
+        self.take(answer.ids, last=answer.last)
         self.missing += sum(patch_id <= self.until for patch_id in seen.missing)
         self.gone += len(seen.gone)
-        self.page += 1
-        self.done = answer.last
         if not seen.missing:
             return seen, None
         start, end = known.rank(answer.ids[0]) - SLACK, known.rank(answer.ids[-1]) + 1 + SLACK
         return seen, PageToFetch(answer.page, known.slice(start, end))
+
+    def take(self, ids: Sequence[int], *, last: bool) -> None:
+        """Takes the ids of its next page, as they were listed now, or by an answer before."""
+        self.shifted |= bool(ids) and ids[0] <= self.highest
+        self.listed += sum(self.highest < patch_id <= self.until for patch_id in ids)
+        self.highest = max(self.highest, *ids, 0)
+        self.page += 1
+        self.done = last
 
     def clean(self, known: IdSet) -> bool:
         """Whether all up to `until` was seen, and we have exactly that.
@@ -95,11 +109,16 @@ def audit(
     limiter: RedisRateLimiter,
     *,
     since: float | None = None,
+    listed: ListedSince | None = None,
 ) -> Differences:
     """List the next pages of a project's audit and compare each id and message-id.
 
     `since` (seconds since 1970): go on with the audit that began then, or begin it; one that was
     overtaken or has ended is left alone. None: go on in rotation.
+
+    `listed`: a page that was listed since then, and is as we hold it, is not listed again. What
+    went away after it was listed, and is hidden by one that came late, is for the next audit. So
+    one that lists none again wants the server's numbers to be ours, in one answer.
 
     Raises:
         GiveUp: the project is halted.
@@ -109,24 +128,31 @@ def audit(
     project.demand_not_halted()
     remote = RememberingRemote(client, project.key)
     highest, count = remote.newest()
-    record = _to_go_on_with(last_audit(project), since, highest or 0)
+    record = _to_go_on_with(last_audit(project), since, listed, highest or 0)
     if record is None:
         return Differences(ended=True, summary="audit: ended already")
     if count == 0 and not remote.exists():
         raise UnknownProject
     all_pages = max(1, -(-count // LARGEST_PAGE))
     progress = AuditProgress(**record.state)
-    pages = _next_pages(progress, all_pages, config.schedule.audit_pages)
     want: list[PageToFetch] = []
     gone: set[int] = set()
     back: set[int] = set()
     with project.open() as container, ThreadPoolExecutor(config.fleet.downloads) as pool:
         # First: what is held must be known before it is asked whether it is there.
         known, _ = known_ids(project, container)
-        for answer in pool.map(remote.list_page, pages):
+        ranges = ListedRanges()
+        if listed and highest and highest in known and known.rank(highest + 1) == count:
+            ranges = ListedRanges.of(project.paths, known, since=listed.since, now=listed.now)
+        pages = _next_pages(progress, all_pages, config.schedule.audit_pages, known, ranges)
+        answers = pool.map(remote.list_page, [page for page, ids in pages if ids is None])
+        for page, ids in pages:
             if progress.done:
                 break
-            seen, missing = progress.see(answer, known)
+            if ids is not None:
+                progress.take(ids, last=page.page == all_pages)
+                continue
+            seen, missing = progress.see(next(answers), known)
             gone |= seen.gone
             back |= seen.back
             want += [missing] if missing else []
@@ -153,34 +179,52 @@ def audit(
 
 
 def _to_go_on_with(
-    before: AuditRecord | None, since: float | None, highest: int
+    before: AuditRecord | None, since: float | None, listed: ListedSince | None, highest: int
 ) -> AuditRecord | None:
     """The audit under way, or a new one up to the id `highest`; None if there is nothing to do.
 
     `since`: only the audit that began then is meant, which begins now if it has not. One that would
-    begin in the time to come is none that overtook it: a clock was set back.
+    begin in the time to come is none that overtook it: a clock was set back. One that goes by what
+    was listed too long ago for this one begins anew, for both.
     """
+    listed_since = listed.since if listed else None
     if before is None or since is None:
         return (
-            before if before and not before.ended else _begin(since or time.time(), highest, before)
+            before
+            if before and not before.ended
+            else _begin(since or time.time(), listed_since, highest, before)
         )
-    if before.began == since:
-        return None if before.ended else before
-    if since < before.began <= time.time() + _CLOCKS_DIFFER_SECONDS:
-        return None
-    return _begin(since, highest, before)
+    overtaken = since < before.began <= time.time() + _CLOCKS_DIFFER_SECONDS
+    if not overtaken and before.began != since:
+        return _begin(since, listed_since, highest, before)
+    if not before.proves_for(listed_since):
+        return _begin(before.began, listed_since, highest, before)
+    return None if overtaken or before.ended else before
 
 
-def _next_pages(progress: AuditProgress, all_pages: int, at_most: int) -> list[Page]:
+def _next_pages(
+    progress: AuditProgress, all_pages: int, at_most: int, known: IdSet, ranges: ListedRanges
+) -> list[tuple[Page, tuple[int, ...] | None]]:
     """The pages of this turn: at least one, where the list got shorter one past its end.
 
-    By that the audit sees where it ends.
+    By that the audit sees where it ends. With each its ids where it was listed before; else it is
+    one of `at_most` to list.
     """
-    last = max(progress.page, min(all_pages, progress.page - 1 + at_most))
-    return [Page("id", LARGEST_PAGE, number) for number in range(progress.page, last + 1)]
+    pages: list[tuple[Page, tuple[int, ...] | None]] = []
+    for number in range(progress.page, max(progress.page, all_pages) + 1):
+        start, end = (number - 1) * LARGEST_PAGE, min(number * LARGEST_PAGE, len(known))
+        ids = known.slice(start, end) if start < end and ranges.cover(start, end) else None
+        if ids is None:
+            at_most -= 1
+            if at_most < 0:
+                break
+        pages.append((Page("id", LARGEST_PAGE, number), ids))
+    return pages
 
 
-def _begin(began: float, highest: int, before: AuditRecord | None) -> AuditRecord:
+def _begin(
+    began: float, listed_since: float | None, highest: int, before: AuditRecord | None
+) -> AuditRecord:
     return AuditRecord(
         began=began,
         at=began,
@@ -190,4 +234,5 @@ def _begin(began: float, highest: int, before: AuditRecord | None) -> AuditRecor
         agreed=False,
         last_agreed=before.last_agreed if before else None,
         state=asdict(AuditProgress(until=highest)),
+        listed_since=listed_since,
     )

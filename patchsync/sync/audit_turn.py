@@ -17,8 +17,9 @@ from patchsync.store.lock import store_lock
 if TYPE_CHECKING:
     import redis
 
-# A project, and since when it is to be audited to the end; see `audit.audit`.
-Audit = tuple[str, float | None]
+# A project, since when it is to be audited to the end, and since when what was listed counts; see
+# `audit.audit`.
+Audit = tuple[str, float | None, float | None]
 # What nobody took up by then was enqueued anew by beat.
 _KEPT_SECONDS = 86400
 
@@ -53,5 +54,6 @@ class AuditTurn:
         entry = cast("bytes | None", self._redis.spop(self._waiting))
         if entry is None:
             return None
-        project, since = json.loads(entry)
-        return project, since
+        # An older patchsync knew only the first two.
+        project, since, *listed_since = json.loads(entry)
+        return project, since, listed_since[0] if listed_since else None

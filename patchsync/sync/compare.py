@@ -23,6 +23,10 @@ from patchsync.sync.id_set import IdSet, Seen
 # one page only if many of them are gone; then the page is looked at here first.
 HELD = 500
 
+# A project of which we know no more is asked for its newest from the other end: some 0.1 s of the
+# server at most, where the usual way takes seconds if the list is silent for long (docs/sync.md).
+FEW = 10_000
+
 # So many of our ids are named beyond each end of a page, in case it has shifted when it is fetched.
 SLACK = 25
 
@@ -30,8 +34,11 @@ SLACK = 25
 class Remote(Protocol):
     """One project on a Patchwork server."""
 
-    def newest(self) -> tuple[int | None, int]:
-        """The highest id (None: no patch) and the count, in one request."""
+    def newest(self, *, few: bool = False) -> tuple[int | None, int]:
+        """The highest id (None: no patch) and the count, in one request.
+
+        `few`: the project should have no more than `FEW`.
+        """
 
     def list_page(self, page: Page) -> Answer | None:
         """What the page lists; None if it lies past the end (404)."""
@@ -103,7 +110,7 @@ class _Look:
         self.requests = 1
         self.gone: set[int] = set()
         self.back: set[int] = set()
-        self.highest, self.count = remote.newest()
+        self.highest, self.count = remote.newest(few=0 < len(known) <= FEW)
         if self.highest is None:
             self.count = 0
             self.requests += 1

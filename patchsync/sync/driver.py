@@ -15,6 +15,7 @@ import redis
 
 from patchsync.config import Config
 from patchsync.fleet.leases import Leases
+from patchsync.fleet.redis_client import redis_now
 from patchsync.fleet.trouble import last_trouble
 from patchsync.patchwork.rate_limit_state import key_prefix, read_hold
 from patchsync.sync.holdings import holdings
@@ -47,6 +48,8 @@ class Driver:
             key,
             lease_seconds=config.fleet.lease_seconds,
         )
+        # Redis' clock, which the workers note by what was listed
+        self._began = redis_now(self._redis)
         # What there was before is not what we wait for, whatever clock it was noted by.
         self._former_trouble = last_trouble(self._redis, config.namespace, key)
         # What is wrong now, and what it waits for; None where nothing is
@@ -106,6 +109,7 @@ class Driver:
             and audit
             and audit != self._former_audit
             and audit.began >= self._asked_at
+            and audit.proves_for(self._began)
         ):
             self.doing = f"audit: {audit.pages} of {audit.all_pages} pages"
             if audit.agreed:
@@ -137,7 +141,7 @@ class Driver:
         if self._question == "round":
             self._enqueue("fetch.probe", self.key)
         else:
-            self._enqueue("fetch.audit", self.key, self._asked_at)
+            self._enqueue("fetch.audit", self.key, self._asked_at, self._began)
 
 
 def _records(project: Project) -> tuple[RoundRecord | None, AuditRecord | None]:

@@ -53,6 +53,12 @@ class AuditRecord:
     last_agreed: float | None
     # The fields of `AuditProgress`
     state: dict[str, Any]
+    # What was listed since then, by Redis' clock, it did not list again; None: it lists all
+    listed_since: float | None = None
+
+    def proves_for(self, since: float | None) -> bool:
+        """Whether all that it goes by was listed since then; None: by the audit itself."""
+        return self.listed_since is None or (since is not None and self.listed_since >= since)
 
 
 def last_round(project: Project) -> RoundRecord | None:

@@ -10,6 +10,7 @@ from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.rate_limit import RedisRateLimiter
 from patchsync.store.halt import halt
 from patchsync.store.writer import Stored, StoreWriter
+from patchsync.sync.listed import note_listed
 from patchsync.sync.projects import Project
 from patchsync.sync.request_count import keep_count_in_backlog
 from patchsync.sync.view_recorder import record_shown
@@ -33,6 +34,7 @@ def store_result(
     """
     with open_writer(project) as writer, halting(project):
         stored = writer.apply(result)
+    note_listed(project.paths, result)
     record_shown(project.paths, result.shown, result.shown_at)
     if limiter is not None:
         keep_count_in_backlog(project, limiter)

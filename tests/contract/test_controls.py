@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from standin import instance
 from standin.process import NEIGHBOUR_TOKEN, TOKEN, StandinProcess, running_standin
 from tests.contract.conftest import TIMEOUT, JsonObject
 from tests.support.installation import wait_until
@@ -63,6 +64,35 @@ def test_the_same_seed_gives_the_same_patches(own: StandinProcess) -> None:
     assert _all(own) == started
     own.control.reset(patches=20, seed=8)
     assert _all(own) != started
+
+
+def test_a_long_list_is_a_project_like_the_others() -> None:
+    """Its mails are written when they are read, in series, and the same each time."""
+    with running_standin("--patches", "6", "--long", "7") as process:
+        entries = _listed(process, "long")
+        assert [entry["id"] for entry in entries] == [13, 12, 11, 10, 9, 8, 7]
+        detail = _patch(process, 7)
+        mail = requests.get(detail["mbox"], timeout=TIMEOUT).text
+        assert detail["name"].startswith("[1/3] ")
+        assert detail["name"] == entries[-1]["name"]
+        assert "X-Patchwork-Id: 7\n" in mail
+        assert detail["diff"] in mail
+        together = requests.get(detail["series"][0]["mbox"], timeout=TIMEOUT).text
+        assert together.startswith(mail)
+        assert together.count("X-Patchwork-Id: ") == 3
+        series = _get(process, "/api/1.3/series/?project=long&order=id").json()
+        assert [each["received_all"] for each in series] == [True, True, False]
+        created = _get(process, "/api/1.3/events/?category=patch-created&project=long").json()
+        assert [each["payload"]["patch"]["id"] for each in created] == list(range(13, 6, -1))
+        first = _all(process)
+    with running_standin("--patches", "6", "--long", "7") as process:
+        assert _all(process) == first
+
+
+def test_what_nobody_reads_of_a_long_list_is_not_written() -> None:
+    """So that a million patches are there at once."""
+    standin = instance.generated(0, seed=1, long=300)
+    assert not any("mbox" in vars(patch) for patch in standin.state.in_order())
 
 
 def test_a_reset_leaves_nothing_of_what_was_done(own: StandinProcess) -> None:
@@ -216,6 +246,8 @@ def test_new_patches_can_be_dated_back_and_be_in_no_series(own: StandinProcess) 
     patch = _patch(own, patch_id)
     assert patch["series"] == []
     assert patch["date"].startswith("2014-")
+    (event,) = _get(own, f"/api/1.3/events/?category=patch-created&patch={patch_id}").json()
+    assert event["date"].startswith("2024-")  # an event is dated by the server's clock
     assert patch["date"] < min(entry["date"] for entry in _listed(own) if entry["series"])
 
 

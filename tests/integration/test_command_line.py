@@ -83,6 +83,29 @@ def test_check_fails_where_a_sync_would(
     assert f"FAIL  [store] mbox: {file} cannot be written by this user" in done.stdout
 
 
+def test_check_of_what_is_asked_though_nothing_is_new(installation: Installation) -> None:
+    """More than the day's budget would end each day early; what is said to fit fits."""
+
+    def line(**settings: object) -> str:
+        keys = {f"PATCHSYNC_{key}": str(value) for key, value in settings.items()}
+        output = installation.patchsync("check", **keys).stdout
+        (found,) = (line for line in output.splitlines() if " [schedule]: " in line)
+        return found
+
+    day: dict[str, object] = {"SCHEDULE__PROBE_SECONDS": 60, "SCHEDULE__AUDIT_SECONDS": 900}
+    asked = len(installation.config.projects) * (1440 + 96)
+    assert line(**day) == f"ok    [schedule]: {asked} requests a day though nothing is new"
+    day["PATCHWORK__REQUESTS_PER_DAY"] = asked
+    assert line(**day).endswith(f", of {asked} that sync has")
+    day["PATCHWORK__REQUESTS_PER_DAY"] = asked // 4
+    spent = line(**day)
+    assert spent.startswith("FAIL  [schedule]: ")
+    assert "after 6.0 h nothing is asked until 00:00 UTC" in spent
+    assert "Set probe_seconds = 480 and audit_seconds = 7200;" in spent
+    day |= {"SCHEDULE__PROBE_SECONDS": 480, "SCHEDULE__AUDIT_SECONDS": 7200}
+    assert line(**day).startswith("ok    [schedule]: ")
+
+
 @pytest.mark.parametrize("service", ["flower", "web"])
 def test_check_of_a_port(
     installation: Installation, shared_redis: redis.Redis, service: str

@@ -13,7 +13,7 @@ from tests.support.installation import Installation
 
 # All that patchsync keeps for a project beside PaStA's files; SQLite's come and go.
 OWN_FILES = {"lock", "fence", "gone", "quarantine", "origin.json"}
-OWN_FILES |= {"round.json", "audit.json", "requests.json"}
+OWN_FILES |= {"round.json", "audit.json", "listed", "requests.json"}
 OWN_FILES |= {
     f"{name}.sqlite{end}"
     for name in ("side-index", "patch-views", "counts")

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from patchsync.analysis.builtin.cache_tables import SCHEMA
 from patchsync.analysis.builtin.kept import KeptPatch, decoded, unpacked
+from patchsync.analysis.groups import format_group
 from patchsync.analysis.rating import Shape
 from patchsync.analysis.upper_bound import SharedPart
 from patchsync.config import Config
@@ -159,6 +160,7 @@ class PatchCache(SqliteFile):
                     (number,),
                 )
                 sql.execute("DELETE FROM best WHERE candidate = ? OR number = ?", (number, number))
+                self.set_outdated(group)
                 # The others of its line, too: they may stay the group that they are without it.
                 sql.execute(
                     "INSERT OR IGNORE INTO unwritten SELECT name FROM patch"
@@ -177,6 +179,13 @@ class PatchCache(SqliteFile):
                         f"DELETE FROM {table} WHERE low = ? OR high = ?",  # noqa: S608
                         (number, number),
                     )
+
+    def set_outdated(self, group: int | None) -> None:
+        """Note that a group's line has to go, as the group is now."""
+        rows = self.rows("SELECT name, is_commit FROM patch WHERE grp = ?", group)
+        if rows:
+            names = ([name for name, each in rows if each == commit] for commit in (False, True))
+            self.sql.execute("INSERT OR IGNORE INTO outdated VALUES (?)", (format_group(*names),))
 
     # Where patches come from
 
@@ -199,7 +208,8 @@ class PatchCache(SqliteFile):
 
     def unread(self) -> set[str]:
         """The message-ids of mails that could not be read."""
-        return {name for (name,) in self.rows("SELECT name FROM other WHERE source = ?", UNREAD)}
+        # As the index has it
+        return {name for (name,) in self.rows("SELECT name FROM other WHERE source = ''")}
 
     def commit_hashes(self) -> set[str]:
         """The hashes of all commits."""
@@ -207,11 +217,8 @@ class PatchCache(SqliteFile):
 
     def counts(self) -> Counts:
         """How much there is."""
-        [row] = self.rows(
-            "SELECT (SELECT count(*) FROM patch WHERE NOT is_commit),"
-            " (SELECT count(*) FROM other), (SELECT count(*) FROM undecided)"
-        )
-        return Counts(*row)
+        number = dict(self.rows("SELECT what, number FROM tally"))
+        return Counts(number["mails"], number["not patches"], number["undecided"])
 
     # Patches
 

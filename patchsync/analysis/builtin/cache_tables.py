@@ -4,9 +4,31 @@ from __future__ import annotations
 
 from patchsync.store.sqlite_file import Schema
 
+# What is counted, of which table: to count a million rows for each update takes long.
+_TALLIES = {
+    "mails": ("patch", "NOT {row}.is_commit"),
+    "not patches": ("other", "1"),
+    "undecided": ("undecided", "1"),
+}
+
+
+def _tally() -> str:
+    """The table of what is counted, and the triggers that count."""
+    statements = ["CREATE TABLE tally (what TEXT PRIMARY KEY, number INTEGER NOT NULL)"]
+    for what, (table, when) in _TALLIES.items():
+        statements.append(f"INSERT INTO tally VALUES ('{what}', 0)")  # noqa: S608
+        for event, row, step in (("INSERT", "new", "+ 1"), ("DELETE", "old", "- 1")):
+            count = f"UPDATE tally SET number = number {step} WHERE what = '{what}'"  # noqa: S608
+            statements.append(
+                f"CREATE TRIGGER tally_{table}_{event} AFTER {event} ON {table}"
+                f" WHEN {when.format(row=row)} BEGIN {count}; END"
+            )
+    return ";\n".join(statements)
+
+
 SCHEMA = Schema(
     # Also of how mails are read and compared: raised whenever that changes.
-    version=5,
+    version=6,
     pragmas={"cache_size": -64 * 1024},  # KiB
     tables="""
 CREATE TABLE note (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -20,6 +42,7 @@ CREATE INDEX patch_grp ON patch (grp);
 CREATE INDEX patch_is_commit ON patch (is_commit);
 -- Mails that are no patch, and why
 CREATE TABLE other (name TEXT PRIMARY KEY, source TEXT NOT NULL, reason TEXT NOT NULL);
+CREATE INDEX other_unread ON other (name) WHERE source = '';
 CREATE TABLE shape (number INTEGER PRIMARY KEY, message BLOB NOT NULL, files BLOB NOT NULL);
 CREATE TABLE file (id INTEGER PRIMARY KEY, name BLOB NOT NULL UNIQUE);
 CREATE TABLE touch (
@@ -53,8 +76,11 @@ CREATE TABLE mark (origin TEXT NOT NULL, destination TEXT NOT NULL, upstream INT
 CREATE TABLE best (number INTEGER NOT NULL, upstream INTEGER NOT NULL, alike REAL NOT NULL,
     candidate INTEGER NOT NULL, reached INTEGER, PRIMARY KEY (number, upstream)) WITHOUT ROWID;
 CREATE INDEX best_candidate ON best (candidate);
--- Whose component is to be grouped anew, and whose line in patch-groups is not written yet
+-- Whose component is to be grouped anew, and whose line in patch-groups is not written yet; which
+-- lines that may be there still are to go
 CREATE TABLE regroup (number INTEGER PRIMARY KEY);
 CREATE TABLE unwritten (name TEXT PRIMARY KEY) WITHOUT ROWID;
-""",
+CREATE TABLE outdated (line BLOB PRIMARY KEY) WITHOUT ROWID;
+"""
+    + _tally(),
 )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 
-from patchsync.analysis.builtin.writing import FileOwnership, fingerprint
 from patchsync.analysis.commits import open_repository, read_blacklist, resolve_range
 from patchsync.analysis.false_positives import OF_COMMITS, OF_MAILS, read_false_positives
 from patchsync.analysis.groups import read_content
+from patchsync.analysis.groups_record import GroupsRecord
 from patchsync.analysis.settings import read_settings
 from patchsync.config import Config
 from patchsync.errors import GiveUp
@@ -21,9 +21,9 @@ def check_builtin(config: Config) -> str:
         f"builtin: two patches rated {accept:g} or more are one; its result goes to"
         f" {settings.groups}"
     ]
-    content = read_content(settings.groups)
-    ownership = FileOwnership(config)
-    if content is not None and ownership.ever_wrote and not ownership.is_ours(fingerprint(content)):
+    record = GroupsRecord(config)
+    content = read_content(settings.groups) if record.ever_wrote and not record.version else None
+    if content is not None and not record.is_ours(content):
         raise GiveUp(
             f"{settings.groups} was written by somebody else since; `patchsync analyse"
             " --overwrite` has it written by patchsync again"

@@ -17,9 +17,10 @@ from patchsync.analysis.builtin.grouping import regroup
 from patchsync.analysis.builtin.linking import link_new
 from patchsync.analysis.builtin.mails import Mails
 from patchsync.analysis.builtin.upstream import read_new_commits
-from patchsync.analysis.builtin.writing import FileOwnership, WrittenGroups, write_groups
+from patchsync.analysis.builtin.writing import WrittenGroups, write_groups
 from patchsync.analysis.engine import OnProgress, Updated
 from patchsync.analysis.false_positives import OF_COMMITS, OF_MAILS, read_false_positives
+from patchsync.analysis.groups_record import GroupsRecord
 from patchsync.analysis.quarantine import TRIES, AnalysisQuarantine, names_of
 from patchsync.analysis.settings import read_settings
 from patchsync.config import Config
@@ -59,7 +60,7 @@ class BuiltinEngine:
                 written = write_groups(
                     cache,
                     self._settings.groups,
-                    FileOwnership(config),
+                    GroupsRecord(config),
                     overwrite=self._overwrite,
                 )
                 counts = cache.counts()

@@ -291,16 +291,18 @@ def _keep(
     before: dict[int | None, set[int]] = defaultdict(set)
     for number, lowest in cache.rows(query, json.dumps(list(patches))):
         before[lowest].add(number)
-    group_before = {
-        number: members for lowest, members in before.items() if lowest for number in members
-    }
     rows, unwritten = [], []
+    outdated = {lowest for lowest in before if lowest}
     for component, groups in grouped:
         for members in groups:
             lowest = min(members)
             rows += [(component, lowest, number) for number in members]
-            if group_before.get(lowest) != members:
+            if before.get(lowest) == members:
+                outdated.discard(lowest)
+            else:
                 unwritten += [(patches[number].name,) for number in members]
+    for group in outdated:
+        cache.set_outdated(group)
     cache.sql.executemany("UPDATE patch SET component = ?, grp = ? WHERE number = ?", rows)
     cache.sql.executemany("INSERT OR IGNORE INTO unwritten VALUES (?)", unwritten)
     cache.sql.execute("DELETE FROM regroup")

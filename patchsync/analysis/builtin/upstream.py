@@ -8,13 +8,6 @@ import time
 from patchsync.analysis.builtin.cache import COMMIT_SECONDS, PatchCache
 from patchsync.analysis.builtin.child import InHand
 from patchsync.analysis.builtin.kept import kept
-from patchsync.analysis.commits import (
-    new_commits,
-    open_repository,
-    read_blacklist,
-    read_commit,
-    resolve_range,
-)
 from patchsync.analysis.engine import OnProgress
 from patchsync.analysis.false_positives import is_commit
 from patchsync.analysis.patch import NotAPatch
@@ -44,6 +37,15 @@ def read_new_commits(
                 cache.remove(cache.commit_hashes())
                 cache.set_note(_NOTE, None)
         return 0
+    # libgit2 is loaded where there is a repository only.
+    from patchsync.analysis.commits import (
+        new_commits,
+        open_repository,
+        read_blacklist,
+        read_commit,
+        resolve_range,
+    )
+
     repository = open_repository(settings.repo)
     blacklist = read_blacklist(settings.blacklist) if settings.blacklist else frozenset()
     blacklist |= {name for name in quarantined if is_commit(name)}

@@ -2,71 +2,32 @@
 
 from __future__ import annotations
 
-import json
-from bisect import insort
 from collections.abc import Iterator
-from contextlib import contextmanager
-from hashlib import blake2b
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 from patchsync.analysis.builtin.cache import PatchCache
-from patchsync.analysis.groups import format_group, read_content, write_content
-from patchsync.config import Config
+from patchsync.analysis.group_file import Edit, Looks, looks_of, place, write_content
+from patchsync.analysis.groups import format_group, read_content
+from patchsync.analysis.groups_record import (
+    GroupsRecord,
+    fingerprint,
+    fingerprint_after,
+    settled,
+)
 from patchsync.errors import GiveUp, TryAgainLater
 from patchsync.store.files import replace_file
-from patchsync.store.json_file import read_record
-from patchsync.store.layout import OWN_FOLDER
 
-_UNWRITTEN_GROUPS = """
+_CHANGED_GROUPS = """
 SELECT grp, name, is_commit FROM patch WHERE grp IN
     (SELECT grp FROM unwritten CROSS JOIN patch USING (name)) ORDER BY grp
 """
 _ALL_GROUPS = "SELECT grp, name, is_commit FROM patch WHERE grp IS NOT NULL ORDER BY grp"
-# Key of a note: the fingerprint of the file as the table `unwritten` takes it to be
+# Key of a note: the version of the file that the tables `unwritten` and `outdated` set out from
 _WRITTEN = "written"
-# Lines of commits alone stand last.
-_COMMITS_ALONE = b"=> "
-
-
-class FileOwnership:
-    """Whether patch-groups is ours: the record `groups.json` of the fingerprints that we wrote."""
-
-    def __init__(self, config: Config) -> None:
-        self._file = config.d_mbox / OWN_FOLDER / "groups.json"
-
-    def is_ours(self, written: str) -> bool:
-        """Whether we wrote what has this fingerprint last, or began to and were stopped."""
-        return written in self._fingerprints()
-
-    @property
-    def ever_wrote(self) -> bool:
-        """Whether we wrote any."""
-        return bool(self._fingerprints())
-
-    def claim(self, written: str) -> None:
-        """Record that what has this fingerprint, and is there already, is ours."""
-        self._record(written)
-
-    @contextmanager
-    def writing(self, written: str) -> Iterator[None]:
-        """Write it within: whatever stops us, the one of before and this one are ours."""
-        self._record(*self._fingerprints(), written)
-        yield
-        self._record(written)
-
-    def _fingerprints(self) -> list[str]:
-        fingerprints: list[str] = (read_record(self._file) or {}).get("hashes", [])
-        return fingerprints
-
-    def _record(self, *fingerprints: str) -> None:
-        replace_file(self._file, json.dumps({"hashes": fingerprints}).encode() + b"\n")
-
-
-def fingerprint(content: bytes) -> str:
-    """What tells one content of patch-groups from another."""
-    return blake2b(content, digest_size=20).hexdigest()
+# Of names and lines; where more changed, all is written.
+_FEW = 10_000
 
 
 class WrittenGroups(NamedTuple):
@@ -79,7 +40,7 @@ class WrittenGroups(NamedTuple):
 
 
 def write_groups(
-    cache: PatchCache, path: Path, ownership: FileOwnership, *, overwrite: bool
+    cache: PatchCache, path: Path, record: GroupsRecord, *, overwrite: bool
 ) -> WrittenGroups:
     """Replace what changed in the file `path`, or all of it where it is not what we wrote last.
 
@@ -87,35 +48,66 @@ def write_groups(
         GiveUp: somebody else wrote it, and `overwrite` is not given.
         TryAgainLater: somebody else writes it right now.
     """
+    version = record.version
+    if version is None or version != cache.note(_WRITTEN):
+        return _write_all(cache, path, record, overwrite=overwrite)
+    changes = cache.value(
+        "SELECT (SELECT count(*) FROM unwritten) + (SELECT count(*) FROM outdated)"
+    )
+    if not changes:
+        return WrittenGroups(0, record.lines)
+    if changes > _FEW:
+        return _write_all(cache, path, record, overwrite=overwrite)
+    return _write_changes(cache, path, record, version)
+
+
+def _write_changes(
+    cache: PatchCache, path: Path, record: GroupsRecord, version: str
+) -> WrittenGroups:
+    """Write what changed since this version, which the file has."""
+    assert record.looks is not None
+    outdated = {line for (line,) in cache.rows("SELECT line FROM outdated")}
+    new = set(_lines(cache, _CHANGED_GROUPS))
+    edit = Edit(path, record.looks, outdated - new, new)
+    lines = record.lines + len(edit.new) - len(edit.gone)
+    if edit.new or edit.gone:
+        version = fingerprint_after(version, edit.gone, edit.new)
+        with record.writing(version):
+            looks = edit.write()
+        record.wrote(version, looks, lines, (edit.gone, edit.new))
+    _note_written(cache, version)
+    return WrittenGroups(len(edit.new) or len(edit.gone), lines)
+
+
+def _write_all(
+    cache: PatchCache, path: Path, record: GroupsRecord, *, overwrite: bool
+) -> WrittenGroups:
+    looks: Looks | None = settled(looks_of(path))
     before = read_content(path)
-    written = None if before is None else fingerprint(before)
-    is_ours = written is not None and ownership.is_ours(written)
+    lines = sorted(_lines(cache, _ALL_GROUPS), key=place)
     lines_before = (before or b"").splitlines(keepends=True)
-    if is_ours and cache.note(_WRITTEN) == written:
-        names = {name.encode() for (name,) in cache.rows("SELECT name FROM unwritten")}
-        if not names:
-            return WrittenGroups(0, len(lines_before))
-        lines = [line for line in lines_before if names.isdisjoint(line.split())]
-        for line in _lines(cache, _UNWRITTEN_GROUPS):
-            insort(lines, line, key=_place)
-    else:
-        lines = sorted(_lines(cache, _ALL_GROUPS), key=_place)
-    content = b"".join(lines)
-    to_write = fingerprint(content)
     changed = len(set(lines).difference(lines_before)) or len(set(lines_before).difference(lines))
-    if to_write != written and (lines or lines_before):
-        if before is not None and not is_ours:
+    content = b"".join(lines)
+    version = fingerprint(lines)
+    if content != before and (lines or lines_before):
+        if before is not None and not record.is_ours(before):
             _demand_overwrite(path, before, changed, overwrite=overwrite)
         if read_content(path) != before:
             raise TryAgainLater(f"{path} was written by somebody else at this moment")
-        with ownership.writing(to_write):
-            write_content(path, content)
-    elif written and not is_ours:
-        ownership.claim(to_write)
+        with record.writing(version):
+            looks = write_content(path, content)
+        record.wrote(version, looks, len(lines))
+    elif before is not None:
+        record.wrote(version, looks, len(lines))
+    _note_written(cache, version)
+    return WrittenGroups(changed, len(lines))
+
+
+def _note_written(cache: PatchCache, version: str) -> None:
     with cache.transaction() as sql:
         sql.execute("DELETE FROM unwritten")
-        cache.set_note(_WRITTEN, to_write)
-    return WrittenGroups(changed, len(lines))
+        sql.execute("DELETE FROM outdated")
+        cache.set_note(_WRITTEN, version)
 
 
 def _lines(cache: PatchCache, query: str) -> Iterator[bytes]:
@@ -127,10 +119,6 @@ def _lines(cache: PatchCache, query: str) -> Iterator[bytes]:
                 [name for name, is_commit in members if not is_commit],
                 [name for name, is_commit in members if is_commit],
             )
-
-
-def _place(line: bytes) -> tuple[bool, bytes]:
-    return line.startswith(_COMMITS_ALONE), line
 
 
 def _demand_overwrite(path: Path, before: bytes, changed: int, *, overwrite: bool) -> None:

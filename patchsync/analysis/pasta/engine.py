@@ -9,7 +9,8 @@ from pathlib import Path
 
 from patchsync.analysis.engine import OnProgress, Updated
 from patchsync.analysis.false_positives import OF_COMMITS, OF_MAILS, read_false_positives
-from patchsync.analysis.groups import read_content, write_content
+from patchsync.analysis.group_file import write_content
+from patchsync.analysis.groups import read_content
 from patchsync.analysis.pasta.checkout import PastaCheckout
 from patchsync.analysis.pasta.shadow import CACHING, Shadow
 from patchsync.analysis.settings import read_settings

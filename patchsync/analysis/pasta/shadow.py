@@ -14,7 +14,8 @@ from contextlib import ExitStack
 from hashlib import blake2b
 from pathlib import Path
 
-from patchsync.analysis.groups import read_content, write_content
+from patchsync.analysis.group_file import write_content
+from patchsync.analysis.groups import read_content
 from patchsync.analysis.pasta_config import PastaConfig
 from patchsync.analysis.settings import THRESHOLD_KEYS, AnalysisSettings
 from patchsync.errors import TryAgainLater

@@ -129,7 +129,8 @@ class RelationSender:
     def _plan(self, around: Neighbourhood) -> tuple[Component, ...]:
         """Note what people did, and plan; writes nothing to Patchwork."""
         ownership = self.ledger.ownership
-        with self.ledger.transaction():
+        # What is sent upon it is claimed durably, and it with that.
+        with self.ledger.noting():
             self._note_arrived(around)
             self._forget_gone(around)
             self._note_people(around)
@@ -216,7 +217,7 @@ class RelationSender:
                 ownership.forget_placed(new)
                 self._under_way.end(becomes)
             raise
-        with self.ledger.transaction():
+        with self.ledger.noting():
             ownership.forget_placed(_alone(becomes))
             self._observe(becomes, around)
             self._under_way.end(becomes)
@@ -255,7 +256,7 @@ class RelationSender:
         troubles: Mapping[int, tuple[TroubleKind, str]],
     ) -> None:
         """Note what each patch has now; where that is not what is desired, why."""
-        with self.ledger.transaction():
+        with self.ledger.noting():
             self.ledger.ownership.forget_placed(_alone(relations))
             self._observe(relations, around)
             for patch_id, entry in around.entries.items():

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
 import pytest
 from analysis_fakes import Store, mail, name, version
 
-from patchsync.analysis.builtin import writing
 from patchsync.analysis.builtin.cache import PatchCache
 from patchsync.analysis.builtin.cache_tables import SCHEMA
 from patchsync.analysis.explain import explain
-from patchsync.analysis.groups import read_content, write_content
+from patchsync.analysis.group_file import Edit, Looks, write_content
+from patchsync.analysis.groups import read_content
 from patchsync.errors import GiveUp, LockHeld, StoreUnavailable, TryAgainLater
 from patchsync.store.lock import store_lock
 
@@ -184,14 +185,14 @@ def test_one_update_at_a_time(store: Store) -> None:
 def test_stopped_after_it_was_written(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before that is noted: it is ours all the same, and is not somebody else's later."""
     store.put(version(4))
-    module = "patchsync.analysis.builtin.writing.write_content"
+    write = Edit.write
 
-    def stop(path: Path, content: bytes) -> None:
-        write_content(path, content)
+    def stop(edit: Edit) -> Looks | None:
+        write(edit)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, stop)
+        patch.setattr(Edit, "write", stop)
         with pytest.raises(KeyboardInterrupt):
             store.update()
     assert store.groups == ["1 2 4", "3"]
@@ -205,7 +206,7 @@ def test_stopped_before_it_was_written(store: Store, monkeypatch: pytest.MonkeyP
     """The old one is ours, too."""
     store.put(version(4))
     with monkeypatch.context() as patch:
-        patch.setattr("patchsync.analysis.builtin.writing.write_content", _stop)
+        patch.setattr(Edit, "write", _stop)
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
                 store.update()
@@ -220,16 +221,16 @@ def _stop(*_: object) -> None:
 
 def test_somebody_writes_it_meanwhile(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was written after it was read stays, and the next update finds it foreign."""
-    whole = writing.fingerprint
+    pieces = Edit._pieces
 
-    def while_it_is_made(content: bytes) -> str:
-        if b"<4@" in content:
-            store.config.patch_groups.write_text(FOREIGN)
-        return whole(content)
+    def while_it_is_made(edit: Edit, part: int) -> Iterator[bytes]:
+        yield b""
+        store.config.patch_groups.write_text(FOREIGN)
+        yield from pieces(edit, part)
 
     store.put(version(4))
     with monkeypatch.context() as patch:
-        patch.setattr(writing, "fingerprint", while_it_is_made)
+        patch.setattr(Edit, "_pieces", while_it_is_made)
         with pytest.raises(TryAgainLater, match="at this moment"):
             store.update()
     assert store.text == FOREIGN

@@ -10,7 +10,7 @@ from analysis_fakes import Store, code, mail, name, patch_text, run_here, versio
 from pygit2 import Repository
 from upstream_fakes import Upstream, tables
 
-from patchsync.analysis.builtin import upstream as builtin_upstream
+from patchsync.analysis import commits
 from patchsync.analysis.explain import explain
 from patchsync.analysis.patch import NotAPatch, Patch
 from patchsync.errors import ConfigError
@@ -244,14 +244,14 @@ def test_a_commit_that_pasta_cannot_read(
 ) -> None:
     """It stands alone; all else goes on, also when more comes."""
     bad, good = upstream.commit(1), upstream.commit(0)
-    really = builtin_upstream.read_commit
+    really = commits.read_commit
 
     def read_commit(repository: Repository, commit: str) -> Patch:
         if commit == bad:
             raise NotAPatch("a hunk ends too early")
         return really(repository, commit)
 
-    monkeypatch.setattr(builtin_upstream, "read_commit", read_commit)
+    monkeypatch.setattr(commits, "read_commit", read_commit)
     store.put(version(1), version(2, topic=1))
     assert updated(store) == [f"1 => {good}", "2", f"=> {bad}"]
     store.put(version(3, topic=1))

@@ -234,3 +234,43 @@ def test_done_and_changed_are_all(
         else []
     )
     assert changed(path, done)[0] == expected
+
+
+def test_a_file_that_nobody_wrote_since_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written just now has no version: it may be written again within a tick."""
+    path = written(tmp_path, "<a@x>", "<b@x>")
+    changes = Changes(path, NONE)
+    assert len(list(changes)) == 2
+    assert changes.version is None
+    os.utime(path, (1, 1))
+    first = Changes(path, changes.hashes)
+    assert list(first) == []
+    assert first.version
+    monkeypatch.setattr("patchsync.analysis.groups.blake2b", None)
+    same = Changes(path, first.hashes, first.version)
+    assert list(same) == []
+    assert (same.hashes, same.version) == (first.hashes, first.version)
+    monkeypatch.undo()
+    assert len(list(Changes(path, NONE, first.version))) == 2, "all were to come anew"
+    for change in (lambda: os.utime(path, (2, 2)), lambda: written(tmp_path, "<a@x>", "<c@x>")):
+        change()
+        again = Changes(path, first.hashes, first.version)
+        list(again)
+        assert again.version != first.version
+    assert sorted(changed(path, first.hashes)[0]) == [Group(("<c@x>",), ())]
+
+
+def test_the_hashes_are_those_of_all_lines(tmp_path: Path) -> None:
+    """Ascending, each as often as it stands there, whatever was done before."""
+    path = written(tmp_path, "<a@x>", "=> 1234567", "=> 1234567", "<b@x> <c@x>", "")
+    hashes = changed(path)[1]
+    assert len(hashes) == 5
+    assert list(hashes) == sorted(hashes)
+    for done in (hashes[:2], hashes, array("q", [*hashes[1:], 2**62])):
+        changes = Changes(path, done)
+        list(changes)
+        assert changes.hashes == hashes
+        assert changes.gone(array("q", [*hashes[:2], 2**62])) == {2**62}
+        assert changes.gone(NONE) == set()

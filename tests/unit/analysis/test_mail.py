@@ -7,11 +7,17 @@ import hashlib
 import os
 import re
 import tarfile
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
+from email import message_from_bytes
+from email.message import Message
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
+from patchsync.analysis.bounded_email import read_mail
 from patchsync.analysis.groups import read_groups
 from patchsync.analysis.mail import parse_mail
 from patchsync.analysis.patch import FileDiff, FileKey, Hunk, NotAPatch, Patch
@@ -243,3 +249,42 @@ def test_a_real_list() -> None:
     assert told.keys() - invalid == grouped
     lines = "".join(f"{told[message_id]}\n" for message_id in sorted(told))
     assert hashlib.sha256(lines.encode()).hexdigest() == PASTA_READS
+
+
+ENDS = ("\n", "\r\n", "\r", "\n\n", "")
+PIECES = (
+    *(
+        "From: A <a@example.org>",
+        "Subject: x",
+        " folded",
+        "From x",
+        "no header",
+        "--b",
+        "--b--",
+        ":",
+    ),
+    *("Content-Type: text/plain; charset=utf-8", "Content-Type: multipart/mixed; boundary=b"),
+    *("Content-Type: message/rfc822", "Content-Type: nonsense", "Content-Type: text/x", "f\udcfcr"),
+    *("Content-Transfer-Encoding: quoted-printable", "a =3D", "\x0c", "-" * 900, ":", ""),
+)
+
+
+def taken_apart(mail: Message) -> object:
+    """All that `email` says of a mail."""
+    payload = mail.get_payload()
+    parts = payload
+    if isinstance(payload, list):
+        parts = [taken_apart(part) for part in payload if isinstance(part, Message)]
+    raw = mail.get_payload(decode=True)
+    return mail.get_unixfrom(), mail.items(), parts, raw, list(map(type, mail.defects))
+
+
+@given(st.lists(st.tuples(st.sampled_from(PIECES), st.sampled_from(ENDS))))
+@example([("Subject: x", "\r\n"), ("", "\r\n"), ("--b", "\n\n"), ("a", "\n")])
+@example([("Content-Type: message/rfc822", "\n\n"), ("Subject: x", "\n\n"), ("a", "\n")])
+@example([("Subject: x", "\n"), ("no header", "\n\n"), ("a =3D", "\n")])
+@settings(max_examples=300)
+def test_a_mail_is_taken_apart_as_by_pythons_library(lines: Sequence[tuple[str, str]]) -> None:
+    """Which walks through the lines of each body."""
+    raw = "".join(map("".join, lines)).encode("ascii", "surrogateescape")
+    assert taken_apart(read_mail(raw)) == taken_apart(message_from_bytes(raw))

@@ -84,7 +84,7 @@ class FakeRemote:
         self.pages = 0
         self.there = True
 
-    def newest(self) -> tuple[int | None, int]:
+    def newest(self, *, few: bool = False) -> tuple[int | None, int]:
         return max(self.patches, default=None), len(self.patches)
 
     def exists(self) -> bool:

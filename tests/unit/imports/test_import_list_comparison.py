@@ -67,8 +67,8 @@ def test_a_list_that_grows_meanwhile_is_read_to_its_end() -> None:
     """Though the count told of fewer pages."""
 
     class Growing(FakeRemote):
-        def newest(self) -> tuple[int | None, int]:
-            before = super().newest()
+        def newest(self, *, few: bool = False) -> tuple[int | None, int]:
+            before = super().newest(few=few)
             self.patches |= {n: f"<{n}@example.org>" for n in range(5000, 6000)}
             return before
 

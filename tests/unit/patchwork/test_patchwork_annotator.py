@@ -188,6 +188,7 @@ def test_nothing_was_written_where_the_proxy_is_away(
     annotator = make()
     assert annotator.api_version
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    annotator.close()  # It is looked up with the connections that are opened next.
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
     with pytest.raises(ServerUnavailable):

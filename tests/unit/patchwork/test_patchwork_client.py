@@ -173,6 +173,40 @@ def test_an_old_patchwork_with_one_patch(server: FakeServer, client: Client) -> 
     assert client.list_page("linux", Page("id", 250, 1)) is not None
 
 
+FROM_THE_END = f"{PATCHES}?project=linux&order=id&per_page=1&page=last"
+
+
+def test_a_small_project_is_asked_for_its_last_page(server: FakeServer, client: Client) -> None:
+    """The same two numbers, in one request to any Patchwork; a single patch has no page before."""
+    server.says(FROM_THE_END, as_json(patches(3494), Link=link(prev=1534, first=1, last=1535)))
+    assert client.newest("linux", few=True) == (3494, 1535)
+    server.says(FROM_THE_END, as_json(patches(3494), Link=link(prev=1534)))  # 2.2
+    assert client.newest("linux", few=True) == (3494, 1535)
+    server.says(FROM_THE_END, as_json(patches(7), Link=link(first=1, last=1)))
+    assert client.newest("linux", few=True) == (7, 1)
+    assert {request.path for request in server.asked(PATCHES)} == {FROM_THE_END}
+
+
+@pytest.mark.parametrize("links", [{}, {"Link": link(prev=1534, first=1, last=1535)}])
+def test_an_empty_last_page_is_no_empty_project(
+    server: FakeServer, client: Client, links: dict[str, str]
+) -> None:
+    """The last patch was deleted after the server counted: all others would be taken as gone."""
+    server.says(FROM_THE_END, as_json([], **links))
+    first = f"{PATCHES}?project=linux&order=-id&per_page=1&page=1"
+    server.says(first, as_json(patches(3493), Link=link(next=2, first=1, last=1534)))
+    assert client.newest("linux", few=True) == (3493, 1534)
+    server.says(first, as_json([], Link=link(first=1, last=1)))
+    assert client.newest("linux", few=True) == (None, 0)
+
+
+def test_a_last_page_without_its_links_is_missed(server: FakeServer, client: Client) -> None:
+    """Else a project of many would count as one of a single patch."""
+    server.says(PATCHES, as_json(patches(7)))
+    with pytest.raises(NotPatchwork, match="Link"):
+        client.newest("linux", few=True)
+
+
 def test_links_that_were_taken_off_on_the_way_are_missed(
     server: FakeServer, client: Client
 ) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+import threading
+import time
+from collections.abc import Collection, Generator, Iterator
 
 import pytest
 from patchwork_fakes import (
@@ -23,9 +25,11 @@ from patchwork_fakes import (
 from patchsync.errors import ServerUnavailable
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.download import Found, Limits, Unstorable, batches, fetch_missing
+from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import Mail, parse_mail
 from patchsync.patchwork.paging import Page
 from patchsync.patchwork.schemas import PatchEntry
+from tests.support.installation import wait_until
 
 FAKE_NINE = (
     b"From patchwork Tue Apr 30 08:54:45 2019\n"
@@ -320,7 +324,7 @@ def test_a_batch_does_not_wait_for_a_slow_server() -> None:
     found = found_of(1, 1, 1)
     sizes = [
         len(batch.mails)
-        for batch in batches(found, 1000, 100, max_seconds=10, clock=lambda: next(times))
+        for batch in all_of(batches(found, 1000, 100, 10, clock=lambda: next(times)))
     ]
     assert sizes == [1, 2]
 
@@ -336,7 +340,8 @@ def test_what_was_found_is_given_out_before_an_error(
     mails: list[Mail] = []
     entries = listed(client, project)
     with pytest.raises(ServerUnavailable):
-        for batch in batches(fetch_missing(client, "linux", entries, (), LIMITS), 10_000, 100, 60):
+        found = fetch_missing(client, "linux", entries, (), LIMITS)
+        for batch in all_of(batches(found, 10_000, 100, 60)):
             mails += batch.mails
     assert sorted(mail.patch_id for mail in mails) == [5, 7]
 
@@ -351,6 +356,44 @@ def test_after_an_error_nothing_more_is_asked_for(
     with pytest.raises(ServerUnavailable):
         fetch(client, project, limits=Limits(threads=2))
     assert len({request.path for request in server.asked("/project/")}) <= 3
+
+
+def test_the_server_is_asked_while_what_was_found_is_handed_on(
+    client: Client, server: FakeServer, project: FakeProject
+) -> None:
+    """Who hands on takes its time; meanwhile the threads go on, but not without end."""
+    for number in range(5, 25):
+        project.add_series(number, number)
+    entries = listed(client, project)
+    size = len(rendered_mail(24))
+    before = len(server.asked("/project/"))
+    limits = Limits(threads=2, batch_bytes=3 * size)
+    found = fetch_missing(client, "linux", entries, (), limits)
+    first = next(iter(found))
+    wait_until(lambda: len(server.asked("/project/")) - before >= 6, "the threads go on")
+    time.sleep(0.2)
+    # One was taken; what waits is more than a batch by one mail; each thread holds one more.
+    assert len(server.asked("/project/")) - before <= 1 + 4 + 2 + 1
+    assert len({first.patch_id, *(each.patch_id for each in found)}) == 20
+
+
+def test_who_takes_no_more_ends_the_downloads(
+    client: Client, server: FakeServer, project: FakeProject
+) -> None:
+    """Such as a task at its limit of time: no thread is left that asks."""
+    for number in range(5, 25):
+        project.add_series(number, number)
+    entries = listed(client, project)
+    found = fetch_missing(client, "linux", entries, (), Limits(threads=2, batch_bytes=1))
+    next(iter(found))
+    found.close()  # type: ignore[attr-defined]
+    assert not [each for each in threading.enumerate() if each.name.startswith("download")]
+    assert len(server.asked("/project/")) < 20
+
+
+def all_of(results: Generator[FetchResult, None, FetchResult]) -> Iterator[FetchResult]:
+    """Those that are given out, and the one that is returned."""
+    yield (yield from results)
 
 
 def found_of(*sizes: int) -> list[Found]:
@@ -379,6 +422,6 @@ def test_batches_are_bounded(sizes: tuple[int, ...], expected: list[list[int]]) 
     """By bytes and by number; a mail that is larger than that goes alone."""
     gathered = [
         sorted(each.patch_id for each in (*batch.mails, *batch.quarantined))
-        for batch in batches(found_of(*sizes), max_bytes=20, max_mails=3, max_seconds=60)
+        for batch in all_of(batches(found_of(*sizes), max_bytes=20, max_mails=3, max_seconds=60))
     ]
-    assert gathered == expected
+    assert gathered == (expected or [[]])

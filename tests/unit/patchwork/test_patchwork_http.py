@@ -410,6 +410,7 @@ def test_the_token_does_not_show_where_nothing_can_be_asked(
     client = make_client(token=TOKEN)
     assert client.api_version
     monkeypatch.setenv("http_proxy", "socks9://127.0.0.1:1")
+    client.close()  # It is looked up with the connections that are opened next.
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
     with pytest.raises(NotPatchwork, match="asked") as failed:

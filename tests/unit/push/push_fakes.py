@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,6 +33,7 @@ class Entry(NamedTuple):
 
     patch_id: int
     date: str
+    message_id: str
 
 
 def name_of(patch_id: int) -> str:
@@ -73,10 +74,11 @@ class FakeProject:
     def message_ids(self, patch_ids: Iterable[int]) -> dict[int, str]:
         return {each: name_of(each) for each in patch_ids if each in self.patch_ids}
 
-    def entries_of(self, message_id: str) -> list[Entry]:
-        number = int(message_id[1:].partition("@")[0])
-        date = self.dates.get(number, "2024/01/01")
-        return [Entry(number, date)] if number in self.patch_ids else []
+    def entries_of_all(self, message_ids: Iterable[str]) -> Iterator[Entry]:
+        for message_id in message_ids:
+            number = int(message_id[1:].partition("@")[0])
+            if number in self.patch_ids:
+                yield Entry(number, self.dates.get(number, "2024/01/01"), message_id)
 
 
 class FakePatchwork:

@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from patchsync.config.push_tables import PushTable
+from patchsync.config.push_tables import CHECK_STATE, COMMENT, DESCRIPTION, PushTable
 from patchsync.errors import ConfigError
 from patchsync.push.annotations import PatchRef, ProjectFacts, Revision, Rules, annotate
 from patchsync.push.authorship import Origin
 from patchsync.push.entries import CheckValue, CommentValue, StateValue
-from patchsync.push.templates import Templates
+from patchsync.push.kept_checks import FORMER_DESCRIPTION
+from patchsync.push.templates import Mention, TemplateContext, Templates
 
 COMMIT, OTHER = "1a2b3c4d5e6f" + "0" * 28, "f" * 40
 ALL: dict[str, Any] = {
@@ -449,3 +450,44 @@ def test_a_message_id_does_not_turn_the_text_around_it() -> None:
     group = [revision("01", 1, message_id="<\u202e1@b>"), revision("02", 2)]
     check = desired(group, push=push)[2].check
     assert check and check.description == r"<\u202e1@b>"
+
+
+def test_a_text_that_can_say_little_is_made_anew_for_what_it_tells_apart() -> None:
+    """Also past as many as are kept, and for what fails with one of them."""
+    state = "{{ ['success', 'fail'][number % 2] if number != 6 else number / 0 }}"
+    templates = Templates(PushTable.model_validate({"check": {"state": state}}))
+    mention = Mention(message_id="<1@example.org>", date="2020/01/01", patch_id=1, url="")
+    for earlier in [*range(1100), 0, 1, 5, 6]:
+        context = TemplateContext(earlier=[mention] * earlier, later=(), commits=(), commit_urls=[])
+        if earlier == 5:
+            with pytest.raises(ConfigError, match="division by zero"):
+                templates.check_state(context)
+        else:
+            assert templates.check_state(context) == ("success" if earlier % 2 else "fail")
+
+
+@pytest.mark.parametrize("text", [DESCRIPTION, FORMER_DESCRIPTION, CHECK_STATE, COMMENT])
+def test_our_own_words_are_the_same_in_the_sandbox(text: str) -> None:
+    """They are read outside of it; a space behind them makes them another's."""
+    ours, others = (
+        Templates(
+            PushTable.model_validate(
+                {"check": {"description": each, "state": ""}, "comment": {"template": each}}
+            )
+        )
+        for each in (text, f"{text} ")
+    )
+    mentions = [
+        Mention(message_id=f"<{n}@example.org>", date="2020/01/01", patch_id=n, url=url)
+        for n, url in ((1, ""), (2, "https://lists.example.org/2"), (3, ""))
+    ]
+    for place in range(3):
+        for commits, urls in ((), []), ((COMMIT, OTHER), []), ((COMMIT,), ["https://x.org/1"]):
+            context = TemplateContext(
+                earlier=mentions[:place][::-1],
+                later=mentions[place + 1 :],
+                commits=commits,
+                commit_urls=urls,
+            )
+            assert ours.description(context) == others.description(context)
+            assert ours.comment(context) == others.comment(context)

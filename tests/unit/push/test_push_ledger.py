@@ -223,7 +223,9 @@ def test_what_an_earlier_version_did_not_note_is_empty(
 ) -> None:
     """Also for who may only read; what is noted is read all the same."""
     ledger.ownership.note_parted([(1, 2)])
-    ledger.name_lines({1: 7}, ())
+    with ledger.draft() as draft:
+        draft.add((), [(1, 7)])
+        draft.take_over()
     ledger.close()
     with closing(sqlite3.connect(path)) as sql, sql:
         for table in lacking:
@@ -233,7 +235,8 @@ def test_what_an_earlier_version_did_not_note_is_empty(
     assert ledger.complete
     assert ledger.ownership.parted([1, 2]) == set()
     assert ledger.daily_checks.at_limit(0.0, 0) == set()
-    assert ledger.named_by([7]) == (set() if "named" in lacking else {1})
+    with ledger.draft() as draft:
+        assert draft.vanished_with([7]) == (set() if "named" in lacking else {1})
     assert (path.read_bytes() == before) or writable
 
 
@@ -636,8 +639,43 @@ def test_what_passes_is_told_apart(
 
 def test_a_claim_is_durable_before_anything_is_sent(ledger: Ledger) -> None:
     """SQLite waits for the disk at each commit."""
-    assert ledger._file.value("PRAGMA synchronous") == 2
+    assert synchronous(ledger) == FULL
     assert ledger._file.value("PRAGMA journal_mode") == "wal"
+
+
+def test_what_came_of_it_waits_for_no_disk_and_the_next_claim_does(ledger: Ledger) -> None:
+    """Also where the noting failed, or is a part of what must last."""
+    ledger.set_desired(checks([1, 2]))
+    with ledger.noting():
+        assert synchronous(ledger) == NORMAL
+        with ledger.noting(), ledger.transaction():
+            ledger.write_notes({"noted": "it"})
+        assert synchronous(ledger) == NORMAL
+    assert synchronous(ledger) == FULL
+    with suppress(KeyError), ledger.noting():
+        ledger.write_notes({"noted": "something else"})
+        raise KeyError
+    assert (ledger.note("noted"), synchronous(ledger)) == ("it", FULL)
+    with ledger.transaction(), ledger.noting():
+        assert synchronous(ledger) == FULL
+    entry = ledger.entries(Sink.CHECK, [1])[1]
+    claimed = claim(ledger)
+    assert isinstance(claimed, Claimed)
+    seen: list[int] = []
+    trace = ledger._file.sql.set_trace_callback
+    trace(lambda text: seen.append(text.startswith("PRAGMA synchronous")))
+    assert ledger.arrived(entry, claimed.claim, entry.desired, 1.0)
+    trace(None)
+    assert sum(seen) == 2, "to note what arrived waits for no disk"
+    assert synchronous(ledger) == FULL
+
+
+FULL, NORMAL = 2, 1
+
+
+def synchronous(ledger: Ledger) -> int:
+    """How far SQLite waits for the disk at the next commit."""
+    return int(ledger._file.value("PRAGMA synchronous"))
 
 
 if __name__ == "__main__":

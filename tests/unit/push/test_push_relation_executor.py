@@ -133,11 +133,11 @@ class Killer:
         whole = LedgerFile.transaction
 
         @contextmanager
-        def transaction(file: LedgerFile) -> Iterator[sqlite3.Connection]:
+        def transaction(file: LedgerFile, *kind: Any) -> Iterator[sqlite3.Connection]:
             outer = not file.sql.in_transaction
             if outer:
                 self.chance()
-            with whole(file) as sql:
+            with whole(file, *kind) as sql:
                 yield sql
             if outer:
                 self.chance()

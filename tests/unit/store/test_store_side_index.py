@@ -46,6 +46,18 @@ def test_it_answers_what_the_index_says(side_index: SideIndex, paths: ContainerP
     assert side_index.entry(16) is None
     assert [entry.patch_id for entry in side_index.entries_of("<a@x>")] == [20, 15]
     assert side_index.entries_of("<b@x>") == side_index.entries_of("\ud800") == []
+    both = [
+        "<a@x>",
+        "<b@x>",
+        *(f"<none{n}@x>" for n in range(1000)),
+        side_index.message_ids([3])[3],
+    ]
+    assert sorted(side_index.entries_of_all(both)) == [
+        side_index.entry(3),
+        side_index.entry(15),
+        side_index.entry(20),
+    ]
+    assert [each.patch_id for each in side_index.entries_of_all(["<a@x>"])] == [20, 15]
     assert side_index.message_ids([15, 16, 20]) == {15: "<a@x>", 20: "<a@x>"}
     assert len(side_index.message_ids(range(5000))) == 12
 

@@ -46,7 +46,7 @@ class ModelServer:
     def remove(self, patch_id: int) -> None:
         del self.ids[bisect_left(self.ids, patch_id)]
 
-    def newest(self) -> tuple[int | None, int]:
+    def newest(self, *, few: bool = False) -> tuple[int | None, int]:
         self.small_requests += 1
         count = self._count()
         ids = self._slice(Page("-id", 1, 1), count)

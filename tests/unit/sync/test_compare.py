@@ -73,12 +73,27 @@ def test_numbers_of_the_newest_alone_prove_nothing_gone() -> None:
     """On some servers the highest is read off the last page, which may be a moment behind."""
 
     class Behind(ModelServer):
-        def newest(self) -> tuple[int | None, int]:
+        def newest(self, *, few: bool = False) -> tuple[int | None, int]:
             return 9, 10
 
     outcome = compare(Behind(numbered(10)), ModelStore(set(numbered(10))))
 
     assert outcome.gone == frozenset()
+
+
+def test_only_a_project_that_is_known_to_be_small_is_asked_as_one() -> None:
+    """The question for a small one takes a server long where there are many patches, or may be."""
+    asked: list[bool] = []
+
+    class Listening(ModelServer):
+        def newest(self, *, few: bool = False) -> tuple[int | None, int]:
+            asked.append(few)
+            return super().newest(few=few)
+
+    for known in (0, 1, comparison.FEW, comparison.FEW + 1):
+        compare(Listening(numbered(known)), ModelStore(set(numbered(known))))
+
+    assert asked == [False, True, True, False]
 
 
 def test_newest_moved_away_is_seen_at_once_and_so_is_its_return() -> None:

@@ -47,8 +47,9 @@ def keep_round(project: Project, at: float) -> None:
     write_record(project.paths, project.paths.round, asdict(replace(ROUND, at=at)))
 
 
-def keep_audit(project: Project, began: float) -> None:
-    write_record(project.paths, project.paths.audit, asdict(replace(AUDIT, began=began)))
+def keep_audit(project: Project, began: float, listed_since: float | None = None) -> None:
+    record = replace(AUDIT, began=began, listed_since=listed_since)
+    write_record(project.paths, project.paths.audit, asdict(record))
 
 
 @pytest.mark.parametrize("ahead", [86400, 365 * 86400])
@@ -74,8 +75,25 @@ def test_records_of_a_clock_that_was_set_back(
     driver.step()
     driver.step()
     assert driver.outcome is None
-    task, _, since = sent[-1]
+    task, _, since, _ = sent[-1]
     assert task == "fetch.audit"
     keep_audit(project, since)
+    driver.step()
+    assert driver.agreed
+
+
+def test_the_audit_of_another_sync_that_began_before(
+    config: Config, project: Project, redis_client: redis.Redis
+) -> None:
+    """It goes by what was listed before this one began, which proves nothing here."""
+    sent: list[tuple[Any, ...]] = []
+    driver = Driver(config, "sample", lambda *task: sent.append(task))
+    keep_round(project, time.time())
+    driver.step()
+    _, _, since, listed_since = sent[-1]
+    keep_audit(project, since, listed_since=listed_since - 1)
+    driver.step()
+    assert not driver.agreed
+    keep_audit(project, since, listed_since=listed_since)
     driver.step()
     assert driver.agreed

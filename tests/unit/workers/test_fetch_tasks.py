@@ -170,8 +170,8 @@ def test_an_audit_that_is_to_go_on_does(
     deliver("fetch.audit", "sample")
     assert workers.sent == []
     leases.take("another page")
-    deliver("fetch.audit", "sample", 5.5)
-    assert [sent.args for sent in workers.of("fetch.audit")] == [["sample", 5.5]] * (not ended)
+    deliver("fetch.audit", "sample", 5.5, 4.5)
+    assert [sent.args for sent in workers.of("fetch.audit")] == [["sample", 5.5, 4.5]] * (not ended)
     for sent in workers.sent:
         assert sent.options["argsrepr"] == "(sample: on to the last page)"
 
@@ -182,11 +182,11 @@ def test_audits_take_turns(
     """The second one ends at once, and comes again when the first has ended, however that ends."""
     audited: list[str] = []
 
-    def beside_another(project: str, since: float | None) -> None:
+    def beside_another(project: str, since: float | None, listed_since: float | None) -> None:
         audited.append(project)
         if project == "sample":
             deliver("fetch.audit", "neighbour")
-            deliver("fetch.audit", "neighbour", 5.5)
+            deliver("fetch.audit", "neighbour", 5.5, 4.5)
             deliver("fetch.audit", "neighbour")
             assert audited == ["sample"]
             raise ServerUnavailable("no answer")
@@ -197,7 +197,7 @@ def test_audits_take_turns(
     for number in (1, 2):
         sent = workers.of("fetch.audit")
         assert len(sent) == number
-        assert sent[-1].args in (["neighbour", None], ["neighbour", 5.5])
+        assert sent[-1].args in (["neighbour", None, None], ["neighbour", 5.5, 4.5])
         deliver("fetch.audit", *sent[-1].args)
     assert audited == ["sample", "neighbour", "neighbour"]
     assert len(workers.of("fetch.audit")) == 2
@@ -247,9 +247,10 @@ def deliveries(sent: list[Sent]) -> list[FetchResult]:
 
 
 def test_a_page_is_handed_over_bit_by_bit(
-    leases: Leases, workers: Workers, patchwork: StandinProcess
+    leases: Leases, workers: Workers, patchwork: StandinProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Compressed; the last part gives the lease back, which is index' to do."""
+    monkeypatch.setattr("patchsync.sync.fetch.MOST_MAILS", 1)
     ids = patchwork.control.ids("sample")
     leases.take(LEASE)
     deliver("fetch.fetch_page", "sample", asdict(PAGE), ids[:2], LEASE)
@@ -257,7 +258,8 @@ def test_a_page_is_handed_over_bit_by_bit(
     assert sorted(mail.patch_id for each in found for mail in each.mails) == ids[2:]
     assert [each.lease for each in found] == [None] * (len(found) - 1) + [LEASE]
     assert all(sent.options["compression"] == "zlib" for sent in workers.sent)
-    assert workers.sent[0].options["argsrepr"] == f"(sample: {len(ids) - 2} mails)"
+    assert workers.sent[0].options["argsrepr"] == "(sample: 1 mails)"
+    assert len(found) == len(ids) - 2, "what was seen comes with the last mails"
     assert leases.is_out(LEASE)
 
 
@@ -344,8 +346,8 @@ def test_single_patches_are_had_by_their_ids(
     """The last part ends the lease on what was quarantined; one that is not there is gone."""
     ids = patchwork.control.ids("sample")
     deliver("fetch.fetch_patches", "sample", [ids[0], 999_999])
-    mails, last = deliveries(workers.sent)
-    assert [mail.patch_id for mail in mails.mails] == ids[:1]
+    (last,) = deliveries(workers.sent)
+    assert [mail.patch_id for mail in last.mails] == ids[:1]
     assert (last.gone, last.lease) == ((999_999,), enqueue.QUARANTINE_LEASE)
     assert leases.is_out(enqueue.QUARANTINE_LEASE)
 

@@ -22,8 +22,11 @@ from workers import context, enqueue, index
 
 
 @pytest.fixture
-def delivered(installation: Installation, leases: Leases, workers: Workers) -> list[Sent]:
+def delivered(
+    installation: Installation, leases: Leases, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> list[Sent]:
     """The enqueue of a page that was downloaded; the last one gives its lease back."""
+    monkeypatch.setattr("patchsync.sync.fetch.MOST_MAILS", 3)
     deliver("fetch.probe", "sample")
     (page,) = workers.of("fetch.fetch_page")
     deliver("fetch.fetch_page", *page.args)
@@ -47,7 +50,6 @@ def test_a_round_ends_with_the_next_one(
     *parts, last = delivered
     for part in parts:
         deliver("index.index_mails", *part.args)
-    assert installation.ids("sample") == set(installation.patchwork.control.ids("sample"))
     (analysis,) = workers.sent
     assert (analysis.task, analysis.args) == ("analyse.update", ["sample"])
     assert analysis.options == {
@@ -57,6 +59,7 @@ def test_a_round_ends_with_the_next_one(
         "priority": FIRST,
     }
     deliver("index.index_mails", *last.args)
+    assert installation.ids("sample") == set(installation.patchwork.control.ids("sample"))
     assert leases.in_flight() == 0
     (probe,) = workers.sent[1:]
     assert (probe.task, probe.args) == ("fetch.probe", ["sample"])
