@@ -23,7 +23,7 @@ from patchsync.sync.differences import Differences
 from patchsync.sync.fetch import fetch_page as fetch_listed
 from patchsync.sync.fetch import fetch_patches as fetch_singly
 from patchsync.sync.fetch import lease_of, leased_pages
-from patchsync.sync.probe import may_begin
+from patchsync.sync.probe import goes_on
 from patchsync.sync.probe import probe as compare_with_store
 from patchsync.sync.projects import Project, name_of, open_project
 from patchsync.sync.request_count import keep_count
@@ -47,10 +47,11 @@ def probe(project: str) -> None:
     synced = open_project(config, client, project)
     leases = context.leases(synced.key)
     in_flight = leases.names()
-    if not may_begin(synced, config, len(in_flight)):
+    pages = leased_pages(in_flight)
+    if in_flight and (len(pages) < len(in_flight) or not goes_on(synced, config, len(pages))):
         keep_count(synced, limiter)
         return  # A page of the round that is under way enqueues the next one.
-    differences = compare_with_store(synced, config, client, limiter, leased_pages(in_flight))
+    differences = compare_with_store(synced, config, client, limiter, pages)
     log.info("%s: %s", synced.name, differences.summary)
     _follow(synced, differences)
     if differences.due and leases.take(enqueue.QUARANTINE_LEASE):

@@ -34,14 +34,12 @@ log = logging.getLogger(__name__)
 MOST_RETRIED = 20
 
 
-def may_begin(project: Project, config: Config, in_flight: int) -> bool:
-    """Whether a round is due while so many things are in flight.
+def goes_on(project: Project, config: Config, in_flight: int) -> bool:
+    """Whether a round is due while so many pages are in flight.
 
     One that asked for as much as it may has more to ask for, so that the next one begins when half
     of that is stored: no fetch worker waits for the last page of a window.
     """
-    if not in_flight:
-        return True
     before = last_round(project)
     full = before is not None and before.pages >= config.fleet.window
     return full and in_flight <= config.fleet.window // 2

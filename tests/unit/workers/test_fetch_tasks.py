@@ -140,6 +140,10 @@ def test_a_backlog_does_not_wait_for_its_last_page(
     pages = [Page("-id", 250, number) for number in range(1, window // 2 + left + 1)]
     for page in pages:
         leases.take(lease_of(page))
+    leases.take(fetch.SEEN_LEASE)
+    deliver("fetch.probe", "sample")
+    assert asked == [], "what a round saw must be stored before the next one looks"
+    leases.release(fetch.SEEN_LEASE)
     deliver("fetch.probe", "sample")
     assert [(most, set(pages)) for most, pages in asked] == (
         [(window - len(pages), set(pages))] if goes_on else []
