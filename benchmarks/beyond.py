@@ -72,7 +72,7 @@ class Taken:
 @click.option("--patches", default=10_000_000, show_default=True, help="Of the whole Patchwork.")
 @click.option("--projects", default=250, show_default=True, help="That it has.")
 @click.option("--mail-bytes", default=16_500, show_default=True, help="As on jailhouse-dev.")
-@click.option("--sample", default=8_000, show_default=True, help="Patches that are tried here.")
+@click.option("--sample", default=16_000, show_default=True, help="Patches that are tried here.")
 @click.option("--sample-projects", default=25, show_default=True, help="In so many lists.")
 @with_json
 def main(
@@ -213,6 +213,7 @@ def memory(patches: int, large: Taken, each: Taken, sample: int, paper: str) -> 
     return replace(
         claim,
         remarks=(
+            "Made-up mails are short: real ones take several times as much.",
             "Breaks next, on a machine with less. Then: a configuration for some of the lists each,"
             ' with a store of its own; or [analysis] engine = "none" and groups by others.',
             "Redis does not grow with patches: what waits in it is bounded by [fleet] queue_bytes.",

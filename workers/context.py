@@ -96,6 +96,10 @@ def audit_turn() -> AuditTurn:
     return AuditTurn(redis_client(), config().namespace, lock)
 
 
-def debounce(name: str) -> Debounce:
-    """Has one message sent for all who ask for the same work, by its name."""
-    return Debounce(redis_client(), config().namespace, name, seconds=config().fleet.lease_seconds)
+def debounce(name: str, seconds: float | None = None) -> Debounce:
+    """Has one message sent for all who ask for the same work, by its name.
+
+    `seconds`: when it expires; without, as leases do.
+    """
+    seconds = seconds or config().fleet.lease_seconds
+    return Debounce(redis_client(), config().namespace, name, seconds=seconds)

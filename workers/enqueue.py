@@ -110,14 +110,15 @@ def plan(project: str, left: int | None = None) -> None:
     Without the audit, which the plans of beat make: what is new does not wait for it. `left`: it
     follows one that left jobs to it, of so many.
     """
-    if debounce(planning(project)).ask():
+    # It waits behind what the one before enqueued. Beat's next one replaces one that expires.
+    seconds = config().schedule.push_seconds
+    if debounce(planning(project), seconds).ask():
         why = "groups changed" if left is None else f"of {left} jobs some were left"
         app.send_task(
             "workers.push.plan",
             args=[project, False, *([] if left is None else [left])],
             argsrepr=f"({_called(project)}: {why})",
-            # It waits behind what the one before enqueued. Then beat's next one does its work.
-            expires=config().schedule.push_seconds,
+            expires=seconds,
             priority=FIRST,
         )
 

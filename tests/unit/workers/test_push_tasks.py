@@ -9,7 +9,7 @@ from typing import Self
 
 import pytest
 import redis
-from worker_fakes import PUSH_SECONDS, deliver, noted_trouble
+from worker_fakes import LEASE_SECONDS, PUSH_SECONDS, deliver, noted_trouble
 
 from patchsync.config import Config
 from patchsync.errors import AnswerLost, PatchsyncError, PushShareSpent, Refused
@@ -152,6 +152,12 @@ def test_a_plan_is_one_errand(service: FakeService, workers: Workers) -> None:
     """Once it has begun another one may be asked for; of another project at any time."""
     for project in ("sample", "sample", "neighbour"):
         enqueue.plan(project)
+    # For as long as it may wait behind jobs: two that come one after the other enqueue all twice.
+    namespace = context.config().namespace
+    key = f"patchsync:{namespace}:debounce:{enqueue.planning('sample')}"
+    left = context.redis_client().pttl(key)
+    assert workers.sent[0].options["expires"] == PUSH_SECONDS
+    assert 1000 * LEASE_SECONDS < left <= 1000 * PUSH_SECONDS
     deliver("push.plan", "sample", False)
     enqueue.plan("sample")
     assert [sent.args[0] for sent in workers.of("push.plan")] == ["sample", "neighbour", "sample"]
