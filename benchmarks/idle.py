@@ -221,9 +221,7 @@ def claims(
                 each.requests <= 1.1 * number + 2
                 for each, number in zip(used, numbers, strict=True)
             ),
-            limit="one a project",
-            measured=of(OURS, [each.requests for each in used])
-            + of("one a project", [float(number) for number in numbers]),
+            measured=of(OURS, [each.requests for each in used]),
             remarks=(
                 "Audits, each a request a project and [schedule] audit_seconds, come on top.",
                 "Bytes a minute: " + ", ".join(f"{each.bytes / 1000:.0f} kB" for each in used),
@@ -251,11 +249,10 @@ def claims(
             unit="MiB",
             wanted="of all processes; what they share counts once",
             holds=None,
-            measured=of(OURS, [sum(each.values()) / MIB for each in memory])
-            + of("of it Redis' data", [each / MIB for each in redis_memory]),
+            measured=of(OURS, [sum(each.values()) / MIB for each in memory]),
             remarks=tuple(
-                f"{case}: " + largest_first(each, MIB, ".0f")
-                for case, each in zip(cases, memory, strict=True)
+                f"{case}: {largest_first(each, MIB, '.0f')}; Redis' data {data / MIB:.2f}"
+                for case, each, data in zip(cases, memory, redis_memory, strict=True)
             ),
         ),
         Claim(

@@ -110,7 +110,7 @@ def plan(project: str, left: int | None = None) -> None:
     Without the audit, which the plans of beat make: what is new does not wait for it. `left`: it
     follows one that left jobs to it, of so many.
     """
-    # It waits behind what the one before enqueued; the work of one that expires beat's next one does.
+    # It waits behind what the one before enqueued. Beat's next one replaces one that expires.
     seconds = config().schedule.push_seconds
     if debounce(planning(project), seconds).ask():
         why = "groups changed" if left is None else f"of {left} jobs some were left"
