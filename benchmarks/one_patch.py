@@ -31,6 +31,7 @@ from patchsync.analysis.update import update_groups
 from patchsync.config import FILE_VARIABLE, load
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import Mail
+from patchsync.revisions.catch_up import catch_up
 from patchsync.store.container import MboxPatchwork
 from patchsync.store.identity import Origin, claim
 from patchsync.store.layout import ContainerPaths, IndexEntry, format_line
@@ -54,19 +55,24 @@ WORK_MS, COMMAND_S = 50, 0.4
 @click.option("--middle", default=40_000, show_default=True, help="Mails of a larger list.")
 @click.option("--large", default=0, show_default=True, help="Mails of a third one; 0: none.")
 @click.option("--new", default=200, show_default=True, help="Patches that come one by one.")
-@click.option("--commands", default=15, show_default=True, help="Of these, by the command.")
+@click.option("--commands", default=15, show_default=True, help="Others, by the command.")
 @with_json
 def main(small: int, middle: int, large: int, new: int, commands: int, to: Path | None) -> None:
-    work, whole, remarks = [], [], []
+    work, whole, catalog, remarks = [], [], [], []
     for number in filter(None, (small, middle, large)):
         with tempfile.TemporaryDirectory() as folder:
-            made = MadeUp(Path(folder), number, new + commands)
+            made = MadeUp(Path(folder), number, new + 2 * commands)
             case = f"{made.mails:,} mails"
             groups = made.groups_bytes / 2**20
             seconds = [made.update() for _ in range(new)]
             by_command = [made.command() for _ in range(commands)]
+            made.catch_up()
+            catching_up = [made.catch_up_with_one() for _ in range(commands)]
         work.append(Measured(who=OURS, case=case, samples=tuple(1000 * each for each in seconds)))
         whole.append(Measured(who=OURS, case=case, samples=tuple(by_command)))
+        catalog.append(
+            Measured(who=OURS, case=case, samples=tuple(1000 * each for each in catching_up))
+        )
         percentile = 1000 * quantiles(seconds, n=100, method="inclusive")[98]
         remarks.append(
             f"{case}: 99th percentile {percentile:.0f} ms of {new}; patch-groups: {groups:.1f} MiB"
@@ -87,6 +93,13 @@ def main(small: int, middle: int, large: int, new: int, commands: int, to: Path 
                 wanted=f"under {COMMAND_S} s",
                 holds=all(each.median < COMMAND_S for each in whole),
                 measured=tuple(whole),
+            ),
+            Claim(
+                title="One new patch: the catalog of the pages brought up to date",
+                unit="ms",
+                wanted="not in proportion to the list",
+                holds=catalog[-1].median < 2 * catalog[0].median if catalog[1:] else None,
+                measured=tuple(catalog),
             ),
         ],
         to,
@@ -141,6 +154,17 @@ class MadeUp:
         seconds = time.perf_counter() - begin
         assert "1 new mail; 1 group changed" in done.stdout, done.stdout
         return seconds
+
+    def catch_up(self) -> float:
+        """Seconds that the catalog takes."""
+        begin = time.perf_counter()
+        assert catch_up(self._config)
+        return time.perf_counter() - begin
+
+    def catch_up_with_one(self) -> float:
+        """Seconds that the catalog takes after one more patch came, and is grouped."""
+        self.update()
+        return self.catch_up()
 
     def _to_come(self, stream: Iterator[Mail]) -> Iterator[Mail]:
         first = self.mails

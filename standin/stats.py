@@ -24,12 +24,14 @@ class Stats:
         self._authorized: Counter[str] = Counter()
         self._recent: deque[float] = deque()
         self._bytes = 0
+        self._first: float | None = None
         self._peak_per_second = 0
         self._peak_at_once = self._now
 
     def begin(self, *, kind: str, method: str, user_agent: str, authorized: bool) -> None:
         """A request has come in; `kind` is the name of its route."""
         moment = time.monotonic()
+        self._first = self._first or moment
         self._kinds[kind] += 1
         self._methods[method] += 1
         self._user_agents[user_agent] += 1
@@ -58,6 +60,8 @@ class Stats:
             "user_agents": dict(self._user_agents),
             "authorized": dict(self._authorized),
             "bytes": self._bytes,
+            # Seconds on the clock that all processes of this machine share
+            "first": self._first,
             "peak_per_second": self._peak_per_second,
             "peak_at_once": self._peak_at_once,
         }

@@ -22,7 +22,8 @@ from patchsync.sync.audit import audit as audit_next_pages
 from patchsync.sync.differences import Differences
 from patchsync.sync.fetch import fetch_page as fetch_listed
 from patchsync.sync.fetch import fetch_patches as fetch_singly
-from patchsync.sync.fetch import lease_of
+from patchsync.sync.fetch import lease_of, leased_pages
+from patchsync.sync.probe import may_begin
 from patchsync.sync.probe import probe as compare_with_store
 from patchsync.sync.projects import Project, name_of, open_project
 from patchsync.sync.request_count import keep_count
@@ -45,10 +46,11 @@ def probe(project: str) -> None:
     client = context.client(has_store=True)
     synced = open_project(config, client, project)
     leases = context.leases(synced.key)
-    if leases.in_flight():
+    in_flight = leases.names()
+    if not may_begin(synced, config, len(in_flight)):
         keep_count(synced, limiter)
-        return  # The last page of the round that is under way enqueues the next one.
-    differences = compare_with_store(synced, config, client, limiter)
+        return  # A page of the round that is under way enqueues the next one.
+    differences = compare_with_store(synced, config, client, limiter, leased_pages(in_flight))
     log.info("%s: %s", synced.name, differences.summary)
     _follow(synced, differences)
     if differences.due and leases.take(enqueue.QUARANTINE_LEASE):

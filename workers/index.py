@@ -48,7 +48,8 @@ def index_mails(self: ProjectTask, project: str, result: dict[str, Any]) -> None
     if stored:
         log.info("%s: %s", name_of(config, project), stored)
     with borne_when_full():  # Leases run out then, and beat enqueues what follows.
-        if fetched.lease and leases.release(fetched.lease) == 0:
+        # Where half of a window is left, a backlog goes on: see `sync.probe.may_begin`.
+        if fetched.lease and leases.release(fetched.lease) in (0, config.fleet.window // 2):
             enqueue.probe(project)
         if stored.stored:
             backlog = (self.request.delivery_info or {}).get("priority") == LATER

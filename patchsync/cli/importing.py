@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 import tempfile
 import time
@@ -76,7 +75,6 @@ def import_archives(
     Exit status 0 only if all mails of the archive that Patchwork lists are in the store.
     """
     config = load()
-    gc.freeze()  # What is loaded stays; the collector need not look through it again and again.
     wanted = _wanted(config, archives, project)
     command = _Import(config, dry_run=dry_run, offline=offline, patience=patience)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 from importlib import import_module
@@ -66,12 +65,11 @@ A fleet that goes on by itself:
 
 def load_command(name: str) -> click.Command:
     """The command of this name, with all that it needs."""
+    from patchsync.cli.loading import without_garbage  # The list of commands loads nothing.
+
     module, _, attribute = COMMANDS[name][0].partition(":")
-    gc.disable()  # Of what is loaded nothing becomes garbage.
-    try:
+    with without_garbage():
         command: click.Command = getattr(import_module(f"patchsync.cli.{module}"), attribute)
-    finally:
-        gc.enable()
     return command
 
 

@@ -8,9 +8,9 @@ import time
 import click
 import redis
 
+from patchsync.cli.loading import without_garbage
 from patchsync.cli.output import echo
 from patchsync.cli.signals import end_as_by_ctrl_c
-from patchsync.cli.sync_progress import SyncProgress
 from patchsync.config import Config, load
 from patchsync.errors import GiveUp, StoreNotWritable, TryAgainLater, in_words
 from patchsync.fleet.missing_services import LOOK_AGAIN_SECONDS, MissingServices
@@ -19,7 +19,10 @@ from patchsync.fleet.supervisor import Supervisor
 from patchsync.sync.driver import Driver
 from patchsync.sync.projects import configured
 
+# Between two looks at how far it is; less where these are short and no pages are on their way, so
+# that a sync with nothing new does not wait for its next look.
 POLL_SECONDS = 0.2
+LOOKS_SHARE = 0.1
 
 
 @click.command()
@@ -48,12 +51,16 @@ def run(config: Config, keys: list[str], patience: float) -> bool:
     end_as_by_ctrl_c()
     with Supervisor(config) as fleet:
         missing = MissingServices(config, fleet, SYNC_QUEUES)
-        # Celery takes half a second to load: the workers do so at the same time.
-        from workers import ad_hoc
+        # Celery takes a third of a second to load: the workers do so at the same time.
+        with without_garbage():
+            from patchsync.cli.sync_progress import SyncProgress
+            from workers import ad_hoc
 
         drivers = [Driver(config, key, ad_hoc.enqueue) for key in keys]
+        missing.ensure()
         with SyncProgress(drivers) as progress:
             while any(driver.outcome is None for driver in drivers):
+                began = time.monotonic()
                 for driver in drivers:
                     _step(driver)
                 _end_unreachable(drivers)
@@ -64,7 +71,7 @@ def run(config: Config, keys: list[str], patience: float) -> bool:
                         doing = driver.trouble or driver.doing
                         driver.give_up(f"nothing new for {patience:g} s: {doing}")
                 progress.update()
-                time.sleep(POLL_SECONDS)
+                time.sleep(_pause(drivers, time.monotonic() - began))
                 missing.ensure(moving=quiet < LOOK_AGAIN_SECONDS)
         for driver in drivers:
             echo(driver.outcome)
@@ -77,6 +84,13 @@ def run(config: Config, keys: list[str], patience: float) -> bool:
         elif logs:
             echo("what the workers said: " + " ".join(map(str, logs)), err=True)
         return agreed
+
+
+def _pause(drivers: list[Driver], seconds: float) -> float:
+    """How long to wait until the next look, after one that took so many seconds."""
+    if any(driver.in_flight for driver in drivers):
+        return POLL_SECONDS
+    return min(seconds / LOOKS_SHARE, POLL_SECONDS)
 
 
 def _step(driver: Driver) -> None:

@@ -62,11 +62,17 @@ class Leases:
         self._redis.zadd(self._leases, {lease: redis_now(self._redis) + self._seconds})
         self.keep_all()
 
-    def keep_all(self) -> None:
-        """Extend the leases that are out: there is work on the project."""
+    def names(self) -> list[str]:
+        """Those that are out."""
         now = redis_now(self._redis)
         out = cast("list[bytes]", self._redis.zrangebyscore(self._leases, now, self._furthest(now)))
+        return [name.decode() for name in out]
+
+    def keep_all(self) -> None:
+        """Extend the leases that are out: there is work on the project."""
+        out = self.names()
         if out:
+            now = redis_now(self._redis)
             pipe = self._redis.pipeline()
             # Those that were given back meanwhile stay so.
             pipe.zadd(self._leases, dict.fromkeys(out, now + self._seconds), xx=True)

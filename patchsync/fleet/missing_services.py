@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -21,18 +22,25 @@ class MissingServices:
     """Has the services run that a command needs: starts those that no other fleet runs."""
 
     def __init__(self, config: Config, supervisor: Supervisor, needed: Iterable[str]) -> None:
-        """Start Redis and what is missing.
+        """Start Redis and the first of what is missing; `ensure` starts the rest.
+
+        `needed`: in the order in which they are. A core is left for the caller, and no two load at
+        once on one: all of them would be there later than the first one has to be.
 
         Raises:
             GiveUp: Redis does not answer, or cannot be started.
         """
         self._config = config
         self._supervisor = supervisor
-        self._needed = frozenset(needed)
+        self._needed = tuple(needed)
         self._ours: set[str] = set()
-        self._look_at = self._look_again_at = 0.0
-        supervisor.ensure_redis()
-        self.ensure()
+        first = self._needed[: max(1, _cores() - 1)]
+        started = supervisor.ensure_redis(first)
+        with suppress(redis.RedisError):
+            self._ours = set(self._needed) - (set() if started else self._running())
+        supervisor.ensure(service for service in first if service in self._ours)
+        self._look_at = 0.0
+        self._look_again_at = time.monotonic() + LOOK_AGAIN_SECONDS
 
     def ensure(self, *, moving: bool = False) -> None:
         """Start what is missing or has ended; to be called often.
@@ -51,10 +59,16 @@ class MissingServices:
             # The fleet that we use may have ended.
             self._look_again_at = now + LOOK_AGAIN_SECONDS
             with suppress(redis.RedisError):
-                self._ours |= self._not_running()
-        self._supervisor.ensure(sorted(self._ours))
+                self._ours |= set(self._needed) - self._running()
+        self._supervisor.ensure(service for service in self._needed if service in self._ours)
 
-    def _not_running(self) -> set[str]:
+    def _running(self) -> set[str]:
         client = redis.Redis.from_url(self._config.redis_url)
-        running = {member.service for member in Heartbeats(client, self._config.namespace).alive()}
-        return set(self._needed - running)
+        return {member.service for member in Heartbeats(client, self._config.namespace).alive()}
+
+
+def _cores() -> int:
+    """How many this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -12,6 +12,8 @@ import sys
 
 PR_SET_PDEATHSIG = 1
 _GROUP = "--group"
+# This file needs nothing that is installed: so it is there a third sooner.
+_THIS = [sys.executable, "-PS", __file__]
 
 
 def die_with_parent(command: list[str]) -> list[str]:
@@ -21,7 +23,7 @@ def die_with_parent(command: list[str]) -> list[str]:
     """
     if sys.platform != "linux":
         return command
-    return [sys.executable, "-m", __name__, str(os.getpid()), *command]
+    return [*_THIS, str(os.getpid()), *command]
 
 
 def group_dies_with_parent(command: list[str], folder: os.PathLike[str]) -> list[str]:
@@ -31,7 +33,7 @@ def group_dies_with_parent(command: list[str], folder: os.PathLike[str]) -> list
     starts it ends (on Linux), and by SIGTERM. It has the exit status of `command`, or ends by the
     same signal.
     """
-    return [sys.executable, "-m", __name__, _GROUP, str(os.getpid()), str(folder), *command]
+    return [*_THIS, _GROUP, str(os.getpid()), str(folder), *command]
 
 
 def end_with_parent(by: signal.Signals = signal.SIGKILL) -> None:

@@ -96,11 +96,14 @@ class Supervisor:
             # Asked once more to end, while we stop politely: then at once.
             self.kill()
 
-    def ensure_redis(self) -> bool:
+    def ensure_redis(self, meanwhile: Iterable[str] = ()) -> bool:
         """Start the embedded Redis unless one answers. Returns whether it was started now.
+
+        `meanwhile`: services to start then too, before it answers: they load for longer.
 
         Raises:
             GiveUp: the configured Redis does not answer, or the embedded one does not start.
+            ConfigError: a service cannot run with this configuration.
         """
         trouble = redis_trouble(self._config)
         if trouble is None:
@@ -114,6 +117,7 @@ class Supervisor:
                 raise GiveUp(f"the embedded Redis does not stay: {trouble}")
         self._redis = self._start(REDIS, redis_command(self._run_dir), before)
         self._redis_was_ours = True
+        self.ensure(meanwhile)
         deadline = time.monotonic() + REDIS_START_SECONDS
         while (trouble := redis_trouble(self._config)) is not None:
             if not self._redis.alive or time.monotonic() > deadline:

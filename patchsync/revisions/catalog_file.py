@@ -36,8 +36,9 @@ LAST_DATE = 2**38  # seconds; of what is no date of this millennium, too
 # itself. `unlinked`: those whose series is to be found (anew). A series' number is that of its
 # first mail. `member` has the groups of more than one mail or with a commit, by the hash of their
 # line; `line` sums them up: the mails that are stored, the date of the first, the time of the first
-# commit. `upstream` has the times of commits, NULL where no repository that was asked says so.
-# `tally` has counts for charts. `search` keeps no text, so what leaves it has to be said again.
+# commit. `named` has the hashes of all lines. `upstream` has the times of commits, NULL where no
+# repository that was asked says so. `tally` has counts for charts. `search` keeps no text, so what
+# leaves it has to be said again.
 _TABLES = """
 CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS project (
@@ -74,6 +75,7 @@ CREATE INDEX IF NOT EXISTS member_line ON member (line);
 CREATE TABLE IF NOT EXISTS line (
     id INTEGER PRIMARY KEY, mails INTEGER NOT NULL, posted REAL, landed REAL
 );
+CREATE TABLE IF NOT EXISTS named (line INTEGER PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS upstream (
     hash TEXT PRIMARY KEY, authored REAL, committed REAL, asked INTEGER NOT NULL
 ) WITHOUT ROWID;
@@ -131,7 +133,7 @@ CREATE VIRTUAL TABLE IF NOT EXISTS search USING fts5 (
     tokenize = "unicode61 remove_diacritics 2 tokenchars '_'"
 )
 """
-_VERSION = 2
+_VERSION = 3
 _SLOTS = 500
 T = TypeVar("T")
 

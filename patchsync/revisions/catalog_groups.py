@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from patchsync.analysis.groups import Changes, Group, format_group, line_hash
+from patchsync.analysis.groups_record import LinesChanged
 from patchsync.analysis.settings import AnalysisSettings
+from patchsync.revisions.catalog_file import pieces, slots
 from patchsync.revisions.catalog_mails import SUM_UP_MAILS
 from patchsync.store.sqlite_file import SqliteFile
 
-_LINES = "lines"  # a note: the hashes of the lines that are in
+_VERSION = "version"  # a note: of patch-groups, as far as it is known
 _REPO = "repo"  # a note: the repository that was asked for commits
 _COMMITS = 2000  # looked up in one transaction
 _SUM_UP_COMMITS = """
@@ -27,21 +28,55 @@ def take_groups(file: SqliteFile, groups: Changes | None, done: array[int]) -> N
 
     `groups`: of the file, made with `done`; None where there is no file.
     """
+
+    def gone() -> set[int]:
+        return groups.gone(done) if groups else set(done)
+
+    _take(file, groups or (), gone, None)
+
+
+def take_changes(file: SqliteFile, changed: LinesChanged, version: str | None) -> None:
+    """Have the groups as this version has them: these lines changed since `version_taken`."""
+    _take(file, changed.new, lambda: changed.gone, version)
+
+
+def _take(
+    file: SqliteFile,
+    new: Iterable[tuple[int, Group]],
+    gone: Callable[[], set[int]],
+    version: str | None,
+) -> None:
+    """`gone` is called once all that are new came."""
     with file.transaction() as sql:
-        for line, group in groups or ():
+        lines: array[int] = array("q")
+        for line, group in new:
+            lines.append(line)
             if len(group.message_ids) + len(group.commits) > 1:
                 _enter(file, line, group)
-        now = groups.hashes if groups else array("q")
-        for line in groups.gone(done) if groups else set(done):
+        # In order: a million of them are put away one behind the other.
+        sql.executemany("INSERT OR IGNORE INTO named VALUES (?)", ((at,) for at in sorted(lines)))
+        for line in gone():
             # Those that are in another line by now are not among them.
             sql.execute(
                 "DELETE FROM upstream WHERE hash IN"
                 " (SELECT name FROM member WHERE line = ? AND is_commit)",
                 (line,),
             )
-            sql.execute("DELETE FROM member WHERE line = ?", (line,))
-            sql.execute("DELETE FROM line WHERE id = ?", (line,))
-        sql.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (_LINES, now.tobytes()))
+            for table, column in (("member", "line"), ("line", "id"), ("named", "line")):
+                sql.execute(f"DELETE FROM {table} WHERE {column} = ?", (line,))  # noqa: S608
+        note_version(file, version)
+
+
+def note_version(file: SqliteFile, version: str | None) -> None:
+    """Keep that what is in are the groups of this version."""
+    with file.transaction() as sql:
+        sql.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (_VERSION, version))
+
+
+def version_taken(file: SqliteFile) -> str | None:
+    """Which version of patch-groups is in (`GroupsRecord.version`); None where that is unknown."""
+    version: str | None = file.value("SELECT value FROM note WHERE name = ?", _VERSION)
+    return version
 
 
 def _enter(file: SqliteFile, line: int, group: Group) -> None:
@@ -60,23 +95,20 @@ def _enter(file: SqliteFile, line: int, group: Group) -> None:
 
 def lines_done(file: SqliteFile) -> array[int]:
     """The hashes of the lines that are in, ascending."""
-    done = array("q")
-    done.frombytes(file.value("SELECT value FROM note WHERE name = ?", _LINES) or b"")
-    return done
+    with file.reporting():
+        rows = file.sql.execute("SELECT line FROM named ORDER BY line")
+        return array("q", (line for (line,) in rows))
 
 
 def not_named(file: SqliteFile, alone: Iterable[str]) -> set[str]:
     """Those of the mails, all of them in no group with others, that patch-groups does not name."""
-    hashes = {line_hash(format_group([name], [])): name for name in alone}
-    if not hashes:
-        return set()
     # There is no table of those that are alone, which most are; but their lines are known.
-    done = lines_done(file)
-    return {
-        name
-        for each, name in hashes.items()
-        if (at := bisect_left(done, each)) == len(done) or done[at] != each
-    }
+    hashes = {line_hash(format_group([name], [])): name for name in alone}
+    for some in pieces(list(hashes)):
+        query = f"SELECT line FROM named WHERE line IN {slots(some)}"  # noqa: S608
+        for (line,) in file.rows(query, *some):
+            del hashes[line]
+    return set(hashes.values())
 
 
 def take_commits(file: SqliteFile, settings: AnalysisSettings) -> None:

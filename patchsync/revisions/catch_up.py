@@ -16,11 +16,19 @@ from uuid import uuid4
 
 from patchsync.analysis.engine import OnProgress
 from patchsync.analysis.groups import Changes
+from patchsync.analysis.groups_record import GroupsRecord
 from patchsync.analysis.settings import read_settings
 from patchsync.config import Config
 from patchsync.errors import LockHeld, PatchsyncError, StoreUnavailable, TryAgainLater
 from patchsync.revisions.catalog_file import catalog_file, catalog_lock, catalog_path
-from patchsync.revisions.catalog_groups import lines_done, take_commits, take_groups
+from patchsync.revisions.catalog_groups import (
+    lines_done,
+    note_version,
+    take_changes,
+    take_commits,
+    take_groups,
+    version_taken,
+)
 from patchsync.revisions.catalog_mails import BATCH, MailRows
 from patchsync.revisions.linking import link
 from patchsync.store.container import MboxPatchwork
@@ -226,13 +234,27 @@ def _take_groups(
     if file.value("SELECT value FROM note WHERE name = ?", _GROUPS) == sources.groups:
         return
     on_progress("reading groups", 0, 1)
+    record = GroupsRecord(config)
+    changed = record.changed_since(version_taken(file))
+    if changed is not None:
+        take_changes(file, changed, record.version)
+    elif not _take_all_groups(config, file, sources):
+        return
+    take_commits(file, read_settings(config))
+    with file.transaction() as sql:
+        sql.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (_GROUPS, sources.groups))
+
+
+def _take_all_groups(config: Config, file: SqliteFile, sources: _Sources) -> bool:
+    """Have the groups as reading all of patch-groups finds them; returns whether they are."""
+    before = GroupsRecord(config).version
     done = lines_done(file)
     try:
         take_groups(file, Changes(config.patch_groups, done), done)
     except TryAgainLater:
         if sources.has_groups:
-            return  # It is being written.
+            return False  # It is being written.
         take_groups(file, None, done)
-    take_commits(file, read_settings(config))
-    with file.transaction() as sql:
-        sql.execute("INSERT OR REPLACE INTO note VALUES (?, ?)", (_GROUPS, sources.groups))
+    if before and GroupsRecord(config).version == before:
+        note_version(file, before)
+    return True

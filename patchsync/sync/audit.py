@@ -17,7 +17,7 @@ from patchsync.patchwork.client import Client
 from patchsync.patchwork.paging import LARGEST_PAGE, Answer, Page
 from patchsync.patchwork.rate_limit import RedisRateLimiter
 from patchsync.store.json_file import write_record
-from patchsync.sync.compare import SLACK, PageToFetch
+from patchsync.sync.compare import FEW, SLACK, PageToFetch
 from patchsync.sync.differences import (
     Differences,
     RememberingRemote,
@@ -127,8 +127,10 @@ def audit(
     """
     project.demand_not_halted()
     remote = RememberingRemote(client, project.key)
-    highest, count = remote.newest()
-    record = _to_go_on_with(last_audit(project), since, listed, highest or 0)
+    before = last_audit(project)
+    pages_before = before.all_pages if before else 0
+    highest, count = remote.newest(few=0 < pages_before * LARGEST_PAGE <= FEW)
+    record = _to_go_on_with(before, since, listed, highest or 0)
     if record is None:
         return Differences(ended=True, summary="audit: ended already")
     if count == 0 and not remote.exists():

@@ -11,6 +11,7 @@ here; the audit finds them.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Collection
 from dataclasses import dataclass
 from math import inf
 from typing import NamedTuple, Protocol
@@ -77,8 +78,13 @@ class Comparison:
     requests: int
 
 
-def compare(remote: Remote, known: IdSet, window: int) -> Comparison:
+def compare(
+    remote: Remote, known: IdSet, window: int, in_flight: Collection[Page] = ()
+) -> Comparison:
     """One round: where the two sides differ, as at most `window` (>= 1) pages to fetch.
+
+    `in_flight`: pages that are being fetched. What lies between the first and the last of them is
+    not looked at, for it changes now: a later round does, when they are stored.
 
     `known` is the round's own view and changes with what is seen. When the pages are fetched and
     what they showed is applied, the next round goes on, until one is in sync. Raises
@@ -88,7 +94,9 @@ def compare(remote: Remote, known: IdSet, window: int) -> Comparison:
     want: list[PageToFetch] = []
     in_sync = look.count == len(known) and look.highest == known.highest
     if not in_sync:
-        want = _new_at_the_end(look, window) or _bisect(look, window)
+        if not in_flight:
+            want = _new_at_the_end(look, window)
+        want = want or _bisect(look, window, in_flight)
     return Comparison(
         highest=look.highest,
         count=look.count,
@@ -184,11 +192,14 @@ class _Stretch(NamedTuple):
     high: float
 
 
-def _bisect(look: _Look, window: int) -> list[PageToFetch]:
+def _bisect(look: _Look, window: int, in_flight: Collection[Page]) -> list[PageToFetch]:
     """Halves the stretches that differ until each is one page, or wholly missing; newest first."""
     known, count = look.known, look.count
     grid = _Grid(count)
     stretches = [_Stretch(0, -inf, count, inf)]
+    # The positions that are left out: from, to before
+    flying = [page.positions(count) for page in in_flight] or [(0, 0)]
+    left_out = min(flying)[0], max(end for _, end in flying)
     # Where the highest is not ours, the end of ours is looked at first.
     first_divide = count // 2 if look.highest in known else len(known)
     want: list[PageToFetch] = []
@@ -196,12 +207,15 @@ def _bisect(look: _Look, window: int) -> list[PageToFetch]:
     while stretches and len(want) + listed_here < window:
         stretch = stretches.pop()
         begin, low, end, high = stretch
+        if left_out[0] <= begin and end <= left_out[1]:
+            continue
         ours = known.between(low, high)
         begins_alike = low == -inf or low in known
         ends_alike = end < count or look.highest in known
         if ours == end - begin and begins_alike and ends_alike:
             continue
         near = first_divide if end - begin == count else (begin + end) // 2
+        near = next((edge for edge in left_out[::-1] if begin < edge < end), near)
         border = grid.border_inside(begin, end, near)
         if ours and border is not None:
             divide = look.id_at(border)
@@ -213,7 +227,10 @@ def _bisect(look: _Look, window: int) -> list[PageToFetch]:
         wanted = [
             PageToFetch(page, _held(known, stretch, page.positions(count)))
             for page in grid.pages(begin, end)
+            if page not in in_flight
         ]
+        if not wanted:
+            continue
         if len(wanted[0].held) > HELD:  # most of them are gone, which this proves
             listed_here += 1
             look.see(wanted[0].page)

@@ -37,6 +37,8 @@ class Driver:
         self.known = 0
         self.count: int | None = None
         self.doing = "starting"
+        # Pages
+        self.in_flight = 0
         self.outcome: str | None = None
         self.agreed = False
         self._config = config
@@ -92,7 +94,7 @@ class Driver:
 
     def _follow(self, project: Project) -> None:
         round_, audit = records = _records(project)
-        in_flight = self._leases.in_flight()
+        self.in_flight = in_flight = self._leases.in_flight()
         ours = holdings(project)
         self.name, self.known = project.name, ours.known
         self.count = round_.count if round_ else None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from dataclasses import replace
 
 from patchsync.patchwork.client import Client
@@ -21,6 +22,16 @@ MOST_SECONDS = 10.0
 def lease_of(page: Page) -> str:
     """The name of the lease on a page in flight."""
     return f"page {page.page} of {page.per_page} by {page.order}"
+
+
+def leased_pages(leases: Iterable[str]) -> list[Page]:
+    """The pages in flight, by the names of all leases."""
+    found = (re.fullmatch(r"page ([0-9]+) of ([0-9]+) by (-?id)", lease) for lease in leases)
+    return [
+        Page("-id" if match[3] == "-id" else "id", int(match[2]), int(match[1]))
+        for match in found
+        if match
+    ]
 
 
 def fetch_page(

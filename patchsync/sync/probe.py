@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import UTC, datetime
 
 from patchsync.config import Config
 from patchsync.errors import PatchsyncError, StoreNotWritable
 from patchsync.patchwork.client import Client
+from patchsync.patchwork.paging import Page
 from patchsync.patchwork.rate_limit import RedisRateLimiter
 from patchsync.store.count_history import CountHistory, Counts
 from patchsync.store.json_file import write_record
@@ -23,7 +25,7 @@ from patchsync.sync.differences import (
     known_ids,
 )
 from patchsync.sync.projects import Project
-from patchsync.sync.records import RoundRecord
+from patchsync.sync.records import RoundRecord, last_round
 from patchsync.sync.request_count import keep_count
 
 log = logging.getLogger(__name__)
@@ -32,10 +34,29 @@ log = logging.getLogger(__name__)
 MOST_RETRIED = 20
 
 
+def may_begin(project: Project, config: Config, in_flight: int) -> bool:
+    """Whether a round is due while so many things are in flight.
+
+    One that asked for as much as it may has more to ask for, so that the next one begins when half
+    of that is stored: no fetch worker waits for the last page of a window.
+    """
+    if not in_flight:
+        return True
+    before = last_round(project)
+    full = before is not None and before.pages >= config.fleet.window
+    return full and in_flight <= config.fleet.window // 2
+
+
 def probe(
-    project: Project, config: Config, client: Client, limiter: RedisRateLimiter
+    project: Project,
+    config: Config,
+    client: Client,
+    limiter: RedisRateLimiter,
+    in_flight: Collection[Page] = (),
 ) -> Differences:
     """Compare a project with the store (`sync.compare`), and keep the record.
+
+    `in_flight`: pages of it that are being fetched.
 
     Raises:
         GiveUp: the project is halted.
@@ -49,7 +70,8 @@ def probe(
     remote = RememberingRemote(client, project.key)
     with project.open() as container:
         known, coming = known_ids(project, container)
-        comparison = compare(remote, known, config.fleet.window)
+        window = max(1, config.fleet.window - len(in_flight))
+        comparison = compare(remote, known, window, in_flight)
         demand_same_messages(project, container, remote)
         seen = remote.evidence(comparison.gone, comparison.back)
         retry = due(container.quarantined().values(), datetime.now(UTC))[:MOST_RETRIED]
@@ -59,7 +81,7 @@ def probe(
         count=comparison.count,
         known=comparison.known,
         in_sync=comparison.in_sync and not coming,
-        pages=len(comparison.want),
+        pages=len(comparison.want) + len(in_flight),
         requests=comparison.requests,
     )
     write_record(project.paths, project.paths.round, asdict(record))

@@ -24,7 +24,7 @@ class RoundRecord:
     # How many we know: stored or quarantined, and not gone
     known: int
     in_sync: bool
-    # Pages that differ, in one window
+    # Pages that differ, in one window, with those that were in flight
     pages: int
     # Requests of the comparison
     requests: int

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from patchsync.patchwork.client import Client
 from patchsync.sync.projects import synced_project
 from tests.support.inprocess import Workers
 from tests.support.installation import Installation
@@ -26,6 +27,25 @@ def test_from_nothing(installation: Installation) -> None:
         assert status["ours"]["stored"] == status["server_count"]
         assert status["ours"]["highest"] == status["server_highest"]
         assert status["last_audit"] is not None
+
+
+def test_once_it_is_known_to_be_small(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A project is asked for its numbers as a small one, by rounds and by audits."""
+    asked: list[bool] = []
+    newest = Client.newest
+
+    def listening(client: Client, key: str, *, few: bool = False) -> tuple[int | None, int]:
+        asked.append(few)
+        return newest(client, key, few=few)
+
+    monkeypatch.setattr(Client, "newest", listening)
+    installation.sync()
+    assert not asked[0]
+    asked.clear()
+    installation.sync()
+    assert asked == [True] * 4, "a round and an audit for each of both projects"
 
 
 def test_what_changes_between_two_syncs(installation: Installation) -> None:

@@ -156,7 +156,7 @@ class InProcessFleet:
     def __exit__(self, *_: object) -> None:
         self.kill()
 
-    def ensure_redis(self) -> bool:
+    def ensure_redis(self, meanwhile: Iterable[str] = ()) -> bool:
         """Raises GiveUp where Redis does not answer."""
         trouble = redis_trouble(self._config)
         if trouble:

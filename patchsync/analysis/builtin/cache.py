@@ -236,6 +236,10 @@ class PatchCache(SqliteFile):
         query = f"{_PATCH} WHERE number > ? ORDER BY number LIMIT ?"
         return [_cached(*row) for row in self.rows(query, number, most)]
 
+    def highest_number(self) -> int:
+        """The number of the patch that came last; 0: there is none."""
+        return int(self.value("SELECT max(number) FROM patch") or 0)
+
     def count_after(self, number: int) -> int:
         """How many patches come behind a number."""
         return int(self.value("SELECT count(*) FROM patch WHERE number > ?", number))

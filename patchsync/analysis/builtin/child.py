@@ -6,7 +6,9 @@ child ended, and with which mail in hand.
 
 The child is a fork: it costs milliseconds, where a new interpreter takes a third of a second to
 load what it needs. It goes on in this module, and touches nothing that another thread of the parent
-may have held at that moment.
+may have held at that moment. Where there is much to do it has children of its own, one for each
+processor (`InHand.side_by_side`); a mail ends only the one that works on it, and the update then
+goes on without it in a new child.
 """
 
 from __future__ import annotations
@@ -17,13 +19,15 @@ import resource
 import signal
 import struct
 import sys
+import time
 import traceback
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from mmap import PAGESIZE, mmap
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, TypeVar
 
@@ -31,6 +35,7 @@ from patchsync.analysis.diff import FilterdiffTooSlow
 from patchsync.analysis.engine import OnProgress
 from patchsync.errors import PatchsyncError, TryAgainLater
 from patchsync.fleet.parent_death import end_with_parent
+from patchsync.fleet.processors import processors
 
 # A mail of 10 MiB takes two seconds to read, a pair of the longest texts three to compare.
 CPU_SECONDS = 30.0
@@ -45,7 +50,12 @@ _HEAD = struct.Struct("=QI")  # how often something was taken in hand; the lengt
 _LONGEST_NAME = (PAGESIZE - _HEAD.size) // 4  # characters; the store has none of over 998 bytes
 # By these somebody ends a process who means no mail: a service that is stopped, a machine
 _STOPS = frozenset({signal.SIGTERM, signal.SIGHUP, signal.SIGINT})
+# What a child sends: its result, how far it is, that a task is done, or why it ends
+_RESULT, _PROGRESS, _DONE, _ERROR = "result", "progress", "done", "error"
+# Tasks that a process has before it: it need not wait for the next one.
+_AHEAD = 2
 _Result = TypeVar("_Result")
+_Task = TypeVar("_Task")
 
 
 class InHand(Protocol):
@@ -57,6 +67,16 @@ class InHand(Protocol):
 
     def put_down(self) -> None:
         """None is: what follows takes the time that it takes."""
+        ...
+
+    def side_by_side(
+        self, work: Callable[[_Task, InHand], Iterable[_Result]], tasks: Iterable[_Task]
+    ) -> AbstractContextManager[Iterator[_Result]]:
+        """What `work` yields for each of the tasks, in processes of their own, in any order.
+
+        Each has the same bounds, and tells what it has in hand by the second argument. They are
+        started when the context is entered, and dead when it is left. Raises as `run_in_child`.
+        """
         ...
 
 
@@ -74,15 +94,24 @@ class NothingInHand:
     def put_down(self) -> None:
         """There is none."""
 
+    def side_by_side(
+        self, work: Callable[[_Task, InHand], Iterable[_Result]], tasks: Iterable[_Task]
+    ) -> AbstractContextManager[Iterator[_Result]]:
+        """Raises NeedsChild."""
+        raise NeedsChild
+
 
 class Failed(Exception):
     """What a mail did to the process that worked on it."""
 
     def __init__(self, name: str, reason: str) -> None:
         """`name`: of the mail or commit."""
-        super().__init__(f"{name}: {reason}")
+        super().__init__(name, reason)
         self.name = name
         self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.reason}"
 
 
 def run_in_child(work: Callable[[InHand, OnProgress], _Result], on_progress: OnProgress) -> _Result:
@@ -96,33 +125,21 @@ def run_in_child(work: Callable[[InHand, OnProgress], _Result], on_progress: OnP
         TryAgainLater: the child was killed with none in hand, or was told to end.
         Exception: what else `work` or `on_progress` raised.
     """
-    in_hand = _InHand()
-    ours, theirs = Pipe(duplex=False)
-    parent, pid = os.getpid(), 0
+    progress: tuple[str, int, int] | None = None
+    child = _Child()
     try:
-        with warnings.catch_warnings():
-            # From Python 3.12 on, where there are threads; see the module.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            pid = os.fork()
-        if pid == 0:
-            _be_child(work, in_hand, theirs, parent)
-        with ours:
-            theirs.close()
-            done = _wait_for_result(ours, in_hand, on_progress)
+        child.start(partial(_work_at_once, work))
+        while True:
+            if wait([child.pipe], _LOOK_SECONDS):
+                kind, told = child.receive()
+                if kind == _RESULT:
+                    return told  # type: ignore[no-any-return]
+                progress = told
+            child.look()
+            if progress is not None:
+                on_progress(*progress)
     finally:
-        status = _end(pid) if pid else 0
-    name = in_hand.name
-    if done is None:
-        if not name or (os.WIFSIGNALED(status) and os.WTERMSIG(status) in _STOPS):
-            raise TryAgainLater(f"the analysis' process ended before its end: {_how(status)}")
-        raise Failed(name, _how(status))
-    result, error = done
-    if error is None:
-        return result  # type: ignore[no-any-return]
-    ours_to_tell = isinstance(error, PatchsyncError) and not isinstance(error, FilterdiffTooSlow)
-    if ours_to_tell or not name:
-        raise error
-    raise Failed(name, _told(error)) from error
+        child.end()
 
 
 class _InHand:
@@ -146,6 +163,20 @@ class _InHand:
         signal.setitimer(signal.ITIMER_PROF, 0)
         self._write(b"")
 
+    @contextmanager
+    def side_by_side(
+        self, work: Callable[[_Task, InHand], Iterable[_Result]], tasks: Iterable[_Task]
+    ) -> Iterator[Iterator[_Result]]:
+        """See `InHand`."""
+        children = [_Child() for _ in range(processors())]
+        try:
+            for child in children:
+                child.start(partial(_work_on_tasks, work))
+            yield _results(children, iter(tasks))
+        finally:
+            for child in children:
+                child.end()
+
     def _write(self, name: bytes) -> None:
         # Whoever reads between these two finds none in hand.
         _HEAD.pack_into(self._shared, 0, self.taken + 1, 0)
@@ -166,44 +197,107 @@ class _InHand:
         return name.decode("utf-8", "surrogatepass")
 
 
-def _wait_for_result(
-    pipe: Connection, in_hand: _InHand, on_progress: OnProgress
-) -> tuple[Any, BaseException | None] | None:
-    """What the child sends at its end: a result, or an error; None where it ended without.
+class _Child:
+    """A forked process, as its parent sees it."""
 
-    Raises Failed where it waits for too long with a mail in hand.
-    """
-    progress: tuple[str, int, int] | None = None
-    taken, waited = in_hand.taken, 0
-    with suppress(EOFError):
-        while True:
-            if pipe.poll(_LOOK_SECONDS):
-                told, done = pipe.recv()
-                if told is None:
-                    return done  # type: ignore[no-any-return]
-                progress = told
-            if in_hand.taken != taken:
-                taken, waited = in_hand.taken, 0
-            elif name := in_hand.name:
-                # Looks are counted, not seconds: this process may have been stopped for a while.
-                waited += 1
-                if waited * _LOOK_SECONDS > WAITING_SECONDS:
-                    raise Failed(name, f"it waited for more than {WAITING_SECONDS:g} s")
-            if progress is not None:
-                on_progress(*progress)
-    return None
+    def __init__(self) -> None:
+        """It is not started yet."""
+        self.in_hand = _InHand()
+        self._pid = 0
+        self._status: int | None = None
+        self._taken, self._waited, self._looked = 0, 0, time.monotonic()
+
+    def start(self, work: Callable[[_InHand, Connection], None]) -> None:
+        """Have it do this."""
+        # Not before: who is forked in between would hold its end open when it has died.
+        self.pipe, theirs = Pipe()
+        parent = os.getpid()
+        with warnings.catch_warnings():
+            # From Python 3.12 on, where there are threads; see the module.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self._pid = os.fork()
+        if self._pid == 0:
+            _be_child(work, self.in_hand, theirs, parent)
+        theirs.close()
+
+    def receive(self) -> tuple[str, Any]:
+        """What it sends next: of which kind it is, and that.
+
+        Raises Failed, TryAgainLater, or the error that it sends: see `run_in_child`.
+        """
+        try:
+            kind, told = self.pipe.recv()
+        except (EOFError, OSError):
+            self.end()
+            status, name = self._status or 0, self.in_hand.name
+            if not name or (os.WIFSIGNALED(status) and os.WTERMSIG(status) in _STOPS):
+                raise TryAgainLater(
+                    f"the analysis' process ended before its end: {_how(status)}"
+                ) from None
+            raise Failed(name, _how(status)) from None
+        if kind != _ERROR:
+            return kind, told
+        if isinstance(told, Failed):  # It was in a child of this one.
+            raise told
+        name = self.in_hand.name
+        ours_to_tell = isinstance(told, PatchsyncError) and not isinstance(told, FilterdiffTooSlow)
+        if ours_to_tell or not name:
+            raise told
+        raise Failed(name, _told(told)) from told
+
+    def look(self) -> None:
+        """Raises Failed where it waits for too long with a mail in hand; to be called often."""
+        # Looks are counted, not seconds: this process may have been stopped for a while.
+        if time.monotonic() - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = time.monotonic()
+        if self.in_hand.taken != self._taken:
+            self._taken, self._waited = self.in_hand.taken, 0
+        elif name := self.in_hand.name:
+            self._waited += 1
+            if self._waited * _LOOK_SECONDS > WAITING_SECONDS:
+                raise Failed(name, f"it waited for more than {WAITING_SECONDS:g} s")
+
+    def end(self) -> None:
+        """End it, with all that it started; one that has ended stays so."""
+        if not self._pid or self._status is not None:
+            return
+        ended, status = os.waitpid(self._pid, os.WNOHANG)
+        if not ended:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # It may have no group of its own yet.
+                os.kill(self._pid, signal.SIGKILL)
+            _, status = os.waitpid(self._pid, 0)
+        self._status = status
+        self.pipe.close()
 
 
-def _end(pid: int) -> int:
-    """End the child, with all that it started, and return its wait status."""
-    ended, status = os.waitpid(pid, os.WNOHANG)
-    if not ended:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
-        with suppress(ProcessLookupError):  # It may have no group of its own yet.
-            os.kill(pid, signal.SIGKILL)
-        _, status = os.waitpid(pid, 0)
-    return status
+def _results(children: list[_Child], tasks: Iterator[_Task]) -> Iterator[Any]:
+    """What children yield that `_work_on_tasks`, as it comes."""
+    of_pipe = {child.pipe: child for child in children}
+    waiting = 0
+    for child in children * _AHEAD:
+        waiting += _send_task(child, tasks)
+    while waiting:
+        for pipe in wait(list(of_pipe), _LOOK_SECONDS):
+            child = of_pipe[pipe]  # type: ignore[index]
+            kind, told = child.receive()
+            if kind == _RESULT:
+                yield told
+            else:
+                waiting += _send_task(child, tasks) - 1
+        for child in children:
+            child.look()
+
+
+def _send_task(child: _Child, tasks: Iterator[_Task]) -> int:
+    """Send a child the next task; returns how many that were."""
+    for task in tasks:
+        with suppress(OSError):  # It has ended: why is told when its last message is read.
+            child.pipe.send(task)
+        return 1
+    return 0
 
 
 def _how(status: int) -> str:
@@ -237,9 +331,9 @@ def _limit_memory() -> None:
 
 
 def _be_child(
-    work: Callable[[InHand, OnProgress], object], in_hand: _InHand, pipe: Connection, parent: int
+    work: Callable[[_InHand, Connection], None], in_hand: _InHand, pipe: Connection, parent: int
 ) -> NoReturn:
-    """Do the work, send its result, and end, without what the parent does at its own end."""
+    """Do the work, and end, without what the parent does at its own end."""
     try:
         os.setsid()  # with a group of its own, and without the terminal's Ctrl-C
         for number in (*_STOPS, signal.SIGPROF):
@@ -247,22 +341,31 @@ def _be_child(
         end_with_parent()
         if os.getppid() == parent:
             gc.freeze()  # What is the parent's is not ours to close.
-            pipe.send(_outcome(work, in_hand, pipe))
+            try:
+                work(in_hand, pipe)
+            except Exception as error:
+                if not isinstance(error, PatchsyncError | Failed):
+                    error.add_note(traceback.format_exc())
+                pipe.send((_ERROR, error))
     except BaseException:
         traceback.print_exc(file=sys.__stderr__)
     finally:
         os._exit(1)
 
 
-def _outcome(
+def _work_at_once(
     work: Callable[[InHand, OnProgress], object], in_hand: _InHand, pipe: Connection
-) -> tuple[None, tuple[object, BaseException | None]]:
+) -> None:
     def on_progress(what: str, done: int, of: int) -> None:
-        pipe.send(((what, done, of), None))
+        pipe.send((_PROGRESS, (what, done, of)))
 
-    try:
-        return None, (work(in_hand, on_progress), None)
-    except Exception as error:
-        if not isinstance(error, PatchsyncError):
-            error.add_note(traceback.format_exc())
-        return None, (None, error)
+    pipe.send((_RESULT, work(in_hand, on_progress)))
+
+
+def _work_on_tasks(
+    work: Callable[[Any, InHand], Iterable[object]], in_hand: _InHand, pipe: Connection
+) -> None:
+    while True:
+        for result in work(pipe.recv(), in_hand):
+            pipe.send((_RESULT, result))
+        pipe.send((_DONE, None))

@@ -23,8 +23,8 @@ from patchsync.analysis.rating import (
 from patchsync.analysis.settings import Thresholds
 from patchsync.analysis.upper_bound import finds_all, may_reach, most_alike, most_alike_diffs
 
-# Of messages and shapes that are held in memory, in bytes; and what a file or hunk takes beside
-# its text
+# Of messages and shapes that are held in memory, in bytes, by all processes together; and what a
+# file or hunk takes beside its text
 _MOST_HELD = 500_000_000
 _PART_BYTES = 300
 # A little more than the half per cent that rounding adds to a score at most
@@ -34,9 +34,11 @@ _ROUNDED = 0.51
 class Comparer:
     """Looks for patches that are alike by the thresholds, among those of a cache."""
 
-    def __init__(self, cache: PatchCache, thresholds: Thresholds) -> None:
+    def __init__(self, cache: PatchCache, thresholds: Thresholds, *, share: int = 1) -> None:
+        """`share`: so many others, this one too, hold texts at the same time."""
         self._cache = cache
         self._thresholds = thresholds
+        self._share = share
         self._file_names = _FileNames(cache, thresholds.filename)
         self._messages: dict[int, str] = {}
         self._shapes: dict[int, Shape] = {}
@@ -150,7 +152,7 @@ class Comparer:
         return self._shapes[number]
 
     def _make_room(self) -> None:
-        if self._held > _MOST_HELD:
+        if self._held > _MOST_HELD // self._share:
             self._messages.clear()
             self._shapes.clear()
             self._held = 0

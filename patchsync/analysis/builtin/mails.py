@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from patchsync.analysis.builtin.cache import COMMIT_SECONDS, UNREAD, PatchCache
+from patchsync.analysis.builtin.cache import UNREAD, PatchCache
 from patchsync.analysis.builtin.child import InHand
-from patchsync.analysis.builtin.kept import kept
+from patchsync.analysis.builtin.kept import KeptPatch, kept
+from patchsync.analysis.builtin.reading import read_all
 from patchsync.analysis.engine import OnProgress
 from patchsync.analysis.groups import read_content
 from patchsync.analysis.mail import NotReadHere, parse_mail
@@ -111,14 +111,27 @@ class Mails:
         else:
             names = {entry.message_id for new in news.values() for entry in new.entries}
             names |= cache.unread()
-            new_mails = {name: self._mail(name) for name in names if _counts(name, invalid)}
+            mails = {name: self._mail(name) for name in names if _counts(name, invalid)}
+            new_mails = {
+                name: mail
+                for name, mail in mails.items()
+                if mail.in_window and cache.source_of(name) != mail.source
+            }
         order = sorted(new_mails, key=self._tried.__contains__)
-        read = _read(cache, new_mails, order, in_hand, on_progress)
+        read_all(
+            "reading mails",
+            order,
+            lambda name: _read(new_mails[name]),
+            lambda name, was_read: _keep(cache, name, new_mails[name].source, was_read),
+            cache,
+            in_hand,
+            on_progress,
+        )
         with cache.transaction():
             cache.set_note(_SCOPE, scope)
             for name, new in news.items():
                 cache.set_note(f"index {name}", new.mark)
-        return read
+        return len(order)
 
     def patch(self, message_id: str) -> Patch:
         """The patch in a mail.
@@ -174,42 +187,29 @@ def _counts(name: str, invalid: frozenset[str]) -> bool:
     return name.startswith("<") and "=>" not in name and name not in invalid
 
 
-def _read(
-    cache: PatchCache,
-    mails: Mapping[str, _Mail],
-    order: Sequence[str],
-    in_hand: InHand,
-    on_progress: OnProgress,
-) -> int:
-    """Have these mails in the cache as they are now; returns how many were read for that."""
-    at = read = 0
-    while at < len(order):
-        until = time.monotonic() + COMMIT_SECONDS
-        with cache.transaction():
-            while at < len(order):
-                read += _read_one(cache, order[at], mails[order[at]], in_hand)
-                at += 1
-                if time.monotonic() > until:
-                    break
-        on_progress("reading mails", read, len(order))
-    return read
+class _NoPatch(NamedTuple):
+    """A mail that is no patch, or cannot be read now: see `PatchCache.add_not_a_patch`."""
+
+    source: str
+    reason: str
 
 
-def _read_one(cache: PatchCache, name: str, mail: _Mail, in_hand: InHand) -> bool:
-    """Have a mail in the cache as it is now; returns whether it was read for that."""
-    if not mail.in_window or cache.source_of(name) == mail.source:
-        return False
-    in_hand.take(name)
-    cache.remove([name])
+def _read(mail: _Mail) -> KeptPatch | _NoPatch:
+    """What is kept of a mail as it is now."""
     try:
-        patch = mail.parse()
+        return kept(mail.parse())
     except OSError as error:
-        cache.add_not_a_patch(name, UNREAD, f"{error.filename}: {error.strerror}")
+        return _NoPatch(UNREAD, f"{error.filename}: {error.strerror}")
     except NotReadHere as reason:
-        cache.add_not_a_patch(name, UNREAD, str(reason))
+        return _NoPatch(UNREAD, str(reason))
     except NotAPatch as reason:
-        cache.add_not_a_patch(name, mail.source, str(reason))
+        return _NoPatch(mail.source, str(reason))
+
+
+def _keep(cache: PatchCache, name: str, source: str, was_read: KeptPatch | _NoPatch) -> None:
+    """Have a mail in the cache as it was read."""
+    cache.remove([name])
+    if isinstance(was_read, _NoPatch):
+        cache.add_not_a_patch(name, *was_read)
     else:
-        cache.add(name, mail.source, kept(patch))
-    in_hand.put_down()
-    return True
+        cache.add(name, source, was_read)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import time
 
-from patchsync.analysis.builtin.cache import COMMIT_SECONDS, PatchCache
+from patchsync.analysis.builtin.cache import PatchCache
 from patchsync.analysis.builtin.child import InHand
-from patchsync.analysis.builtin.kept import kept
+from patchsync.analysis.builtin.kept import KeptPatch, kept
+from patchsync.analysis.builtin.reading import read_all
 from patchsync.analysis.engine import OnProgress
 from patchsync.analysis.false_positives import is_commit
 from patchsync.analysis.patch import NotAPatch
@@ -63,22 +63,29 @@ def read_new_commits(
     if commits.complete:
         cache.remove(known.difference(wanted))
     new = [commit for commit in wanted if commit not in known]
-    read = 0
-    while read < len(new):
-        until = time.monotonic() + COMMIT_SECONDS
-        with cache.transaction():
-            while read < len(new):
-                in_hand.take(new[read])
-                try:
-                    patch = read_commit(repository, new[read])
-                except NotAPatch:
-                    cache.add_empty_commit(new[read])
-                else:
-                    cache.add(new[read], "", kept(patch), is_commit=True)
-                in_hand.put_down()
-                read += 1
-                if time.monotonic() > until:
-                    break
-        on_progress("reading commits", read, len(new))
+
+    def read(commit: str) -> KeptPatch | None:
+        try:
+            return kept(read_commit(repository, commit))
+        except NotAPatch:
+            return None
+
+    read_all(
+        "reading commits",
+        new,
+        read,
+        lambda name, patch: _keep(cache, name, patch),
+        cache,
+        in_hand,
+        on_progress,
+    )
     cache.set_note(_NOTE, f"{now} {left_out}")
-    return read
+    return len(new)
+
+
+def _keep(cache: PatchCache, commit: str, patch: KeptPatch | None) -> None:
+    """Have a commit in the cache; None: nothing can be compared with it."""
+    if patch is None:
+        cache.add_empty_commit(commit)
+    else:
+        cache.add(commit, "", patch, is_commit=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
+from typing import Any
 
 from patchsync.analysis.builtin.cache import PatchCache
 from patchsync.analysis.builtin.child import InHand
@@ -101,6 +103,13 @@ class InHandHere:
 
     def put_down(self) -> None:
         """It takes what it takes."""
+
+    @contextmanager
+    def side_by_side(
+        self, work: Callable[[Any, InHand], Iterable[Any]], tasks: Iterable[Any]
+    ) -> Iterator[Iterator[Any]]:
+        """One after the other."""
+        yield (result for task in tasks for result in work(task, self))
 
 
 def run_here(work: Callable[[InHand, OnProgress], object], on_progress: OnProgress) -> object:

@@ -218,7 +218,7 @@ def test_stopped_while_commits_are_read(
     store: Store, upstream: Upstream, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
     """And the branch is rewound meanwhile to where it was: nothing of it is left."""
-    monkeypatch.setattr("patchsync.analysis.builtin.upstream.COMMIT_SECONDS", -1)
+    monkeypatch.setattr("patchsync.analysis.builtin.reading.COMMIT_SECONDS", -1)
     monkeypatch.setattr("patchsync.analysis.builtin.engine.run_in_child", run_here)
     store.put(version(1), version(2, topic=1))
     before = upstream.commit(1)

@@ -14,7 +14,7 @@ from types import FrameType
 import pytest
 from analysis_fakes import Store, mail, name, run_here, version
 
-from patchsync.analysis.builtin import child, comparing, linking, mails
+from patchsync.analysis.builtin import child, comparing, linking, mails, pairs, reading
 from patchsync.analysis.builtin.cache import CachedPatch, PatchCache
 from patchsync.analysis.engine import OnProgress, Stopped
 from patchsync.analysis.explain import explain
@@ -174,7 +174,7 @@ def test_what_was_done_is_not_done_again(
     store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, patient: None
 ) -> None:
     """Whatever ends the process: all but the last seconds is kept."""
-    monkeypatch.setattr(mails, "COMMIT_SECONDS", -1)
+    monkeypatch.setattr(reading, "COMMIT_SECONDS", -1)
     read = tmp_path / "read"
 
     def parse(raws: Sequence[bytes]) -> Patch:
@@ -276,7 +276,7 @@ def test_a_limit_of_the_task_is_not_the_mails_fault(
         time.sleep(600)
 
     hostile_does(monkeypatch, sleep)
-    monkeypatch.setattr(mails, "COMMIT_SECONDS", -1)
+    monkeypatch.setattr(reading, "COMMIT_SECONDS", -1)
 
     def over(number: int, frame: FrameType | None) -> None:
         raise Limit
@@ -370,7 +370,8 @@ def test_a_patch_with_many_candidates_is_compared_bit_by_bit(
 ) -> None:
     """Stopped after any of them, the next update goes on there."""
     monkeypatch.setattr("patchsync.analysis.builtin.engine.run_in_child", run_here)
-    monkeypatch.setattr(linking, "COMMIT_SECONDS", -1)
+    for module in (linking, pairs):
+        monkeypatch.setattr(module, "COMMIT_SECONDS", -1)
     store.put(*(version(number, changed=range(number % 5)) for number in range(5, 12)))
     compared = []
     really = comparing.reaches
@@ -390,7 +391,7 @@ def test_a_patch_with_many_candidates_is_compared_bit_by_bit(
             store.update(on_progress)
         except Stopped:
             updates += 1
-    pairs = len(compared)
-    assert updates > pairs > 20
+    number = len(compared)
+    assert updates > number > 20
     assert store.text == store.from_scratch()
-    assert len(compared) == 2 * pairs
+    assert len(compared) == 2 * number

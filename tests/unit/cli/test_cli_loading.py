@@ -154,3 +154,21 @@ def test_the_help_names_the_file_that_is_read() -> None:
 
     help_text = main.params[0].to_info_dict()["help"]
     assert f"${FILE_VARIABLE}, else {DEFAULT_FILE}" in help_text
+
+
+def test_who_loads_nothing_keeps_no_garbage() -> None:
+    """Only what is loaded is left out of the search for garbage, which goes on afterwards."""
+    program = """
+import gc
+from patchsync.cli.loading import without_garbage
+for module in ("colorsys", "colorsys"):
+    before = gc.get_freeze_count()
+    with without_garbage():
+        assert not gc.isenabled()
+        __import__(module)
+    print(gc.get_freeze_count() > before, gc.isenabled())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "True True\nFalse True\n"

@@ -49,6 +49,11 @@ class ModelServer:
     def newest(self, *, few: bool = False) -> tuple[int | None, int]:
         self.small_requests += 1
         count = self._count()
+        if few and (last := self._slice(Page("id", 1, max(count, 1)), count)):
+            return last[0], count
+        if few:  # The list got shorter in between.
+            self.small_requests += 1
+            count = self._count()
         ids = self._slice(Page("-id", 1, 1), count)
         return (ids[0], count) if ids else (None, 0)
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from random import Random
 
 import pytest
-from model_server import Found, ModelServer, ModelStore, compare, fetch, numbered, sync
+from model_server import Found, ModelServer, ModelStore, audit, compare, fetch, numbered, sync
 
 from patchsync.errors import UnknownProject
 from patchsync.patchwork.paging import LARGEST_PAGE, Page
 from patchsync.sync import compare as comparison
+from patchsync.sync.compare import PageToFetch
 from patchsync.sync.id_set import IdSet
 
 # What a round asks for
@@ -414,3 +415,49 @@ def test_ten_thousand_new_in_a_million_are_their_pages_and_three_requests() -> N
 
     assert len(store.held) == 1_000_000
     assert (server.small_requests, server.pages) == (2 + 1, 41)
+
+
+def test_a_backlog_goes_on_while_pages_are_in_flight() -> None:
+    """What lies below them is asked for, in few requests, and nothing of them again."""
+    server, store = ModelServer(numbered(10_000)), ModelStore()
+    first = compare(server, store, 8).want
+    # Stored in another order than they were asked for
+    for want in (first[0], first[1], first[3], first[5]):
+        store.apply(fetch(server, want))
+    in_flight = [first[place].page for place in (2, 4, 6, 7)]
+    before = server.small_requests
+    outcome = comparison.compare(server, store.known(), 4, in_flight)
+    assert [want.page for want in outcome.want] == [
+        Page("-id", LARGEST_PAGE, number) for number in (9, 10, 11, 12)
+    ]
+    assert server.small_requests - before <= 4
+    assert not outcome.in_sync
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_pages_that_come_late_and_in_any_order(seed: int) -> None:
+    """Rounds beside pages in flight, on a server that changes, end as rounds alone do."""
+    chance = Random(seed)
+    server = ModelServer(chance.sample(range(1, 6000), 3000))
+    store = ModelStore(set(chance.sample(server.ids, chance.choice([0, 500, 2900]))))
+    window, flying = 6, list[PageToFetch]()
+    for number in range(400):
+        if number < 20 and chance.random() < 0.5:
+            change = chance.randint(1, 7000)
+            (server.remove if change in server.ids else server.add)(change)
+        if not flying or len(flying) <= window // 2:
+            pages = [want.page for want in flying]
+            outcome = comparison.compare(server, store.known(), window - len(flying), pages)
+            store.apply_round(outcome)
+            assert not {want.page for want in outcome.want} & set(pages)
+            flying += outcome.want
+            if outcome.in_sync and not flying:
+                break
+        chance.shuffle(flying)
+        for _ in range(min(len(flying), chance.randint(0, 3))):
+            store.apply(fetch(server, flying.pop()))
+    else:
+        raise AssertionError("it does not end")
+    audit(server, store)
+    sync(server, store)
+    assert store.held - store.gone == set(server.ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
@@ -16,8 +17,10 @@ from patchsync.fleet.backpressure import FIRST, LATER
 from patchsync.fleet.leases import Leases
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.paging import Page
+from patchsync.sync import probe
 from patchsync.sync.compare import PageToFetch
 from patchsync.sync.differences import Differences
+from patchsync.sync.fetch import lease_of
 from patchsync.sync.projects import synced_project
 from patchsync.sync.request_count import keep_count
 from standin.process import StandinProcess
@@ -103,6 +106,44 @@ def test_while_a_round_is_under_way_nothing_is_asked(
     deliver("fetch.audit", "sample")
     assert workers.sent == []
     assert asked(patchwork) == before
+
+
+@pytest.mark.parametrize(
+    ("before", "left", "goes_on"), [(0, 0, True), (0, -3, True), (0, 1, False), (-1, 0, False)]
+)
+def test_a_backlog_does_not_wait_for_its_last_page(
+    config: Config,
+    leases: Leases,
+    workers: Workers,
+    monkeypatch: pytest.MonkeyPatch,
+    before: int,
+    left: int,
+    goes_on: bool,
+) -> None:
+    """Where a round asked for as much as it may, the next one begins when half is stored."""
+    asked: list[tuple[int, list[Page]]] = []
+    real = probe.compare
+
+    def compare(*args: Any) -> Any:
+        asked.append(args[2:])
+        return real(*args)
+
+    monkeypatch.setattr(probe, "compare", compare)
+    deliver("fetch.probe", "sample")
+    paths = synced_project(config, "sample").paths
+    record = json.loads(paths.round.read_bytes())
+    window = config.fleet.window
+    paths.round.write_text(json.dumps(record | {"pages": window + before}))
+    for lease in leases.names():
+        leases.release(lease)
+    asked.clear()
+    pages = [Page("-id", 250, number) for number in range(1, window // 2 + left + 1)]
+    for page in pages:
+        leases.take(lease_of(page))
+    deliver("fetch.probe", "sample")
+    assert [(most, set(pages)) for most, pages in asked] == (
+        [(window - len(pages), set(pages))] if goes_on else []
+    )
 
 
 @pytest.mark.parametrize("task", ["probe", "audit"])
@@ -230,7 +271,7 @@ def test_without_redis_it_is_left_to_the_next_one(
     def gone(*_: object) -> int:
         raise redis.ConnectionError("nobody is there")
 
-    monkeypatch.setattr(Leases, "in_flight", gone)
+    monkeypatch.setattr(Leases, "names", gone)
     with pytest.raises(TryAgainLater, match="does not serve us: nobody is there"):
         deliver("fetch.probe", "sample")
     assert workers.sent == []

@@ -87,6 +87,16 @@ def test_while_other_pages_are_in_flight_no_round_follows(
     assert leases.in_flight() == 1
 
 
+def test_when_half_of_a_window_is_stored_a_round_follows(
+    delivered: list[Sent], config: Config, leases: Leases, workers: Workers
+) -> None:
+    """Which asks for more, where there is more."""
+    for number in range(config.fleet.window // 2):
+        leases.take(f"another page {number}")
+    deliver("index.index_mails", *delivered[-1].args)
+    assert [sent.task for sent in workers.sent] == ["fetch.probe", "analyse.update"]
+
+
 def test_who_finds_another_writer_comes_again(
     delivered: list[Sent], busy: Any, installation: Installation, leases: Leases, workers: Workers
 ) -> None:
