@@ -124,16 +124,32 @@ class Edit:
             look.size + sum(len(line) if new else -len(line) for _, line, new in self._changes[at])
             for at, look in enumerate(self._looks)
         ]
-        [changed, *others] = [at for at, changes in self._changes.items() if changes]
+        self._demand(looks_of(self._path) == self._looks)
+        changed = [at for at, changes in self._changes.items() if changes]
         is_whole = self._looks[0].name == self._path.name
         most = limit if is_whole else min(limit, 2 * PART_SIZE)
-        if others or not 0 < sizes[changed] <= most or is_whole == (sum(sizes) > limit):
-            content = b"".join(piece for part in range(len(sizes)) for piece in self._pieces(part))
-            return write_content(self._path, content, limit)
-        look = _replace(self._file(changed), self._pieces(changed))
-        with storing(self._path):
-            sync_folder(self._path.parent)
-        return _all([*self._looks[:changed], look, *self._looks[changed + 1 :]])
+        if is_whole == (sum(sizes) > limit) or not all(0 < sizes[at] <= most for at in changed):
+            return write_content(self._path, b"".join(self._all_pieces()), limit)
+        folder = self._path.parent
+        if len(changed) > 1:
+            _replace(self._path, self._all_pieces())
+            with storing(folder):
+                # From here on it counts, until all of the parts are there.
+                sync_folder(folder)
+        looks: list[Look | None] = list(self._looks)
+        for part in changed:
+            looks[part] = _replace(self._file(part), self._pieces(part))
+        with storing(folder):
+            sync_folder(folder)
+            if len(changed) > 1:
+                self._path.unlink()
+                sync_folder(folder)
+        return _all(looks)
+
+    def _all_pieces(self) -> Iterator[bytes]:
+        """The new content."""
+        for part in range(len(self._looks)):
+            yield from self._pieces(part)
 
     def _file(self, part: int) -> Path:
         return self._path.with_name(self._looks[part].name)
@@ -150,7 +166,8 @@ class Edit:
                 else:
                     at += len(line)
             yield from self._copied(file.fileno(), at, self._looks[part].size)
-        self._demand(looks_of(self._path) == self._looks)
+        now = self._file(part)
+        self._demand(now.exists() and _look(now.name, now.stat()) == self._looks[part])
 
     def _copied(self, fd: int, start: int, end: int) -> Iterator[bytes]:
         while start < end:

@@ -26,7 +26,7 @@ from patchsync.store.lock import LOCK_WAIT, store_lock
 from patchsync.store.side_index_tables import SCHEMA, UNSHARED_SCHEMA, State, read_lines, read_state
 from patchsync.store.sqlite_file import CacheRemoved, SqliteFile
 
-_LONG = 4 << 20  # bytes of the index: what takes longer to read is not read under the store's lock
+_LONG = 1 << 20  # bytes of the index: what takes longer to read is not read under the store's lock
 _SLOTS = 500  # ids looked up by one statement
 _IDS = 20_000  # ids read by one statement
 

@@ -10,17 +10,28 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from heapq import merge
-from itertools import pairwise
+from itertools import islice
+from operator import ge
 
 from patchsync.patchwork.paging import Answer
 
 
 def _ascending(ids: Iterable[int]) -> array[int]:
-    """The ids in order, each once. Those that are so already cost 8 bytes each, and no more."""
+    """The ids in order, each once: an array that is so already, itself."""
     given = ids if isinstance(ids, array) else array("q", ids)
-    if any(low >= high for low, high in pairwise(given)):
+    if any(map(ge, given, islice(given, 1, None))):
         return array("q", sorted(set(given)))
-    return given[:]
+    return given
+
+
+def _without(ids: array[int], gone: Iterable[int]) -> array[int]:
+    """`ids` without those of them that are `gone`; copied in pieces, as there may be millions."""
+    left, start = array("q"), 0
+    for rank in sorted(bisect_left(ids, patch_id) for patch_id in gone):
+        left += ids[start:rank]
+        start = rank + 1
+    left += ids[start:]
+    return left
 
 
 def _holds(ids: Sequence[int], patch_id: int) -> bool:
@@ -41,11 +52,14 @@ class IdSet:
     """The ids that are stored or quarantined, and not gone, in order. A million take 8 MB."""
 
     def __init__(self, held: Iterable[int], gone: Iterable[int] = ()) -> None:
-        """`held`: all ids stored or quarantined; `gone`: those that the server was seen without."""
+        """`held`: all ids stored or quarantined; `gone`: those that the server was seen without.
+
+        An array of ids in order is taken over, not copied.
+        """
         ids = _ascending(held)
         self._gone = {patch_id for patch_id in gone if _holds(ids, patch_id)}
         if self._gone:
-            ids = array("q", (patch_id for patch_id in ids if patch_id not in self._gone))
+            ids = _without(ids, self._gone)
         self._ids = ids
 
     def __len__(self) -> int:
@@ -78,8 +92,9 @@ class IdSet:
     def add(self, patch_ids: Iterable[int]) -> None:
         """Has these known too; they are not gone."""
         new = _ascending(array("q", (patch_id for patch_id in patch_ids if patch_id not in self)))
-        self._gone.difference_update(new)
-        self._ids = array("q", merge(self._ids, new))
+        if new:
+            self._gone.difference_update(new)
+            self._ids = array("q", merge(self._ids, new))
 
     def see(self, answer: Answer) -> Seen:
         """Takes over what an answer proves, and says what that changes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -79,6 +80,18 @@ def test_one_part_is_written(tmp_path: Path) -> None:
     assert len(set(before) & set(after)) == 7
     content = read_content(path)
     assert content and b"<0601@x>" in content and lines[300] not in content
+
+
+def test_two_parts_are_written(tmp_path: Path) -> None:
+    """A line moves from one to the other: all is there in one file until both are."""
+    path = tmp_path / "patch-groups"
+    lines = [b"<%04d@x>\n" % (2 * at) for at in range(600)]
+    before = write(path, lines)
+    after = Edit(path, before, [lines[500]], [b"<0001@x> " + lines[500]]).write(LIMIT)
+    assert after is not None and after == looks_of(path)
+    assert len(set(before) & set(after)) == 6
+    lines[500:501] = []
+    assert read_content(path) == b"".join(sorted([*lines, b"<0001@x> <1000@x>\n"]))
 
 
 def test_parts_stay_small(tmp_path: Path) -> None:
@@ -168,6 +181,28 @@ def test_somebody_writes_it(tmp_path: Path, when: str) -> None:
         edit.write(LIMIT)
     assert read_content(path) == theirs
     assert [file.name for file in tmp_path.iterdir()] == ["patch-groups"]
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_somebody_writes_it_while_it_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replaced: bool
+) -> None:
+    """In place, or another file: theirs stays."""
+    path = tmp_path / "patch-groups"
+    edit = Edit(path, write(path, LINES[:9]), [], [b"<new@x>\n"])
+    theirs = b"<theirs@x>\n"
+
+    def copied(edit: Edit, fd: int, start: int, end: int) -> Iterator[bytes]:
+        yield from before(edit, fd, start, end)
+        file = path.with_name("theirs") if replaced else path
+        file.write_bytes(theirs)
+        file.replace(path)
+
+    before = Edit._copied
+    monkeypatch.setattr(Edit, "_copied", copied)
+    with pytest.raises(TryAgainLater, match="at this moment"):
+        edit.write(LIMIT)
+    assert path.read_bytes() == theirs
 
 
 def test_cut_while_it_is_copied(tmp_path: Path) -> None:

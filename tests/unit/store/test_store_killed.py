@@ -166,7 +166,7 @@ def test_a_paused_writer_writes_nothing_once_another_one_came(
     assert what_writers_leave(paths) == written
 
 
-@pytest.mark.parametrize("long", [4 << 20, 0], ids=["in place", "beside"])
+@pytest.mark.parametrize("long", [1 << 20, 0], ids=["in place", "beside"])
 def test_two_writers_at_once_store_each_patch_once(paths: ContainerPaths, long: int) -> None:
     """They overtake each other all the time, and both end.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from array import array
+from random import Random
+
 import pytest
 from model_server import ModelServer, nothing
 
@@ -79,6 +82,20 @@ def test_known_ids_are_those_held_and_not_gone() -> None:
     assert 7 not in known
     assert known.between(1, 5) == 1
     assert known.slice(-3, 9) == (1, 5)
+
+
+def test_any_ids_may_be_gone(random: Random) -> None:
+    """The first, the last, neighbours, all; in whatever order and form they are given."""
+    held = random.sample(range(1, 60), 30)
+    for count in range(31):
+        gone = random.sample(held, count)
+        left = sorted(set(held) - set(gone))
+        for given in (held, array("q", held), array("q", sorted(held)), sorted(held * 2)):
+            known = IdSet(given, gone)
+            assert list(known.slice(0, 99)) == left
+            assert known.gone == set(gone)
+            known.add(iter(gone[:3]))
+            assert list(known.slice(0, 99)) == sorted({*left, *gone[:3]})
 
 
 def test_listed_id_is_no_longer_gone() -> None:
