@@ -20,6 +20,8 @@ from patchsync.fleet.supervisor import Supervisor
 from patchsync.sync.driver import Driver
 
 POLL_SECONDS = 0.05
+# After the heartbeat of each worker's first process, for its others
+SETTLE_SECONDS = 1.0
 
 
 @click.command(help=__doc__)
@@ -41,6 +43,7 @@ def main(file: Path, all_pages: bool) -> None:
             ad_hoc.enqueue(task, *(args[:2] if all_pages else args))
 
         ad_hoc.tasks()  # Loads them.
+        time.sleep(SETTLE_SECONDS)
         begun = time.monotonic()
         driver = Driver(config, config.projects[0].id, enqueue)
         while driver.outcome is None:
