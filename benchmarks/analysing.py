@@ -1,10 +1,11 @@
-"""The builtin engine beside the real PaStA: a build from nothing, and one new patch.
+"""A full build of the groups from nothing: by one processor, by all, and by the real PaStA.
 
-Without PaStA's checkout only the builtin engine is timed. Each build is a process of its own; its
-memory is that of its largest process.
+The mails are made up, or the commits of a git repository in made-up revisions, or those of a store.
+PaStA gets the lists up to `--pasta-most`; of 40,000 mails it has ten minutes on two processors.
 
 python benchmarks/analysing.py --pasta ~/PaStA --pasta-python ~/PaStA/venv/bin/python
-python benchmarks/analysing.py --mbox ~/resources/mbox     # the mails of a real store
+python benchmarks/analysing.py --git ~/git --middle 40000 --large 100000
+python benchmarks/analysing.py --mbox ~/resources/mbox --profile
 """
 
 from __future__ import annotations
@@ -12,23 +13,31 @@ from __future__ import annotations
 import cProfile
 import pstats
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import click
 import pygit2
-from patch_mails import mails
+from claims import OURS, Claim, Measured, report, with_json
+from patch_mails import mails, mails_of_commits
 
+from patchsync.analysis.builtin import engine as builtin
+from patchsync.analysis.builtin.child import InHand
+from patchsync.analysis.engine import OnProgress
 from patchsync.analysis.groups import read_content
 from patchsync.analysis.update import open_engine
 from patchsync.config import Config, load
+from patchsync.fleet.processors import processors
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.patchwork.mbox import Mail
 from patchsync.store.identity import Origin, claim, list_containers
@@ -71,57 +80,123 @@ UPSTREAM = "HEAD"
 {LIST} = ["patchwork.1"]
 """
 BUILD = """
-import resource, sys, time
+import os, sys, time
 from patchsync.analysis.update import open_engine
 from patchsync.config import load
+file, number = sys.argv[1:]
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:int(number)])
 begin = time.monotonic()
-open_engine(load(sys.argv[1])).update(lambda *_: None)
-seconds = time.monotonic() - begin
-whose = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
-print(seconds, max(resource.getrusage(each).ru_maxrss for each in whose) * 1024)
+engine = open_engine(load(file), **({} if "pasta" in file else {"rebuild": True}))
+engine.update(lambda *_: None)
+print(time.monotonic() - begin)
 """
+ONE = "patchsync, one processor"
+PASTA_ITSELF = "PaStA"
+FASTER, MOST_BYTES = 10, 2 * 2**30
+LOOK_SECONDS = 0.2
 
 
 class Took(NamedTuple):
     """What a build cost."""
 
     seconds: float
-    # Of the largest process
+    # Of all processes together, at most
     bytes: float
-
-    def __str__(self) -> str:
-        return f"{self.seconds:.1f} s, {self.bytes / 2**30:.2f} GiB"
 
 
 @click.command(help=__doc__)
 @click.option("--small", default=1_535, show_default=True, help="Mails of the small list.")
-@click.option("--large", default=40_000, show_default=True, help="Mails of the large list.")
-@click.option("--new", default=20, show_default=True, help="Mails that come one by one at the end.")
-@click.option("--mbox", type=click.Path(path_type=Path), help="A store, instead of made-up lists.")
+@click.option("--middle", default=10_000, show_default=True, help="Mails of a larger one.")
+@click.option("--large", default=0, show_default=True, help="Mails of a third one; 0: none.")
+@click.option("--runs", default=3, show_default=True, help="Builds of each; one of the large list.")
+@click.option("--git", type=click.Path(path_type=Path), help="A repository: its commits as mails.")
+@click.option("--mbox", type=click.Path(path_type=Path), help="A store: its mails, and no others.")
 @click.option("--pasta", type=click.Path(path_type=Path), help="PaStA's checkout.")
 @click.option("--pasta-python", default=sys.executable, help="Interpreter for it.")
-@click.option("--profile", is_flag=True, help="Tell where the builtin engine's time goes.")
+@click.option("--pasta-most", default=10_000, show_default=True, help="Mails that it gets at most.")
+@click.option("--profile", is_flag=True, help="Only tell where the time of one process goes.")
+@with_json
 def main(
     small: int,
+    middle: int,
     large: int,
-    new: int,
+    runs: int,
+    git: Path | None,
     mbox: Path | None,
     pasta: Path | None,
     pasta_python: str,
+    pasta_most: int,
     profile: bool,
+    to: Path | None,
 ) -> None:
-    lists = [list(mails(number)) for number in (small, large)]
+    lists = {number: runs for number in (small, middle) if number}
+    if large:
+        lists[large] = 1
     if mbox:
-        lists = [sorted(stored(mbox), key=lambda mail: mail.patch_id)]
-    for each in lists:
+        whole = sorted(stored(mbox), key=lambda mail: mail.patch_id)
+        lists = {len(whole): runs}
+    found: list[dict[str, list[Took]]] = []
+    cases, remarks, equal = [], [], True
+    for number, times in lists.items():
+        stream = iter(whole) if mbox else mails_of_commits(git, number) if git else mails(number)
         with tempfile.TemporaryDirectory() as name:
-            bench = Bench(Path(name), pasta, pasta_python)
-            click.echo(f"{len(each)} mails")
+            bench = Bench(Path(name), pasta if number <= pasta_most else None, pasta_python)
+            stored_mails = bench.store(stream)
             if profile:
-                bench.store(each)
                 bench.profile()
-            else:
-                compare(bench, each, new)
+                continue
+            found.append(bench.in_turn(times))
+            cases.append(f"{stored_mails:,} mails")
+            seconds = sorted(each.seconds for each in found[-1][OURS])[times // 2]
+            remarks.append(f"{cases[-1]}: {1000 * seconds / stored_mails:.2f} ms a mail")
+            if "pasta" in bench.configs:
+                same = bench.groups("builtin") == bench.groups("pasta")
+                equal = equal and same
+                remarks.append(f"{cases[-1]}: the groups are {'equal' if same else 'NOT equal'}")
+    if not profile:
+        report(claims(cases, found, remarks, equal=equal), to)
+
+
+def claims(
+    cases: list[str], found: list[dict[str, list[Took]]], remarks: list[str], *, equal: bool
+) -> list[Claim]:
+    """What the builds say."""
+    of_all = [
+        (who, case, took)
+        for case, by_who in zip(cases, found, strict=True)
+        for who, took in by_who.items()
+    ]
+    built = Claim(
+        title="A full build of the groups",
+        unit="s",
+        wanted=f"at least {FASTER} times PaStA's speed on two free processors, the same groups",
+        holds=None,
+        measured=tuple(
+            Measured(who=who, case=case, samples=tuple(each.seconds for each in took))
+            for who, case, took in of_all
+        ),
+        remarks=(f"by {processors()} processors, where no other number stands", *remarks),
+    )
+    ratios = [built.ratio(each) or 0.0 for each in built.measured if each.who == PASTA_ITSELF]
+    memory_of_all = Claim(
+        title="Memory of a full build of the groups",
+        unit="MiB",
+        wanted="under 2 GiB for 40,000 mails on two processors",
+        holds=all(
+            each.bytes < MOST_BYTES for who, _, took in of_all if who == OURS for each in took
+        ),
+        measured=tuple(
+            Measured(who=who, case=case, samples=tuple(each.bytes / 2**20 for each in took))
+            for who, case, took in of_all
+        ),
+        remarks=(
+            f"of all processes together, looked at each {LOOK_SECONDS:g} s; what they share counts"
+            " once",
+        ),
+    )
+    if ratios:
+        built = replace(built, holds=equal and ratios[-1] >= FASTER)
+    return [built, memory_of_all]
 
 
 def stored(mbox: Path) -> Iterator[Mail]:
@@ -136,34 +211,6 @@ def stored(mbox: Path) -> Iterator[Mail]:
                 date=entry.date,
                 content=paths.mail(entry.date, entry.md5).read_bytes(),
             )
-
-
-def compare(bench: Bench, all_mails: list[Mail], new: int) -> None:
-    """Print what the engines need for these mails, and the ratios."""
-    bench.store(all_mails[:-new])
-    builds = {engine: bench.build(engine) for engine in bench.configs}
-    for engine, took in builds.items():
-        click.echo(f"  {engine}, from nothing: {took}")
-    single = []
-    for mail in all_mails[-new:]:
-        bench.store([mail])
-        single.append(bench.update("builtin"))
-    median = statistics.median(single)
-    click.echo(
-        f"  builtin, one new patch: {1000 * median:.0f} ms in the median,"
-        f" {1000 * max(single):.0f} ms at most, of {new}"
-    )
-    if "pasta" not in builds:
-        return
-    after = bench.build("pasta").seconds
-    click.echo(f"  pasta, {new} new patches at once: {after:.1f} s")
-    same = bench.groups("builtin") == bench.groups("pasta")
-    click.echo(f"  the groups are {'equal' if same else 'NOT equal'}")
-    ours, theirs = builds["builtin"], builds["pasta"]
-    click.echo(
-        f"  pasta / builtin: from nothing {theirs.seconds / ours.seconds:.1f}, memory"
-        f" {theirs.bytes / ours.bytes:.1f}, what is new {after / median:.0f}"
-    )
 
 
 class Bench:
@@ -184,31 +231,36 @@ class Bench:
             text = PASTA.format(root=root, python=Path(python).expanduser())
             self.configs["pasta"] = self._config("pasta", text)
 
-    def store(self, some: list[Mail]) -> None:
-        """Have these mails in the store."""
-        waiting = iter(some)
+    def store(self, some: Iterator[Mail]) -> int:
+        """Have these mails in the store; returns how many there are."""
+        number = 0
         with StoreWriter(self._paths) as writer:
-            while batch := tuple(islice(waiting, 1000)):
+            while batch := tuple(islice(some, 1000)):
                 writer.apply(FetchResult(mails=batch))
+                number += len(batch)
+        return number
 
-    def build(self, engine: str) -> Took:
-        """An update in a process of its own."""
-        done = subprocess.run(
-            [sys.executable, "-c", BUILD, self.configs[engine].source],
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
-        seconds, most = map(float, done.stdout.split())
-        return Took(seconds, most)
+    def in_turn(self, times: int) -> dict[str, list[Took]]:
+        """Builds by each of those that are compared; PaStA's only once."""
+        took: dict[str, list[Took]] = {OURS: [], ONE: []}
+        for _ in range(times):
+            took[OURS].append(self._build("builtin", processors()))
+            took[ONE].append(self._build("builtin", 1))
+        if "pasta" in self.configs:
+            took[PASTA_ITSELF] = [self._build("pasta", processors())]
+        return took
 
-    def update(self, engine: str) -> float:
-        """Seconds of an update in this process, from opening all files to closing them."""
-        begin = time.monotonic()
-        opened = open_engine(self.configs[engine])
-        assert opened
-        opened.update(lambda *_: None)
-        return time.monotonic() - begin
+    def _build(self, engine: str, number: int) -> Took:
+        """A build from nothing in a process of its own, by so many processors."""
+        command = [sys.executable, "-c", BUILD, str(self.configs[engine].source), str(number)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            most = MostBytes(process.pid)
+            most.start()
+            said, _ = process.communicate()
+            most.join()
+        if process.returncode:
+            raise click.ClickException(f"a build by {engine} ended with {process.returncode}")
+        return Took(float(said), most.bytes)
 
     def groups(self, engine: str) -> bytes | None:
         """What it wrote, less what only PaStA has: its commits that are no mail's."""
@@ -217,9 +269,12 @@ class Bench:
         return b"".join(line for line in lines if not line.startswith(b"=> "))
 
     def profile(self) -> None:
-        """Print where the builtin engine spends a build."""
-        profiler = cProfile.Profile()
-        profiler.runcall(self.update, "builtin")
+        """Print where the builtin engine spends a build that one process does, by CPU time."""
+        opened = open_engine(self.configs["builtin"])
+        assert opened
+        profiler = cProfile.Profile(time.process_time)
+        with patch.object(builtin, "run_in_child", in_this_process):
+            profiler.runcall(opened.update, lambda *_: None)
         pstats.Stats(profiler).sort_stats("tottime").print_stats(25)
 
     def _config(self, engine: str, pasta: str) -> Config:
@@ -227,6 +282,60 @@ class Bench:
         file = self._folder / f"{engine}.toml"
         file.write_text(CONFIG.format(engine=engine, pasta=pasta))
         return load(file)
+
+
+class MostBytes(threading.Thread):
+    """Looks how much memory a process and all that it started have, until it ends."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._pid = pid
+        self.bytes = 0
+
+    def run(self) -> None:
+        while now := sum(map(memory, family(self._pid))):
+            self.bytes = max(self.bytes, now)
+            time.sleep(LOOK_SECONDS)
+
+
+def family(pid: int) -> Iterator[int]:
+    """A process, and all that it started."""
+    yield pid
+    with suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield from family(int(child))
+
+
+def memory(pid: int) -> int:
+    """Bytes that a process has in memory; what several share is parted between them."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return 1024 * int(line.split()[1])
+    return 0
+
+
+class Unbounded:
+    """For work on mails in this process."""
+
+    def take(self, name: str) -> None:
+        """Any is welcome."""
+
+    def put_down(self) -> None:
+        """It takes what it takes."""
+
+    @contextmanager
+    def side_by_side(
+        self, work: Callable[[Any, InHand], Iterable[Any]], tasks: Iterable[Any]
+    ) -> Iterator[Iterator[Any]]:
+        """One after the other."""
+        yield (result for task in tasks for result in work(task, self))
+
+
+def in_this_process(work: Callable[[InHand, OnProgress], Any], on_progress: OnProgress) -> Any:
+    """In place of `run_in_child`."""
+    return work(Unbounded(), on_progress)
 
 
 def checkout(folder: Path, pasta: Path) -> Path:

@@ -154,6 +154,8 @@ def at_rest(projects: int) -> Claim:
             "This breaks first: by default the day's budget is spent after"
             f" {24 * POLITE_REQUESTS_PER_DAY / by_default:.1f} hours. `patchsync check`"
             " says so, and which [schedule] probe_seconds and audit_seconds fit.",
+            f"It is {by_default / DAY_SECONDS:.1f} requests a second; by default"
+            f" {POLITE_REQUESTS_PER_SECOND:g} are allowed, for what is new as well.",
         ),
     )
 

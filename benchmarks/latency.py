@@ -62,9 +62,9 @@ TASKS = (
 
 
 @click.command(help=__doc__)
-@click.option("--at-rest", default=25, show_default=True, help="Patches, one at a time.")
+@click.option("--at-rest", default=20, show_default=True, help="Patches, one at a time.")
 @click.option("--rate", default=50.0, show_default=True, help="Patches a second, at work.")
-@click.option("--seconds", default=20.0, show_default=True, help="For so long.")
+@click.option("--seconds", default=15.0, show_default=True, help="For so long.")
 @with_json
 def main(at_rest: int, rate: float, seconds: float, to: Path | None) -> None:
     with fleet(at_rest + int(rate * seconds / REVISED) + 1) as bench:

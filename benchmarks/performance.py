@@ -40,7 +40,10 @@ SCRIPTS = {
     "backlog": Script(),
     "append": Script(),
     "importing": Script(),
-    "analysing": Script(takes=("pasta", "pasta_python")),
+    "analysing": Script(
+        full=("--middle", "40000", "--large", "100000", "--runs", "1", "--pasta-most", "40000"),
+        takes=("pasta", "pasta_python"),
+    ),
     "one_patch": Script(),
     "planning": Script(full=("--large", "1000000")),
     "pushing": Script(takes=("url", "project", "token_file")),

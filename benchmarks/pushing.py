@@ -71,13 +71,17 @@ class CountingLimiter(LocalRateLimiter):
 @click.option("--url", help="A Patchwork on this machine; without it, the sample one.")
 @click.option("--project", default="sample", show_default=True, help="Number or link name.")
 @click.option("--token-file", type=click.Path(exists=True, path_type=Path), help="For writing.")
-@click.option("--groups", default=100, show_default=True, help=f"Of {SIZE} patches each.")
+@click.option(
+    "--latency", default=0.02, show_default=True, help="Seconds, of the sample Patchwork."
+)
+@click.option("--groups", default=60, show_default=True, help=f"Of {SIZE} patches each.")
 @click.option("--runs", default=3, show_default=True, help="Of each, in turn.")
 @with_json
 def main(
     url: str | None,
     project: str,
     token_file: Path | None,
+    latency: float,
     groups: int,
     runs: int,
     to: Path | None,
@@ -87,15 +91,18 @@ def main(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         if url is None:
-            patches = ("--patches", str(groups * SIZE * 2))
-            url = stack.enter_context(running_standin(*patches)).url
+            arguments = ("--patches", str(groups * SIZE * 2), "--latency", str(latency))
+            url = stack.enter_context(running_standin(*arguments)).url
         token = token_file.read_text().strip() if token_file else TOKEN
         bench = Bench(folder, url, project, token, groups)
         found = {sink: bench.measure(sink, runs) for sink in (Sink.CHECK, Sink.RELATION)}
-    report([claim(sink, *each) for sink, each in found.items()], to)
+    server = url if token_file else f"the sample Patchwork, which answers after {latency:g} s"
+    report([claim(sink, *each, server) for sink, each in found.items()], to)
 
 
-def claim(sink: Sink, rates: Mapping[str, list[float]], per_write: float) -> Claim:
+def claim(
+    sink: Sink, rates: Mapping[str, list[float]], per_write: float, server: str | None
+) -> Claim:
     """What was found of a sink: writes a second, and requests for each."""
     measured = tuple(
         Measured(who=who, case=f"{sink}s", samples=tuple(each)) for who, each in rates.items()
@@ -111,7 +118,7 @@ def claim(sink: Sink, rates: Mapping[str, list[float]], per_write: float) -> Cla
         more_is_better=True,
         measured=measured,
         remarks=(
-            f"patchsync: {per_write:.2f} requests a write; one process but where it says more",
+            f"to {server}; patchsync: {per_write:.2f} requests a write, by one process",
             "the bare loops read nothing, note nothing, and would write again what is there",
             "a relation is changed by one process at a time: what two would do to one is not known",
         )[: 2 if is_check else 3],

@@ -126,19 +126,26 @@ def _schedule(config: Config) -> str:
     rounds_a_day = DAY_SECONDS / table.probe_seconds + DAY_SECONDS / table.audit_seconds
     asked = round(len(config.projects) * rounds_a_day)
     text = f"{asked} requests a day though nothing is new"
-    if config.daily_budget is None:
+    allowed: list[tuple[float, str, str]] = []
+    if config.daily_budget is not None:
+        budget = config.daily_budget - (config.push_budget or 0)
+        spent = f"after {24 * budget / asked:.1f} h nothing is asked until 00:00 UTC"
+        allowed.append((budget, "requests_per_day", spent))
+    if config.rate is not None:
+        starved = "projects that come last are never asked"
+        allowed.append((round(DAY_SECONDS * config.rate), "requests_per_second", starved))
+    if not allowed:
         return text
-    budget = config.daily_budget - (config.push_budget or 0)
-    if asked <= budget:
-        return f"{text}, of {budget} that sync has"
-    # So half of the budget is for what is new.
-    longer = 2 * asked / budget
+    most, key, outcome = min(allowed)
+    if asked <= most:
+        return f"{text}, of {most} that sync has"
+    # So half of it is for what is new.
+    longer = 2 * asked / most
     raise ConfigError(
-        f"{text}, but [patchwork] requests_per_day leaves {budget} to sync: after"
-        f" {24 * budget / asked:.1f} h nothing is asked until 00:00 UTC. Set probe_seconds ="
+        f"{text}, but [patchwork] {key} leaves {most} to sync: {outcome}. Set probe_seconds ="
         f" {math.ceil(longer * table.probe_seconds)} and audit_seconds ="
-        f" {math.ceil(longer * table.audit_seconds)}; or a higher requests_per_day, if the"
-        " Patchwork's admins agree"
+        f" {math.ceil(longer * table.audit_seconds)}; or a higher {key}, if the Patchwork's"
+        " admins agree"
     )
 
 

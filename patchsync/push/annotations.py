@@ -56,6 +56,7 @@ class ProjectFacts:
 
 
 _NO_FACTS = ProjectFacts()
+_SINKS = {str(sink): sink for sink in Sink}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,7 @@ def annotate(
         ConfigError: a template fails on this group; the message names its key.
     """
     group = _Group(revisions, commits, rules, shown or {})
-    sinks = tuple(map(Sink, rules.push.sinks))
+    sinks = [_SINKS[name] for name in rules.push.sinks]
     for place, revision in enumerate(group.revisions):
         for patch in revision.patches:
             values = group.values(place, patch)
@@ -216,13 +217,14 @@ class _Group:
         patch = revision.patches[0]
         if len(revision.patches) > 1:
             patch = min(revision.patches, key=lambda p: (p.project_id != project_id, p.patch_id))
+        url_format = self._facts_of(patch.project_id).list_archive_url_format
         # As Patchwork links it: without brackets. Quoted, since it may hold a slash.
-        name = quote(revision.message_id.strip("<>"), safe="@")
+        name = quote(revision.message_id.strip("<>"), safe="@") if url_format else ""
         return Mention(
             message_id=visible(revision.message_id),
             date=revision.date,
             patch_id=patch.patch_id,
-            url=_filled(self._facts_of(patch.project_id).list_archive_url_format, name),
+            url=_filled(url_format, name) if url_format else "",
         )
 
     def _facts_of(self, project_id: int) -> ProjectFacts:
@@ -230,7 +232,7 @@ class _Group:
 
 
 def _age(revision: Revision) -> tuple[str, int, str]:
-    return revision.date, min(p.patch_id for p in revision.patches), revision.message_id
+    return revision.date, min([p.patch_id for p in revision.patches]), revision.message_id
 
 
 def _filled(url_format: str, value: str) -> str:

@@ -58,6 +58,9 @@ class Drafting:
             desired = self._desired(group, found, known)
             annotated = {row.patch_id for row in desired if row.wanted is not None}
             line_of += [(each, line if each in annotated else None) for each in ids]
+            if not known:
+                rows += [row for row in desired if row.wanted is not None]
+                continue
             self._note_before(desired, ids, known)
             rows += [row for row in desired if _is_new(row, known)]
         self._draft.add(rows, line_of)
@@ -107,8 +110,6 @@ class Drafting:
 
     def _note_before(self, desired: Iterable[DraftRow], ids: Iterable[int], known: _Known) -> None:
         """Note who was in a group with these, as far as it is another now."""
-        if not known:
-            return
         now = {row.patch_id: row.wanted for row in desired if row.sink == Sink.RELATION}
         for patch_id in ids:
             entry = known.get(patch_id, {}).get(Sink.RELATION)

@@ -69,6 +69,10 @@ class StoredPatches:
 
         `with_origin`: read where it comes from, too. Raises StoreUnavailable.
         """
+        if len(patches) == 1 and not with_origin:
+            [(entry, store)] = patches
+            ref = PatchRef(entry.patch_id, store.number)
+            return Revision(message_id=message_id, date=entry.date, patches=(ref,))
         origin = UNKNOWN_ORIGIN
         if with_origin:
             for patch in patches:

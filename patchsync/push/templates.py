@@ -59,8 +59,12 @@ class TemplateContext:
     def names(self) -> dict[str, object]:
         """What a template sees, by name."""
         number = len(self.earlier) + 1
-        computed = {"number": number, "total": number + len(self.later), "newest": self.newest}
-        return vars(self) | computed
+        return vars(self) | {
+            "number": number,
+            "total": number + len(self.later),
+            "newest": self.newest,
+            "commits": tuple(self.commits),
+        }
 
 
 class Templates:
@@ -117,8 +121,9 @@ class _Text:
             self._template: Template = jinja.from_string(source)
         except TemplateSyntaxError as error:
             raise ConfigError(f"{key}: {error.message} (line {error.lineno} of it)") from error
-        self._globals = dict(self._template.globals)
-        self._texts: dict[tuple[str, ...], str] = {}
+        # Jinja's own are two maps in one, slow to go through; each rendering does.
+        self._template.globals = self._globals = dict(self._template.globals)
+        self._texts: dict[tuple[object, ...], str] = {}
         used = find_undeclared_variables(jinja.parse(source))
         self._few = sorted(used) if used <= _OF_FEW_VALUES else None
 
@@ -126,7 +131,7 @@ class _Text:
         if self._few is None:
             return self._render(context)
         # It can say little: each text is made once.
-        values = tuple([str(context.names[name]) for name in self._few])
+        values = tuple([context.names[name] for name in self._few])
         text = self._texts.get(values)
         if text is None:
             if len(self._texts) >= _MOST_TEXTS:
@@ -136,7 +141,7 @@ class _Text:
 
     def _render(self, context: TemplateContext) -> str:
         try:
-            # As `Template.render`, which copies Jinja's own names, two maps in one, at each time
+            # As `Template.render`, which copies the names once more.
             names = self._globals | context.names
             return "".join(
                 self._template.root_render_func(self._template.new_context(names, shared=True))

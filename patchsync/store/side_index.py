@@ -27,6 +27,7 @@ from patchsync.store.side_index_tables import SCHEMA, UNSHARED_SCHEMA, State, re
 from patchsync.store.sqlite_file import CacheRemoved, SqliteFile
 
 _LONG = 1 << 20  # bytes of the index: what takes longer to read is not read under the store's lock
+_SHARE = 4  # but for less than a quarter of it: all would be read anew for that
 _SLOTS = 500  # ids looked up by one statement
 _IDS = 20_000  # ids read by one statement
 
@@ -109,7 +110,7 @@ class SideIndex:
         with storing(self._index), self._index.open("rb") as file:
             stat = os.fstat(file.fileno())
             read = state.offset if state.is_continued(file, stat) else 0
-            return stat.st_size - read >= _LONG
+            return stat.st_size - read >= max(_LONG, stat.st_size // _SHARE)
 
     def _build(self) -> None:
         """Make the cache anew in a file of its own, and have that take the place of what is there.

@@ -42,8 +42,9 @@ engine.update(lambda what, done, of: None)
 # Where it is killed, and how many calls come from there, about
 PLACES = {
     "/patchsync/analysis/builtin/": 3000,
-    "/builtin/writing.py": 50,
-    "/analysis/groups.py": 12,
+    "/builtin/writing.py": 10,
+    "/analysis/group_file.py": 250,
+    "/analysis/groups_record.py": 40,
     "/store/sqlite_file.py": 200,
     "/store/files.py": 60,
 }

@@ -34,8 +34,9 @@ read_lines = module.read_lines
 
 @pytest.fixture(autouse=True)
 def all_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each index counts as a long one."""
+    """Each index counts as a long one, and so does what is new in it."""
     monkeypatch.setattr(module, "_LONG", 1)
+    monkeypatch.setattr(module, "_SHARE", 1 << 40)
 
 
 @contextmanager
@@ -138,6 +139,25 @@ def test_lines_that_come_meanwhile_are_read_under_the_lock(
         assert list(container.ids()) == [*range(1, 51), 900]
         assert container.get_patchwork_ids("<m@x>") == {900}
     assert read == [50, 2]
+
+
+def test_a_small_part_is_read_in_place(
+    paths: ContainerPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else all would be read anew for what an import left unread when it was killed."""
+    monkeypatch.setattr(module, "_SHARE", 4)
+    write_index(paths, 100)
+    read = when_read(monkeypatch, lambda: None)
+    with opened(paths) as container:
+        for first, count in ((200, 20), (300, 80)):
+            with paths.index.open("a") as file:
+                file.writelines(
+                    f"2020/01/01 <{patch_id}.long.enough@example.org> {MD5} {patch_id}\n"
+                    for patch_id in range(first, first + count)
+                )
+            container.load_index()
+        assert container.count == 200
+    assert read == [100, 20, 200]
 
 
 def replace(index: Path) -> None:
