@@ -154,14 +154,18 @@ class _Downloads:
         self._at_work = 0
         self._ended = False
         self._error: BaseException | None = None
-        self._threads = [
-            threading.Thread(target=self._work, name=f"download-{number}", daemon=True)
-            for number in range(min(limits.threads, len(self._jobs)))
-        ]
+        self._most_threads = min(limits.threads, len(self._jobs))
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
+        try:
+            for number in range(self._most_threads):
+                thread = threading.Thread(target=self._work, name=f"download-{number}", daemon=True)
+                thread.start()
+                self._threads.append(thread)
+        except BaseException:  # The process may have no more threads, or the task no more time.
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -18,7 +18,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from patchsync.errors import PatchsyncError
+from patchsync.errors import PatchsyncError, StoreDamaged
 from patchsync.patchwork.fetch_result import FetchResult
 from patchsync.store.files import numbered_lines, storing
 from patchsync.store.layout import ContainerPaths
@@ -90,13 +90,17 @@ class ListedRanges:
         """Those that were asked for since then, as far as we still hold what was listed.
 
         `since`, `now`: by Redis' clock, in seconds since 1970. Where a note is of a time to come
-        that clock was set back, and none can be trusted.
+        that clock was set back, and none can be trusted; nor where the file is no text.
 
         Raises:
             StoreUnavailable: the notes cannot be read.
         """
-        notes = list(_notes(paths))
-        if any(note.at > now for note in notes):
+        try:
+            notes = list(_notes(paths))
+            usable = all(note.at <= now for note in notes)
+        except StoreDamaged:
+            usable = False
+        if not usable:
             with storing(paths.listed):
                 paths.listed.unlink(missing_ok=True)
             return cls()

@@ -391,6 +391,27 @@ def test_who_takes_no_more_ends_the_downloads(
     assert len(server.asked("/project/")) < 20
 
 
+def test_a_thread_that_cannot_begin_ends_the_others(
+    client: Client, server: FakeServer, project: FakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as where a container may have no more of them: none is left that asks, or waits."""
+    for number in range(5, 25):
+        project.add_series(number, number)
+    entries = listed(client, project)
+    start = threading.Thread.start
+
+    def only_one(thread: threading.Thread) -> None:
+        if thread.name == "download-1":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="new thread"):
+        patch.setattr(threading.Thread, "start", only_one)
+        list(fetch_missing(client, "linux", entries, (), Limits(threads=2, batch_bytes=1)))
+    assert not [each for each in threading.enumerate() if each.name.startswith("download")]
+    assert len(server.asked("/project/")) < 20
+
+
 def all_of(results: Generator[FetchResult, None, FetchResult]) -> Iterator[FetchResult]:
     """Those that are given out, and the one that is returned."""
     yield (yield from results)

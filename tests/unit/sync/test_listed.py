@@ -114,6 +114,15 @@ def test_a_note_that_was_cut_off(paths: ContainerPaths, torn: str) -> None:
     assert ranges.borders(5, 6) == [5, 6]
 
 
+def test_notes_that_are_damaged(paths: ContainerPaths) -> None:
+    """They begin anew, and hold up no audit."""
+    with paths.listed.open("ab") as file:
+        file.write(b"\xff\xfe\n")
+    assert not cover(paths, IdSet(IDS))
+    note_listed(paths, RESULT)
+    assert cover(paths, IdSet(IDS))
+
+
 def test_notes_are_bounded(paths: ContainerPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fleet that runs for years notes each page that it fetches."""
     monkeypatch.setattr(listed, "MOST_BYTES", 1000)
