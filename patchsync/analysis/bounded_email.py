@@ -35,6 +35,8 @@ class _Read:
 class BoundedMessage(Message):
     """A mail or a part of one; ValueError, which says why, while it is read and has too much."""
 
+    _payload: object  # of `Message`
+
     def __init__(self, read: _Read, policy: Policy = compat32) -> None:
         super().__init__(policy)
         self._read = read
@@ -64,6 +66,11 @@ class BoundedMessage(Message):
             raise ValueError(f"the mail has parts more than {DEEPEST_PART} deep")
         super().attach(payload)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing behind its head, of any charset: `get_payload` decodes."""
+        return not self._payload
+
     def read_attached(self, text: str) -> BoundedMessage:
         """A mail in a part of this one; what it has counts as this one's."""
         return message_from_string(text, partial(BoundedMessage, self._read))
@@ -79,7 +86,7 @@ def read_mail(raw: bytes) -> BoundedMessage:
     if head_ends >= 2:
         mail = _parse(text[:head_ends])
         # A line that is no header ends the head before, and begins the body.
-        if not mail.get_payload() and mail.get_content_maintype() not in _WITH_PARTS:
+        if mail.is_empty and mail.get_content_maintype() not in _WITH_PARTS:
             mail.set_payload(text[head_ends:])
             return mail
     return _parse(text)

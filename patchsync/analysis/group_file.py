@@ -38,7 +38,7 @@ class Look(NamedTuple):
     changed: int
 
 
-# Of the file and of its parts, those that are there
+# Of the file; where it is not there, of its parts
 Looks = tuple[Look, ...]
 
 
@@ -48,12 +48,16 @@ def place(line: bytes) -> tuple[bool, bytes]:
 
 
 def looks_of(path: Path) -> Looks:
-    """How patch-groups looks now. Raises StoreUnavailable."""
+    """How patch-groups looks now: what counts of it. Raises StoreUnavailable."""
+    # Where both are, somebody was killed while the file became parts, or they became others.
+    return _looks_of([path]) or _looks_of(part_paths(path))
+
+
+def _looks_of(files: Iterable[Path]) -> Looks:
     looks = []
-    with storing(path):
-        for file in (path, *part_paths(path)):
-            with suppress(FileNotFoundError):
-                looks.append(_look(file.name, file.stat()))
+    for file in files:
+        with storing(file), suppress(FileNotFoundError):
+            looks.append(_look(file.name, file.stat()))
     return tuple(looks)
 
 

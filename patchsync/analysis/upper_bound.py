@@ -23,7 +23,7 @@ class SharedPart(NamedTuple):
     file with the same similarity index.
     """
 
-    file: int  # tells files apart
+    file: int  # tells files apart; below 0 where none has a name
     deletions: int | None
     insertions: int | None
     other_deletions: int | None

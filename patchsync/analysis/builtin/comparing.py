@@ -76,12 +76,15 @@ class Comparer:
         if not finds_all(limit, total):
             return dict.fromkeys(self.candidates(patch, earlier_only=True), 1.0)
         found = {}
-        for number, (own, message, parts) in self._cache.sharing(
-            patch, limit.diff_lines_ratio
-        ).items():
+        shared = self._cache.sharing(patch, limit.diff_lines_ratio)
+        for number, (own, message, parts) in shared.items():
             diff = most_alike_diffs(parts)
             if may_reach(most_alike(own, message), diff, limit, total):
                 found[number] = diff
+        if any(part.file < 0 for number in found for part in shared[number][2]):
+            # It is compared, but who shares nothing else is no candidate by it.
+            candidates = set(self.candidates(patch, earlier_only=True))
+            found = {number: diff for number, diff in found.items() if number in candidates}
         if not limit.author_date_interval:
             return found
         others = self._cache.patches(found)

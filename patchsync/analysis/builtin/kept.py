@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from typing import NamedTuple
 
-from patchsync.analysis.patch import Patch
+from patchsync.analysis.patch import NO_FILE, Patch
 from patchsync.analysis.rating import FileShape, HunkShape, Shape, shape_of
 
 
@@ -20,7 +20,7 @@ class PartRow(NamedTuple):
     """
 
     part: int
-    file: int  # which file of the patch, counted from 0
+    file: int  # which file of the patch, counted from 0; below 0 where none has a name
     deletions: int | None
     insertions: int | None
 
@@ -86,7 +86,8 @@ def _packed(shape: Shape) -> bytes:
 
 
 def _parts(shape: Shape) -> Iterator[PartRow]:
-    for number, (key, file) in enumerate(shape.files.items()):
+    for place, (key, file) in enumerate(shape.files.items()):
+        number = ~place if set(key) == {NO_FILE} else place
         if file.similarity:
             yield PartRow(_part(key, file.similarity), number, None, None)
         for heading, (deletions, insertions) in file.hunks.items():

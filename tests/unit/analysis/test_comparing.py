@@ -32,7 +32,9 @@ def some_mail(random: Random, patch_id: int) -> FakeMail:
     else:
         files = random.sample(FILES[:3], random.randrange(1, 3))
         text = f"Subject: [PATCH] A change\n\n{body}\n\n---\n"
-        text += "".join(some_file(random, file) for file in files) + "-- \n2.30"
+        text += "".join(some_file(random, file) for file in files[random.random() < 0.2 :])
+        text += "diff --git a/none b/none\n" + no_file(random) * (random.random() < 0.3)
+        text += "-- \n2.30"
     return mail(patch_id, text, seconds=random.randrange(5) * DAY + random.choice((0, 1, DAY - 1)))
 
 
@@ -60,6 +62,16 @@ def some_file(random: Random, file: str) -> str:
         text += f"@@ -1,{len(lines) - added} +1,{added} @@ {heading}\n"
         text += "".join(f"{line}\n" for line in marked)
     return text
+
+
+def no_file(random: Random) -> str:
+    """Nothing that becomes nothing."""
+    if random.random() < 0.3:
+        name = "/dev/null"
+        return f"similarity index 100%\nrename from {name}\nrename to {name}\n"
+    added = some_lines(random)
+    hunk = "".join(f"+{line}\n" for line in added)
+    return f"--- /dev/null\n+++ /dev/null\n@@ -0,0 +1,{len(added)} @@\n{hunk}"
 
 
 def is_linked(left: Patch, right: Patch, limit: Thresholds) -> bool:

@@ -145,7 +145,11 @@ def test_a_kill_between_any_two_steps(
             assert content == after
             assert step > 2
             break
-        # Who goes on after it finds that it does not look as noted, and writes all.
+        # Who goes on from what counts then, whatever lies beside it, changes that.
+        Edit(path, looks_of(path), [], [b"<0015@x>\n"]).write(LIMIT)
+        lines_after = [*content.splitlines(keepends=True), b"<0015@x>\n"]
+        assert read_content(path) == b"".join(sorted(lines_after))
+        # Who finds that it does not look as noted writes all.
         assert write_content(path, after, LIMIT) == looks_of(path)
     assert ended
 
