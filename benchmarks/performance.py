@@ -7,6 +7,7 @@ python benchmarks/performance.py --only start --to /tmp/page    a part, somewher
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -36,28 +37,31 @@ class Script:
 SCRIPTS = {
     "start": Script(),
     "sync": Script(takes=("url", "project")),
-    "asking": Script(takes=("url", "project")),
+    "asking": Script(
+        full=("--long", "1000", "--long", "100000", "--long", "1000000"),
+        takes=("url", "project"),
+    ),
     "backlog": Script(),
-    "append": Script(),
+    "append": Script(full=("--large", "10000000")),
     "importing": Script(),
     "analysing": Script(
         full=("--middle", "40000", "--large", "100000", "--runs", "1", "--pasta-most", "40000"),
         takes=("pasta", "pasta_python"),
     ),
-    "one_patch": Script(),
+    "one_patch": Script(full=("--large", "1000000")),
     "planning": Script(full=("--large", "1000000")),
     "pushing": Script(takes=("url", "project", "token_file")),
     "latency": Script(),
     "idle": Script(),
     "web": Script(),
-    "pages": Script(),
+    "pages": Script(full=("--large", "1000000")),
     "beyond": Script(),
 }
 
 
 @click.command(help=__doc__)
 @click.option("--only", multiple=True, type=click.Choice(list(SCRIPTS)), help="These scripts.")
-@click.option("--full", is_flag=True, help="The sizes of the largest lists; takes an hour.")
+@click.option("--full", is_flag=True, help="The sizes of the largest lists; takes hours.")
 @click.option("--pasta", metavar="DIR", help="A checkout of the real PaStA.")
 @click.option("--pasta-python", metavar="FILE", help="Interpreter for it.")
 @click.option("--url", help="A real Patchwork on this machine, that may be written to.")
@@ -92,10 +96,11 @@ def run(script: str, arguments: list[str]) -> Found:
     """What a script found; nothing where it ended with an error, which is shown."""
     click.echo(f"\n== benchmarks/{script}.py {' '.join(arguments)}")
     begin = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         file = Path(folder) / "claims.json"
         command = [sys.executable, str(HERE / f"{script}.py"), "--json", str(file), *arguments]
-        subprocess.run(command, check=False)
+        # What its fleets leave there, such as the log of a Redis, goes with it.
+        subprocess.run(command, check=False, env=os.environ | {"TMPDIR": folder})
         claims = read(file) if file.exists() else []
     return Found(script, arguments, claims, time.monotonic() - begin)
 

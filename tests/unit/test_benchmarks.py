@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +73,14 @@ def test_the_page_has_each_claim_its_plot_and_what_failed(tmp_path: Path) -> Non
 def test_make_bench_runs_each_benchmark() -> None:
     scripts = {file.stem for file in BENCHMARKS.glob("*.py") if "@with_json" in file.read_text()}
     assert scripts <= set(SCRIPTS)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_each_benchmark_has_the_options_that_it_is_given(name: str) -> None:
+    command = importlib.import_module(name).main
+    command.make_context(name, list(SCRIPTS[name].full))
+    has = {option for each in command.params for option in each.opts}
+    assert {f"--{option.replace('_', '-')}" for option in SCRIPTS[name].takes} <= has
 
 
 def test_requests_are_counted_whoever_sends_them(shared_standin: StandinProcess) -> None:
