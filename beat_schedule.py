@@ -12,7 +12,8 @@ def entries(config: Config) -> dict[str, dict[str, Any]]:
     push if anything is switched on; for all of them an update of the groups; each at its interval.
 
     What nobody took before the next one is due expires, so that two beats, or workers that come
-    back after an hour, do not make a queue of probes.
+    back after an hour, do not make a queue of probes. Each probe is of the project whose turn it is
+    when a worker takes it: where there is time for some only, the others are next.
     """
     schedule: dict[str, dict[str, Any]] = {}
     for project in config.projects:
@@ -24,8 +25,12 @@ def entries(config: Config) -> dict[str, dict[str, Any]]:
             schedule[f"{task.partition('.')[2]} {project.id}"] = {
                 "task": f"workers.{task}",
                 "schedule": seconds,
-                "args": [project.id],
-                "options": {"expires": seconds, "argsrepr": f"({project.called})"},
+                "args": [project.id, *([True] if task == "fetch.probe" else [])],
+                "options": {
+                    "expires": seconds,
+                    # Which one shows in the log.
+                    "argsrepr": "(in turn)" if task == "fetch.probe" else f"({project.called})",
+                },
             }
     if config.analysis.engine != "none":
         seconds = config.schedule.analyse_seconds

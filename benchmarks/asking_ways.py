@@ -6,6 +6,7 @@ others are what one would write in an afternoon, as well as that can be done.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from unittest import mock
 import click
 import requests
 from claims import OURS
+from requests.adapters import HTTPAdapter
 
 from patchsync.patchwork.client import Client, ProjectRemote
 from patchsync.patchwork.download import Limits
@@ -45,21 +47,28 @@ class Spent:
 
 @contextmanager
 def metered() -> Iterator[Spent]:
-    """All that this process asks by `requests`."""
+    """All that this process asks by `requests`, at the lowest place that all pass.
+
+    Raises:
+        click.ClickException: nothing was asked, so it passes elsewhere now.
+    """
     spent = Spent()
-    send = requests.Session.send
+    send = HTTPAdapter.send
 
     def counted(*args: Any, **settings: Any) -> requests.Response:
+        begun = time.perf_counter()
         response = send(*args, **settings)
+        spent.seconds += time.perf_counter() - begun
         spent.requests += 1
-        spent.seconds += response.elapsed.total_seconds()
         if "Content-Length" not in response.headers:
             raise click.ClickException(f"{response.url}: without a Content-Length")
         spent.bytes += int(response.headers["Content-Length"])
         return response
 
-    with mock.patch.object(requests.Session, "send", counted):
+    with mock.patch.object(HTTPAdapter, "send", counted):
         yield spent
+    if not spent.requests:
+        raise click.ClickException("no request was counted")
 
 
 class Way(Protocol):

@@ -87,7 +87,7 @@ def report(claims: Sequence[Claim], to: Path | None) -> None:
         click.echo(f"\n{claim.title}: {claim.wanted}{_verdict(claim.holds)}")
         for each in claim.measured:
             took = in_words(each, claim.unit)
-            click.echo(f"  {each.case:<18}{each.who:<28}{took:<32}{beside(claim, each)}")
+            click.echo(f"  {each.case:<18} {each.who:<28} {took:<34} {beside(claim, each)}")
         for remark in claim.remarks:
             click.echo(f"  {remark}")
     if to:

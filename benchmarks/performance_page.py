@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import sqlite3
@@ -72,16 +73,18 @@ def _plot_name(found: Found, number: int) -> str:
 
 
 def _head(machine: Machine, found: list[Found], command: str) -> str:
-    minutes = sum(each.seconds for each in found) / 60
+    seconds = sum(each.seconds for each in found)
     claims = [(each, claim) for each in found for claim in each.claims]
     return "\n".join(
         [
             "# Performance: each claim, and its figures",
             "",
-            f"Written by `{command}` in {minutes:.0f} minutes, all in one run. Do the same on your"
-            " machine, and compare the ratios, not the seconds: what is compared was measured in"
-            " turn. The median is given, and the least and the most of all runs. A limit is what"
-            " the same work takes at the very least.",
+            f"Written by `{command}` within {math.ceil(seconds / 60)} min, all in one run. Do the"
+            " same on your machine, and compare the ratios, not the seconds: what is compared was"
+            " measured in turn. The median is given, and the least and the most of all runs. A"
+            " limit is what the same work takes at the very least. What is wanted in seconds is"
+            " wanted of two free cores such as these: what is not so on a slower or a busy machine"
+            " tells of that machine.",
             "",
             *(f"- {line}" for line in machine.lines),
             "",

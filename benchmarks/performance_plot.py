@@ -23,6 +23,9 @@ text.title {{ fill: {LIGHT}; }}
 """
 # Above so many times the least, the rest would be too small to be seen.
 WIDE = 50
+LEGEND_COLUMNS, LEGEND_LINE = 3, 18
+# So many letters of labels are side by side below; more are turned.
+LETTERS = 84
 
 
 def plot(claim: Claim) -> bytes:
@@ -30,6 +33,8 @@ def plot(claim: Claim) -> bytes:
     names = list(dict.fromkeys(each.who for each in claim.measured))
     names.sort(key=lambda name: (name != OURS, name == claim.limit))
     seen = [sample for each in claim.measured for sample in each.samples]
+    lines = math.ceil(len(names) / LEGEND_COLUMNS)
+    turned = len(claim.cases) * max(map(len, claim.cases)) > LETTERS
     wide = min(seen) > 0 and max(seen) > WIDE * min(seen)
     style = Style(
         background="transparent",
@@ -49,10 +54,14 @@ def plot(claim: Claim) -> bytes:
         css=["file://style.css", "file://graph.css", f"inline:{STYLE}{LINES}"],
         js=[],
         width=720,
-        height=300,
+        height=282 + LEGEND_LINE * lines + (60 if turned else 0),
+        x_label_rotation=30 if turned else 0,
         margin=8,
+        # pygal makes room for full lines alone.
+        margin_bottom=8 + LEGEND_LINE * (lines - len(names) // LEGEND_COLUMNS),
+        show_legend=names != [OURS],
         legend_at_bottom=True,
-        legend_at_bottom_columns=3,
+        legend_at_bottom_columns=LEGEND_COLUMNS,
         legend_box_size=10,
         truncate_legend=-1,
         truncate_label=-1,

@@ -132,8 +132,8 @@ def _schedule(config: Config) -> str:
         spent = f"after {24 * budget / asked:.1f} h nothing is asked until 00:00 UTC"
         allowed.append((budget, "requests_per_day", spent))
     if config.rate is not None:
-        starved = "projects that come last are never asked"
-        allowed.append((round(DAY_SECONDS * config.rate), "requests_per_second", starved))
+        late = "rounds take longer, and audits wait"
+        allowed.append((round(DAY_SECONDS * config.rate), "requests_per_second", late))
     if not allowed:
         return text
     most, key, outcome = min(allowed)

@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> None:
     sys.argv = ["-m", "workers", *arguments]
     gc.disable()  # Of what is loaded nothing becomes garbage.
     # Each process of the pool says by it that it ends with this one: 40 ms and 5 MB for each.
-    import cffi.cparser  # noqa: F401
+    import cffi.cparser  # type: ignore[import-untyped]  # noqa: F401
     from celery.utils.nodenames import default_nodename, host_format
 
     from workers.celery import app

@@ -12,6 +12,7 @@ from patchsync.config import Config, load, make_run_dir
 from patchsync.fleet.backpressure import IndexQueue
 from patchsync.fleet.debounce import Debounce
 from patchsync.fleet.leases import Leases
+from patchsync.fleet.turn import next_in_turn
 from patchsync.patchwork.annotator import Annotator
 from patchsync.patchwork.client import Client
 from patchsync.patchwork.rate_limit import RedisRateLimiter, fleet_rate_limiter
@@ -88,6 +89,12 @@ def leases(project: str) -> Leases:
     return Leases(
         redis_client(), config().namespace, project, lease_seconds=config().fleet.lease_seconds
     )
+
+
+def project_in_turn() -> str:
+    """The configured project that is to be compared next."""
+    names = [table.id for table in config().projects]
+    return next_in_turn(redis_client(), config().namespace, names)
 
 
 def audit_turn() -> AuditTurn:

@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import redis
+
 from patchsync.errors import ConfigError, GiveUp, PatchsyncError
 from patchsync.fleet.backpressure import LATER, Backpressure
 from patchsync.fleet.redis_client import redis_now
@@ -39,9 +41,26 @@ SEEN_LEASE = "what was seen"
 FEW_PAGES = 2
 
 
-@app.task(name="workers.fetch.probe", base=ProjectTask, wants_key=False)
-def probe(project: str) -> None:
-    """Compare a project with the store and fan out the pages that differ."""
+class ProbeTask(ProjectTask):
+    """A round of the project that it names; with `in_turn` of the one whose turn it is."""
+
+    abstract = True
+
+    def __call__(self, project: str, in_turn: bool = False, *args: Any, **kwargs: Any) -> None:
+        """As `ProjectTask`'s, for that project."""
+        if in_turn:
+            with suppress(redis.RedisError):  # The round meets it too, or Redis is full.
+                project = context.project_in_turn()
+        super().__call__(project, *args, **kwargs)
+
+
+@app.task(name="workers.fetch.probe", base=ProbeTask, wants_key=False)
+def probe(project: str, in_turn: bool = False) -> None:
+    """Compare a project with the store and fan out the pages that differ.
+
+    With `in_turn`, as beat enqueues it, that is the next of all projects, and `project` is for when
+    nobody knows which (see `ProbeTask`): who waits in vain for a whole interval goes first then.
+    """
     config, limiter = context.config(), context.limiter(has_store=True)
     client = context.client(has_store=True)
     synced = open_project(config, client, project)

@@ -26,7 +26,10 @@ def plan(project: str, audit: bool = True, left: int | None = None) -> None:
     jobs there were when this one was asked to go on with them.
     """
     config = context.config()
-    context.debounce(enqueue.planning(project)).begin()
+    debounce = context.debounce(enqueue.planning(project))
+    if debounce.begin() and not audit:
+        enqueue.plan(project, left)
+        return
     stored = find_project(config, project)
     if stored is None:
         return  # Nothing is synced yet.
@@ -51,6 +54,9 @@ def plan(project: str, audit: bool = True, left: int | None = None) -> None:
     )
     for job in jobs[:MOST_JOBS]:
         enqueue.push(job)
+    if jobs:
+        # One that was asked for meanwhile would come before them, and enqueue them again.
+        debounce.defer()
     # Jobs that do not become fewer, of a server in trouble say, are left to beat.
     if len(jobs) > MOST_JOBS and (left is None or len(jobs) < left):
         enqueue.plan(project, len(jobs))

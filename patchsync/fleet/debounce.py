@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import redis
+
+_DEFERRED = b"deferred"
 
 
 class Debounce:
@@ -26,6 +30,10 @@ class Debounce:
             self.begin()  # Redis' clock was set back: it was asked for long ago.
         return bool(self._redis.set(self._key, b"", nx=True, px=self._milliseconds))
 
-    def begin(self) -> None:
-        """The message has arrived."""
-        self._redis.delete(self._key)
+    def begin(self) -> bool:
+        """The message has arrived. Returns whether it is to be sent anew instead: see `defer`."""
+        return cast("bytes | None", self._redis.getdel(self._key)) == _DEFERRED
+
+    def defer(self) -> None:
+        """Let a message that is on its way go behind what was sent since: once, when it arrives."""
+        self._redis.set(self._key, _DEFERRED, xx=True, keepttl=True)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 from patchsync.config import Config
 from patchsync.errors import UnknownProject
@@ -17,7 +18,7 @@ from patchsync.patchwork.client import Client
 from patchsync.patchwork.paging import LARGEST_PAGE, Answer, Page
 from patchsync.patchwork.rate_limit import RedisRateLimiter
 from patchsync.store.json_file import write_record
-from patchsync.sync.compare import FEW, SLACK, PageToFetch
+from patchsync.sync.compare import FEW, SLACK, PageToFetch, page_across
 from patchsync.sync.differences import (
     Differences,
     RememberingRemote,
@@ -32,6 +33,10 @@ from patchsync.sync.request_count import keep_count
 
 # Of two machines, at most.
 _CLOCKS_DIFFER_SECONDS = 60.0
+# A page where more answers touch is listed rather than that each of these places is asked for.
+_BORDERS = 2
+# Asked for in one turn; they are small.
+_MOST_BORDERS = 100
 
 
 @dataclass(frozen=True)
@@ -116,9 +121,10 @@ def audit(
     `since` (seconds since 1970): go on with the audit that began then, or begin it; one that was
     overtaken or has ended is left alone. None: go on in rotation.
 
-    `listed`: a page that was listed since then, and is as we hold it, is not listed again. What
-    went away after it was listed, and is hidden by one that came late, is for the next audit. So
-    one that lists none again wants the server's numbers to be ours, in one answer.
+    `listed`: a page that was listed since then, and is as we hold it, is not listed again, if where
+    two answers touch there is nothing between them, which is asked for. What went away after it was
+    listed, and is hidden by one that came late, is for the next audit. So one that lists none again
+    wants the server's numbers to be ours, in one answer.
 
     Raises:
         GiveUp: the project is halted.
@@ -144,9 +150,13 @@ def audit(
         # First: what is held must be known before it is asked whether it is there.
         known, _ = known_ids(project, container)
         ranges = ListedRanges()
-        if listed and highest and highest in known and known.rank(highest + 1) == count:
+        if listed and highest and (known.highest, len(known)) == (highest, count):
             ranges = ListedRanges.of(project.paths, known, since=listed.since, now=listed.now)
-        pages = _next_pages(progress, all_pages, config.schedule.audit_pages, known, ranges)
+        at_most = config.schedule.audit_pages
+        pages, borders = _next_pages(progress, all_pages, at_most, known, ranges)
+        across = pool.map(remote.list_page, [page_across(border, count) for border in borders])
+        if not all(map(partial(_are_side_by_side, known), borders, across)):
+            pages, _ = _next_pages(progress, all_pages, at_most, known, ListedRanges())
         answers = pool.map(remote.list_page, [page for page, ids in pages if ids is None])
         for page, ids in pages:
             if progress.done:
@@ -206,22 +216,36 @@ def _to_go_on_with(
 
 def _next_pages(
     progress: AuditProgress, all_pages: int, at_most: int, known: IdSet, ranges: ListedRanges
-) -> list[tuple[Page, tuple[int, ...] | None]]:
+) -> tuple[list[tuple[Page, tuple[int, ...] | None]], list[int]]:
     """The pages of this turn: at least one, where the list got shorter one past its end.
 
-    By that the audit sees where it ends. With each its ids where it was listed before; else it is
-    one of `at_most` to list.
+    By that the audit sees where it ends. With each its ids where it was listed before, if there is
+    nothing unknown just below the ranks that are returned, too; else it is one of `at_most` to
+    list.
     """
     pages: list[tuple[Page, tuple[int, ...] | None]] = []
+    asked: set[int] = set()
     for number in range(progress.page, max(progress.page, all_pages) + 1):
         start, end = (number - 1) * LARGEST_PAGE, min(number * LARGEST_PAGE, len(known))
-        ids = known.slice(start, end) if start < end and ranges.cover(start, end) else None
-        if ids is None:
+        borders = ranges.borders(start, end) if start < end else None
+        # That nothing is above the highest was asked for.
+        new = {border for border in borders or () if border < len(known)} - asked
+        ids = None
+        if borders is not None and len(new) <= _BORDERS:
+            ids = known.slice(start, end)
+            asked |= new
+        else:
             at_most -= 1
-            if at_most < 0:
-                break
+        if at_most < 0 or len(asked) > _MOST_BORDERS:
+            break
         pages.append((Page("id", LARGEST_PAGE, number), ids))
-    return pages
+    return pages, sorted(asked)
+
+
+def _are_side_by_side(known: IdSet, rank: int, answer: Answer | None) -> bool:
+    """Whether an answer has nothing between the known id of this rank and the one below it."""
+    ours, ids = known.slice(rank - 1, rank + 1), sorted(answer.ids) if answer else []
+    return ours in [tuple(ids[at : at + len(ours)]) for at in range(len(ids))]
 
 
 def _begin(

@@ -109,6 +109,21 @@ def compare(
     )
 
 
+def page_across(position: int, count: int) -> Page:
+    """A small page with those at `position` - 1 and at `position`, 0 <= `position` < `count`.
+
+    It counts from the nearer end, because the server's cost grows with the distance.
+    """
+    if position == 0:
+        return Page("id", 1, 1)
+    backwards = 2 * position > count
+    distance = count - position if backwards else position
+    per_page = 2
+    while distance % per_page == 0:  # else a page would begin between the two
+        per_page += 1
+    return Page("-id" if backwards else "id", per_page, distance // per_page + 1)
+
+
 class _Look:
     """The requests of one round, and what they showed."""
 
@@ -140,15 +155,12 @@ class _Look:
         """The id at a position in ascending order, 0 < position < count; None if past the end.
 
         The answer holds the one before it too, so that it proves gone what we have between them.
-        It counts from the nearer end, because the server's cost grows with the distance.
         """
-        backwards = 2 * position > self.count
+        page = page_across(position, self.count)
+        answer = self.see(page)
+        backwards = page.order == "-id"
         distance = self.count - position if backwards else position
-        per_page = 2
-        while distance % per_page == 0:  # else a page would begin between the two
-            per_page += 1
-        answer = self.see(Page("-id" if backwards else "id", per_page, distance // per_page + 1))
-        index = distance % per_page - backwards
+        index = distance % page.per_page - backwards
         return answer.ids[index] if answer is not None and index < len(answer.ids) else None
 
     def _note(self, seen: Seen) -> None:

@@ -69,7 +69,9 @@ def note_listed(paths: ContainerPaths, result: FetchResult) -> None:
 class ListedRanges:
     """The ranks of those known ids that answers since some time have listed, and no others there.
 
-    A rank is how many known ids lie below an id.
+    A rank is how many known ids lie below an id. Between two answers that only touch each other
+    there may be a patch that none of them listed: one that went away elsewhere moved it from the
+    one page to the other.
     """
 
     def __init__(self, ranks: Iterable[tuple[int, int]] = ()) -> None:
@@ -77,9 +79,9 @@ class ListedRanges:
         self._starts: list[int] = []
         self._ends: list[int] = []
         for start, end in sorted(ranks):
-            if self._ends and start <= self._ends[-1]:
+            if self._ends and start < self._ends[-1]:
                 self._ends[-1] = max(self._ends[-1], end)
-            else:
+            elif start < end:
                 self._starts.append(start)
                 self._ends.append(end)
 
@@ -105,10 +107,21 @@ class ListedRanges:
             if note.at >= since and _digest(known.slice(start, end)) == note.digest
         )
 
-    def cover(self, start: int, end: int) -> bool:
-        """Whether all known ids with the ranks from `start` to before `end` were listed."""
-        place = bisect_right(self._starts, start) - 1
-        return place >= 0 and end <= self._ends[place]
+    def borders(self, start: int, end: int) -> list[int] | None:
+        """Where what was listed begins or ends, from the rank `start` up to and with `end`.
+
+        Whoever knows that nothing unknown lies just below these knows that all from `start` to
+        before `end` was listed. None if some of these were not.
+        """
+        first = place = bisect_right(self._starts, start) - 1
+        if place < 0 or self._ends[place] <= start:
+            return None
+        while self._ends[place] < end:
+            place += 1
+            if place == len(self._starts) or self._starts[place] > self._ends[place - 1]:
+                return None
+        edges = [*self._starts[first : place + 1], self._ends[place]]
+        return [edge for edge in edges if start <= edge <= end]
 
 
 def _notes(paths: ContainerPaths) -> Iterator[_Note]:

@@ -104,12 +104,12 @@ def test_check_of_what_is_asked_though_nothing_is_new(installation: Installation
     assert "Set probe_seconds = 480 and audit_seconds = 7200;" in spent
     day |= {"SCHEDULE__PROBE_SECONDS": 480, "SCHEDULE__AUDIT_SECONDS": 7200}
     assert line(**day).startswith("ok    [schedule]: ")
-    # Where the pace is too slow, expired rounds are those of the same projects each time.
+    # Where the pace is too slow, rounds go in turn, and whatever comes behind them waits.
     day |= {"PATCHWORK__REQUESTS_PER_SECOND": asked / 8 / 86_400, "SCHEDULE__PROBE_SECONDS": 60}
     slow = line(**day)
     assert slow.startswith("FAIL  [schedule]: ")
     assert "[patchwork] requests_per_second leaves" in slow
-    assert "projects that come last are never asked" in slow
+    assert "rounds take longer, and audits wait" in slow
 
 
 @pytest.mark.parametrize("service", ["flower", "web"])

@@ -6,14 +6,21 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import click
 import pytest
+import requests
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.append(str(BENCHMARKS))  # Its scripts are no package.
 
+from asking_ways import metered  # noqa: E402
 from claims import Claim, Measured, read, report  # noqa: E402
 from performance import SCRIPTS  # noqa: E402
 from performance_page import Found, Machine, write_page  # noqa: E402
+
+from patchsync.patchwork.client import Client  # noqa: E402
+from patchsync.patchwork.rate_limit import LocalRateLimiter  # noqa: E402
+from standin.process import StandinProcess  # noqa: E402
 
 CLAIM = Claim(
     title="A sync",
@@ -65,3 +72,18 @@ def test_the_page_has_each_claim_its_plot_and_what_failed(tmp_path: Path) -> Non
 def test_make_bench_runs_each_benchmark() -> None:
     scripts = {file.stem for file in BENCHMARKS.glob("*.py") if "@with_json" in file.read_text()}
     assert scripts <= set(SCRIPTS)
+
+
+def test_requests_are_counted_whoever_sends_them(shared_standin: StandinProcess) -> None:
+    """Ours, which are sent past `requests.Session`, and those of the ways beside it."""
+    with metered() as ours:
+        Client(shared_standin.url, LocalRateLimiter()).newest("sample")
+    with metered() as others:
+        requests.get(f"{shared_standin.url}/api/1.2/projects/", timeout=10)
+    assert min(ours.requests, ours.bytes) > 0
+    assert min(others.requests, others.bytes) > 0
+
+
+def test_that_nothing_was_counted_is_no_figure() -> None:
+    with pytest.raises(click.ClickException), metered():
+        pass

@@ -34,7 +34,7 @@ def paths(tmp_path: Path) -> ContainerPaths:
 def cover(paths: ContainerPaths, known: IdSet, since: float = 100.0, now: float = 200.0) -> bool:
     """Whether the ids from 3 to 9 need not be listed again."""
     ranges = ListedRanges.of(paths, known, since=since, now=now)
-    return ranges.cover(known.rank(3), known.rank(9) + 1)
+    return ranges.borders(known.rank(3), known.rank(9) + 1) is not None
 
 
 def test_what_was_listed_since_and_is_ours(paths: ContainerPaths) -> None:
@@ -43,8 +43,8 @@ def test_what_was_listed_since_and_is_ours(paths: ContainerPaths) -> None:
     known = IdSet([1, *IDS, 11])
     assert cover(paths, known)
     ranges = ListedRanges.of(paths, known, since=0, now=200)
-    assert not ranges.cover(0, 2)
-    assert not ranges.cover(1, 6)
+    assert ranges.borders(0, 2) is None
+    assert ranges.borders(1, 6) is None
 
 
 @pytest.mark.parametrize(
@@ -81,11 +81,16 @@ def test_ranges_of_several_answers_together(paths: ContainerPaths) -> None:
     note_listed(paths, FetchResult(listed=((9, "<9@x>"), (12, "<12@x>")), listed_at=101.0))
     note_listed(paths, FetchResult(listed=((20, "<20@x>"),), listed_at=101.0))
     known = IdSet([*IDS, 12, 20])
-    assert ListedRanges.of(paths, known, since=0, now=200).cover(0, 6)
+    ranges = ListedRanges.of(paths, known, since=0, now=200)
+    assert ranges.borders(0, 6) == [0, 5, 6]
+    assert ranges.borders(1, 5) == [5]
+    assert ranges.borders(1, 4) == []
+    assert ranges.borders(5, 6) == [5, 6]
     known = IdSet([*IDS, 12, 15, 20])
     ranges = ListedRanges.of(paths, known, since=0, now=200)
-    assert ranges.cover(0, 5)
-    assert not ranges.cover(0, 6)
+    assert ranges.borders(0, 5) == [0, 5]
+    assert ranges.borders(0, 6) is None
+    assert ranges.borders(5, 6) is None
 
 
 def test_several_answers_are_none(paths: ContainerPaths) -> None:
@@ -104,9 +109,9 @@ def test_a_note_that_was_cut_off(paths: ContainerPaths, torn: str) -> None:
     note_listed(paths, FetchResult(listed=((22, "<22@x>"),), listed_at=101.0))
     known = IdSet([*IDS, 20, 22])
     ranges = ListedRanges.of(paths, known, since=0, now=200)
-    assert ranges.cover(0, 4)
-    assert not ranges.cover(4, 5)
-    assert ranges.cover(5, 6)
+    assert ranges.borders(0, 4) == [0, 4]
+    assert ranges.borders(4, 5) is None
+    assert ranges.borders(5, 6) == [5, 6]
 
 
 def test_notes_are_bounded(paths: ContainerPaths, monkeypatch: pytest.MonkeyPatch) -> None:

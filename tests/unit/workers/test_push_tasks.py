@@ -19,7 +19,7 @@ from patchsync.patchwork.rate_limit_state import key_prefix
 from patchsync.push.entries import Sink
 from patchsync.push.jobs import Job
 from patchsync.push.plan import Planned
-from tests.support.inprocess import Workers
+from tests.support.inprocess import Sent, Workers
 from workers import context, enqueue, push
 
 NUMBER = 7
@@ -161,6 +161,44 @@ def test_a_plan_is_one_errand(service: FakeService, workers: Workers) -> None:
     deliver("push.plan", "sample", False)
     enqueue.plan("sample")
     assert [sent.args[0] for sent in workers.of("push.plan")] == ["sample", "neighbour", "sample"]
+
+
+@pytest.fixture
+def asked_meanwhile(
+    service: FakeService, workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> Sent:
+    """The message of a plan that was asked for while one was made that had jobs."""
+    service.jobs_of = [relation(1), relation(2)]
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            service, "plan", lambda: [enqueue.plan("sample"), Planned(groups=1, changed=2)][1]
+        )
+        deliver("push.plan", "sample", False)
+    assert [sent.task for sent in workers.sent] == ["push.plan", "push.send", "push.send"]
+    return workers.sent.pop(0)
+
+
+def test_a_plan_that_is_asked_for_meanwhile_goes_behind_the_jobs(
+    service: FakeService, workers: Workers, asked_meanwhile: Sent
+) -> None:
+    """It would enqueue them again; once, and nobody gets a second one."""
+    deliver("push.plan", *asked_meanwhile.args)
+    assert [sent.task for sent in workers.sent] == ["push.send", "push.send", "push.plan"]
+    assert (workers.sent[-1].args, service.asked) == (asked_meanwhile.args, [])
+    enqueue.plan("sample")
+    assert len(workers.of("push.plan")) == 1
+    deliver("push.plan", *asked_meanwhile.args)
+    assert (service.asked, len(workers.of("push.send"))) == (["plan"], 4)
+    # That one had jobs too, but nobody asked meanwhile.
+    enqueue.plan("sample")
+    deliver("push.plan", *asked_meanwhile.args)
+    assert (service.asked, len(workers.of("push.send"))) == (["plan"] * 2, 6)
+
+
+def test_a_plan_of_beat_stays_where_it_is(service: FakeService, asked_meanwhile: Sent) -> None:
+    """It has more to do: it looks at what people did."""
+    deliver("push.plan", "sample")
+    assert service.asked == ["plan", "audit"]
 
 
 def test_nothing_is_planned_until_somebody_agrees(
