@@ -194,6 +194,7 @@ class _Part(NamedTuple):
     inode: int
     size: int  # bytes
     mtime: int  # nanoseconds
+    ctime: int  # the same; a copy that keeps the former sets it, too
 
 
 class _Reading:
@@ -300,7 +301,10 @@ def _parts(path: Path) -> list[_Part]:
             if numbers != list(range(max(len(paths), 2))):
                 raise TryAgainLater(f"{path}.000 and so on are not all there: {_AGAIN}")
         stats = [(part, part.stat()) for part in paths]
-    return [_Part(part, stat.st_ino, stat.st_size, stat.st_mtime_ns) for part, stat in stats]
+    return [
+        _Part(part, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        for part, stat in stats
+    ]
 
 
 def _split_at_arrow(line: str) -> tuple[list[str], bool, list[str]]:

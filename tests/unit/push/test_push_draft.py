@@ -295,6 +295,9 @@ def test_groups_that_nobody_wrote_since_are_not_read(
         assert planner.plan(ledger).groups == 0
     planner.project.gone_ids.add(8)
     assert planner.plan(ledger).groups == 1
+    planner.write([[1, 9], *GROUPS[1:]])  # by a copy that keeps the time
+    os.utime(file, ns=(at - 10**10, at - 10**10))
+    assert planner.plan(ledger).groups == 1
     ledger.write_notes({RULES: None})
     assert planner.plan(ledger).groups == len(GROUPS)
     planner.write(GROUPS)
