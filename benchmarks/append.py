@@ -289,7 +289,7 @@ def start_claim(stores: dict[int, ContainerPaths], runs: int) -> Claim:
     large = max(stores)
     slowest = max(max(samples) for samples in measured.values())
     return Claim(
-        title="Start of a worker: the store opened, and all ids that it holds",
+        title="Start of a worker: the ids of a store",
         unit="s",
         wanted=f"under {START_SECONDS:g} s with {MANY:,} mails",
         holds=slowest < START_SECONDS if large >= MANY else None,

@@ -263,7 +263,7 @@ def claims(
             measured=of(OURS, [each.commands / 60 for each in used]),
         ),
         Claim(
-            title="`patchsync status`",
+            title="Idle: CPU of `patchsync status`",
             unit="ms of CPU",
             wanted="a few more for each project",
             holds=None,

@@ -81,9 +81,9 @@ def main(small: int, large: int, runs: int, to: Path | None) -> None:
                 ),
             ),
             Claim(
-                title="Longest wait of another process that writes the ledger beside it",
+                title="Wait of others for the ledger during a first plan",
                 unit="s",
-                wanted="while it is taken over, not while groups are read",
+                wanted="at most while the plan is taken over, not while groups are read",
                 holds=wait < most / 2 if large >= AS_LARGE else None,
                 measured=tuple(blocked),
             ),

@@ -112,7 +112,9 @@ def claim(
     return Claim(
         title=f"{sink.capitalize()}s written",
         unit="writes/s",
-        wanted=f"at least {ENOUGH} of a bare loop" if is_check else "the reads before it are told",
+        wanted=f"at least {ENOUGH} of a bare loop"
+        if is_check
+        else "as many as the reads before each leave",
         holds=medians[OURS] >= ENOUGH * medians[BARE] if is_check else None,
         limit=BARE,
         more_is_better=True,

@@ -61,7 +61,7 @@ def main(patches: tuple[int, ...], samples: int, folder: Path | None, to: Path |
             ]
     told = ", ".join(f"{page} {size / 1024:.0f}" for page, size in sizes.items())
     claim = Claim(
-        title="A page",
+        title="CPU of a page",
         unit="ms of CPU",
         wanted="of a large list hardly more than of a small one",
         holds=None,
