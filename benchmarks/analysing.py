@@ -93,6 +93,7 @@ print(time.monotonic() - begin)
 ONE = "patchsync, one processor"
 PASTA_ITSELF = "PaStA"
 FASTER, MOST_BYTES = 10, 2 * 2**30
+AS_MANY = 40_000
 LOOK_SECONDS = 0.2
 
 
@@ -182,9 +183,7 @@ def claims(
         title="Memory of a full build of the groups",
         unit="MiB",
         wanted="under 2 GiB for 40,000 mails on two processors",
-        holds=all(
-            each.bytes < MOST_BYTES for who, _, took in of_all if who == OURS for each in took
-        ),
+        holds=None,
         measured=tuple(
             Measured(who=who, case=case, samples=tuple(each.bytes / 2**20 for each in took))
             for who, case, took in of_all
@@ -194,9 +193,17 @@ def claims(
             " once",
         ),
     )
+    took_most = max(each.bytes for who, _, took in of_all if who == OURS for each in took)
+    if took_most >= MOST_BYTES or any(_number(case) >= AS_MANY for case in cases):
+        memory_of_all = replace(memory_of_all, holds=took_most < MOST_BYTES)
     if ratios:
         built = replace(built, holds=equal and ratios[-1] >= FASTER)
     return [built, memory_of_all]
+
+
+def _number(case: str) -> int:
+    """Of the mails of a case."""
+    return int(case.split()[0].replace(",", ""))
 
 
 def stored(mbox: Path) -> Iterator[Mail]:
