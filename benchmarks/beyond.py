@@ -143,7 +143,7 @@ def at_rest(projects: int) -> Claim:
     claim = paper_claim(
         "requests a day, in step",
         "requests",
-        f"on paper, {projects} projects; within {POLITE_REQUESTS_PER_DAY:,} a day",
+        f"on paper, {projects} projects; {POLITE_REQUESTS_PER_DAY:,} a day, 10 times as long",
         asked,
     )
     return replace(
