@@ -177,7 +177,9 @@ def test_a_story_without_a_mail_or_a_secret(
         assert f"(sample: {page}, 0 held)" in dashboard.stories("fetch.fetch_page")
         assert "(sample)" in dashboard.stories("fetch.probe")
         for task in dashboard.tasks():
-            assert (task["kwargs"], task["result"]) in {("{}", None), ("{}", "None")}, task
+            # Flower may have seen no more of one than its end: then it shows no arguments at all.
+            assert task["kwargs"] == "{}" or (task["name"], task["kwargs"]) == (None, None), task
+            assert task["result"] in (None, "None"), task
 
         for task in dashboard.tasks():
             dashboard.get(f"/task/{task['uuid']}")
