@@ -140,7 +140,9 @@ def test_checks_that_wait_for_the_next_day(
     monkeypatch.setattr("patchsync.push.status.time", SimpleNamespace(time=lambda: 5.0))
     want(ledger, 1, 2, 3)
     want(ledger, 4, project_id=2)
-    ledger.name_lines(dict.fromkeys((1, 2, 3, 4), 7) | {5: 8, 6: 8}, ())
+    with ledger.draft() as draft:
+        draft.add((), [(1, 7), (2, 7), (3, 7), (4, 7), (5, 8), (6, 8)])
+        draft.take_over()
     for patch_id in (3, 3, 5):
         assert ledger.daily_checks.take(patch_id, 5.0, 2)
     assert not any("waits" in line for line in push_lines(config))
