@@ -21,6 +21,8 @@ from performance_page import Found, Machine, write_page
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
+# Options that name what is on this machine, and what the page has instead
+NAMED = {"--pasta": "DIR", "--pasta-python": "FILE", "--token-file": "FILE", "--to": "DIR"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,13 +104,21 @@ def run(script: str, arguments: list[str]) -> Found:
         # What its fleets leave there, such as the log of a Redis, goes with it.
         subprocess.run(command, check=False, env=os.environ | {"TMPDIR": folder})
         claims = read(file) if file.exists() else []
-    return Found(script, arguments, claims, time.monotonic() - begin)
+    return Found(script, shown(arguments), claims, time.monotonic() - begin)
 
 
 def command() -> str:
     """How this run was asked for."""
-    arguments = " ".join(sys.argv[1:])
+    arguments = " ".join(shown(sys.argv[1:]))
     return f'make bench ARGS="{arguments}"' if arguments else "make bench"
+
+
+def shown(arguments: list[str]) -> list[str]:
+    """Arguments without what is of this machine: what follows an option of `NAMED` is left open."""
+    return [
+        NAMED.get(before, argument)
+        for before, argument in zip(["", *arguments], arguments, strict=False)
+    ]
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ sys.path.append(str(BENCHMARKS))  # Its scripts are no package.
 
 from asking_ways import metered  # noqa: E402
 from claims import Claim, Measured, read, report  # noqa: E402
-from performance import SCRIPTS  # noqa: E402
+from performance import SCRIPTS, shown  # noqa: E402
 from performance_page import Found, Machine, write_page  # noqa: E402
 
 from patchsync.patchwork.client import Client  # noqa: E402
@@ -96,3 +96,8 @@ def test_requests_are_counted_whoever_sends_them(shared_standin: StandinProcess)
 def test_that_nothing_was_counted_is_no_figure() -> None:
     with pytest.raises(click.ClickException), metered():
         pass
+
+
+def test_a_page_names_no_path_of_the_machine() -> None:
+    given = ["--full", "--pasta", "/home/me/PaStA", "--pasta-python", "/home/me/python"]
+    assert shown(given) == ["--full", "--pasta", "DIR", "--pasta-python", "FILE"]
